@@ -1,0 +1,139 @@
+"""Every field of a run, at the paper's values (SemPPL, ResNet-50, ImageNet).
+
+The other files of this folder import this one and change a few lines. A field
+that is not here does not exist: the config is locked, and a misspelt name
+stops the program with the nearest one.
+
+Durations are strings with a unit: `'300 epochs'`, `'1000 steps'`,
+`'2000000 examples'`. The queue is `'20 batches'` or `'1024 rows'`.
+"""
+
+import ml_collections
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns SemPPL's settings for a ResNet-50 on ImageNet with 10 % labels."""
+  c = ml_collections.ConfigDict()
+
+  c.method = 'semppl'
+  c.seed = 0
+  c.batch_size = 4096  # Images per step, over all devices and processes.
+  c.duration = '300 epochs'
+  c.on_nonfinite = 'stop'  # 'stop' | 'skip' (drop that update and go on).
+  c.log_every = '50 steps'
+
+  c.data = ml_collections.ConfigDict(dict(
+      kind='tfds',  # 'embedded' | 'tfds' | 'folder' | 'tfrecord'.
+      name='imagenet2012',  # TFDS name (kind='tfds').
+      path='',  # TFDS data_dir, folder root, or TFRecord glob.
+      train_split='train',
+      test_split='validation',
+      test_path='',  # Test folder or glob (kind 'folder' and 'tfrecord').
+      test_holdout=0.0,  # Share of the labelled images kept for the test.
+      labels_file='',  # csv, txt or json: relative path, label ('folder').
+      # Which train images keep their label: 'all' | 'fraction:0.1' |
+      # 'per_class:60' | 'ids:FILE' | 'tfds:imagenet2012_subset/10pct'.
+      labels='tfds:imagenet2012_subset/10pct',
+      labels_seed=0,
+      labelled_per_batch=0,  # 0: as they come in a uniform draw.
+      limit=0,  # Use the first so many train images; 0: all.
+      shuffle_gib=1.0,  # Memory for the shuffle buffers of one process.
+      prefetch=2,  # Batches kept ready on the devices.
+      threads=0,  # tf.data worker threads; 0: all cores.
+      max_corrupt=0.01,  # Share of an epoch that may be unreadable.
+  ))
+
+  c.views = ml_collections.ConfigDict(dict(
+      large=dict(count=4, size=224, area=(0.14, 1.0), aspect=(3 / 4, 4 / 3)),
+      small=dict(count=2, size=96, area=(0.05, 0.14), aspect=(3 / 4, 4 / 3)),
+      interpolation='bicubic',  # 'bicubic' | 'bilinear'.
+      flip=0.5,
+  ))
+
+  c.augment = ml_collections.ConfigDict(dict(
+      jitter=0.8,  # Probability of colour jitter, ops in random order.
+      brightness=0.4,
+      contrast=0.4,
+      saturation=0.2,
+      hue=0.1,
+      grayscale=0.2,
+      blur=(1.0, 0.1),  # Probability on even and odd views (BYOL).
+      blur_sigma=(0.1, 2.0),
+      solarize=(0.0, 0.2),  # Probability on even and odd views (BYOL).
+      equalize=0.0,  # PAWS uses 0.2 on CIFAR-10.
+      mean=IMAGENET_MEAN,
+      std=IMAGENET_STD,
+  ))
+
+  c.saliency = ml_collections.ConfigDict(dict(
+      probability=0.1,  # Per large view, where the data has masks.
+      fill='grey',  # 'grey' (uniform per view) | 'mean' | 'black'.
+  ))
+
+  c.network = ml_collections.ConfigDict(dict(
+      backbone='resnet50',
+      width=1,
+      selective_kernels=False,
+      stem='imagenet',  # 'imagenet' | 'cifar' | 'space_to_depth'.
+      padding='torch',  # 'torch' | 'same' (DeepMind's checkpoints).
+      bn_decay=0.9,
+      bn_eps=1e-5,
+      projector=dict(hidden=4096, output=256),
+      predictor=dict(hidden=4096),
+      precision='bfloat16',  # Convolutions; 'bfloat16' | 'float32'.
+  ))
+
+  c.semppl = ml_collections.ConfigDict(dict(
+      temperature=0.2,
+      contrast_weight=0.3,  # c
+      semantic_weight=0.2,  # alpha
+      invariance_weight=5.0,  # lambda
+      invariance='log_ratio',  # 'log_ratio' | 'kl'.
+      num_negatives=10,
+      negatives='shared',  # 'shared' | 'per_pair'.
+      include_same_view=True,
+      semantic_positives=True,
+      num_positives=3,
+      pseudo_labels='knn',  # 'knn' | 'none' | 'oracle'.
+      k=1,
+      vote_views='all',  # 'all' (L x L votes) | 'single' (one).
+      tie='similarity',  # 'similarity' | 'smallest_class'.
+      exclude_self=True,
+      queue='20 batches',
+  ))
+
+  c.optimizer = ml_collections.ConfigDict(dict(
+      name='lars',  # 'lars' | 'adam'.
+      learning_rate=0.3,
+      reference_batch=256,  # Scale the rate by batch / this; 0: do not.
+      warmup='10 epochs',
+      final_learning_rate=0.0,
+      momentum=0.9,
+      trust_coefficient=1e-3,
+      weight_decay=1e-6,
+  ))
+
+  c.ema = ml_collections.ConfigDict(dict(
+      decay=0.996,
+      schedule='constant',  # 'constant' | 'cosine' (rises to 1).
+  ))
+
+  c.eval = ml_collections.ConfigDict(dict(
+      every='10 epochs',
+      k=(1, 5, 10, 20, 200),
+      temperature=0.07,
+      full_support=True,  # Also with the whole train set as support.
+      baselines=False,  # At the end: raw pixels and the untrained encoder.
+      batch_size=512,
+      resize=256,  # Short side before the centre crop.
+      crop=224,
+  ))
+
+  c.checkpoint = ml_collections.ConfigDict(dict(
+      every='5 epochs',
+      keep=3,  # The newest so many, and the best by k-NN.
+  ))
+  return c.lock()

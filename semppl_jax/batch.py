@@ -1,0 +1,33 @@
+"""What one step of training sees."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+UNLABELLED = -1
+
+Array = jax.Array | np.ndarray
+
+
+class Batch(NamedTuple):
+  """Rows of one step, uncoloured: colour operations run inside the step.
+
+  Attributes:
+    large: large crops [B, L, H, W, 3], uint8.
+    small: small crops [B, S, h, w, 3], uint8; S may be 0.
+    label: class of the row, int32 [B], or -1 where the run may not know it.
+    index: position of the image in the train set, int32 [B]; its identity.
+    diagnostic_label: true class where the data has one, int32 [B], else -1;
+      for metrics and for the oracle ablation alone.
+    mask: foreground of each large crop [B, L, H, W], uint8 0 or 1, or None.
+    support: labelled rows of a method that asks for them, or None.
+  """
+
+  large: Array
+  small: Array
+  label: Array
+  index: Array
+  diagnostic_label: Array
+  mask: Array | None = None
+  support: 'Batch | None' = None
