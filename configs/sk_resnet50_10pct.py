@@ -1,0 +1,20 @@
+"""SemPPL, ResNet-50 with selective kernels, ImageNet, 10 % of the labels.
+
+  python -m semppl_jax.main --config=configs/sk_resnet50_10pct.py --workdir=DIR
+
+Hardware: 128 TPU v3 cores (v3:8x8), as the paper.
+Hours: not yet run.
+Expected: 78.3 % top-1 after fine-tuning on the labels (the paper's,
+arXiv 2301.05158, abstract). Not yet run.
+"""
+
+import ml_collections
+
+from configs import resnet50_10pct
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns the ResNet-50 run with SimCLRv2's selective kernels."""
+  c = resnet50_10pct.get_config()
+  c.network.selective_kernels = True
+  return c
