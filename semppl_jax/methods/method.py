@@ -44,7 +44,8 @@ class Method:
       online outputs on the large views without gradient; `'none'`.
     bn_groups: `'view'` gives each view its own batch-norm statistics,
       `'resolution'` shares them among views of one size.
-    init_memory: makes the state that the method keeps between steps.
+    init_memory: makes the state that the method keeps between steps; pure.
+    memory_sharding: how the devices hold that state, of the same structure.
     loss: `(online, target, batch, memory, key) -> LossResult`.
     after_update: changes the parameters after the optimiser, given the step.
   """
@@ -54,5 +55,6 @@ class Method:
   target: Literal['ema', 'stop_gradient', 'none']
   bn_groups: Literal['view', 'resolution']
   init_memory: Callable[[], Memory]
+  memory_sharding: Memory
   loss: LossFn
   after_update: Callable[[Any, jax.Array], Any] = lambda params, step: params

@@ -1,0 +1,111 @@
+"""Labels for unlabelled rows, by votes of nearest neighbours (SemPPL, sec. 2).
+
+No gradient, and of the true labels of unlabelled rows nothing but metrics:
+`diagnostic_label` enters a label only under `pseudo_labels='oracle'`.
+"""
+
+from collections.abc import Callable
+
+import jax
+from jax.sharding import Mesh
+import jax.numpy as jnp
+import ml_collections
+
+from semppl_jax import knn
+from semppl_jax import memory as memory_lib
+from semppl_jax.batch import Batch
+from semppl_jax.memory import Queue
+
+Metrics = dict[str, jax.Array]
+LabelRows = Callable[
+    [jax.Array, Batch, Queue], tuple[jax.Array, Metrics]
+]
+
+
+def make(config: ml_collections.ConfigDict, mesh: Mesh) -> LabelRows:
+  """Returns the function that labels the rows of a batch.
+
+  Args:
+    config: `config.semppl`. `pseudo_labels`: `'knn'` votes, `'none'` leaves
+      unlabelled rows without a label, `'oracle'` takes the true one.
+    mesh: the devices that hold the queue.
+
+  Returns:
+    `(anchor [B, V, D], batch, queue) -> (labels [B] int32, metrics)`; a row
+    without a label has -1.
+  """
+
+  def by_votes(anchor, batch, queue):
+    result = _votes(config, mesh, anchor, batch, queue)
+    label = jnp.where(batch.label >= 0, batch.label, result.label)
+    return label, _metrics(label, batch, result.share)
+
+  def by_truth(anchor, batch, queue):
+    del anchor, queue
+    label = jnp.where(batch.label >= 0, batch.label, batch.diagnostic_label)
+    return label, _metrics(label, batch, jnp.ones(label.shape, jnp.float32))
+
+  def nothing(anchor, batch, queue):
+    del anchor, queue
+    return batch.label, {}
+
+  table = {'knn': by_votes, 'oracle': by_truth, 'none': nothing}
+  return table[config.pseudo_labels]
+
+
+def _votes(
+    config, mesh: Mesh, anchor: jax.Array, batch: Batch, queue: Queue
+) -> knn.Vote:
+  """One vote per online large view and queue, then the majority of L x L.
+
+  A k-NN with k > 1 first votes within itself, by the same rule, and its vote
+  carries the summed similarity of the winner's neighbours (choice).
+  """
+  views = 1 if config.vote_views == 'single' else queue.embedding.shape[0]
+  bank = queue.embedding[:views]
+  rows, dim = anchor.shape[0], anchor.shape[-1]
+  query = anchor[:, :views].astype(bank.dtype).reshape(rows * views, dim)
+  identity = batch.index if config.exclude_self else jnp.full_like(batch.index, -2)
+  found = knn.top_k(
+      query,
+      jnp.repeat(identity, views),
+      bank,
+      jnp.where(queue.label >= 0, queue.index, -1),
+      memory_lib.age(queue),
+      config.k,
+      mesh,
+  )  # [B x L, L, K]
+  label = jnp.where(
+      jnp.isfinite(found.similarity), queue.label[found.slot], knn.NO_LABEL
+  )
+  each = knn.vote(label, found.similarity, config.tie)
+  votes = views * views
+  return knn.vote(
+      each.label.reshape(rows, votes),
+      each.similarity.reshape(rows, votes),
+      config.tie,
+  )
+
+
+def _metrics(label: jax.Array, batch: Batch, share: jax.Array) -> Metrics:
+  """Coverage, agreement, class entropy and, as a diagnostic, accuracy."""
+  unlabelled = batch.label < 0
+  covered = unlabelled & (label >= 0)
+  known = covered & (batch.diagnostic_label >= 0)
+  right = label == batch.diagnostic_label
+  same = (label[:, None] == label[None, :]) & covered[None, :]
+  frequency = _mean(same.astype(jnp.float32), covered[None, :], axis=-1)
+  surprise = -jnp.log(jnp.maximum(frequency, 1e-12))
+  return {
+      'pseudo/coverage': _mean(covered.astype(jnp.float32), unlabelled),
+      'pseudo/agreement': _mean(share, covered),
+      'pseudo/entropy': _mean(surprise, covered),
+      'pseudo/accuracy': _mean(right.astype(jnp.float32), known),
+  }
+
+
+def _mean(value: jax.Array, mask: jax.Array, axis: int | None = None):
+  """Mean of the entries where `mask` holds; 0 where none does."""
+  mask = mask.astype(jnp.float32)
+  total = jnp.sum(value * mask, axis=axis)
+  return total / jnp.maximum(jnp.sum(mask, axis=axis), 1.0)

@@ -1,0 +1,280 @@
+"""The one train step. Pure, and without a method's name in it.
+
+Augment, forward, loss, update, average: a feature is a function chosen while
+building, never a branch while tracing. Under `jit` on global arrays, batch
+norm and every mean see the whole batch of all devices.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jax.sharding import Mesh
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from semppl_jax import augment as augment_lib
+from semppl_jax import mesh as mesh_lib
+from semppl_jax import optim
+from semppl_jax import schedules
+from semppl_jax.batch import Batch
+from semppl_jax.methods.method import Method
+from semppl_jax.network import make_network, Network, Outputs
+
+Metrics = dict[str, jax.Array]
+
+
+class TrainState(NamedTuple):
+  """Everything that a run needs to go on, and nothing else.
+
+  Attributes:
+    step: steps taken, int32.
+    seed: seed of every random draw, uint32.
+    params: online parameters.
+    net_state: online batch-norm averages.
+    target_params: moving average of the online parameters, or ().
+    target_state: the target's own batch-norm averages, or ().
+    opt_state: optimiser state.
+    memory: the method's state.
+    dropped: updates dropped for a non-finite loss or gradient, int32.
+  """
+
+  step: jax.Array
+  seed: jax.Array
+  params: Any
+  net_state: Any
+  target_params: Any
+  target_state: Any
+  opt_state: Any
+  memory: Any
+  dropped: jax.Array
+
+
+class Step(NamedTuple):
+  """A train step and its initial state, for one config and mesh.
+
+  Attributes:
+    init: `() -> TrainState`; pure.
+    train: `(state, batch) -> (state, metrics)`; pure.
+    state_sharding: how the devices hold the state.
+    network: the online network.
+  """
+
+  init: Callable[[], TrainState]
+  train: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+  state_sharding: TrainState
+  network: Network
+
+
+def make_step(
+    config: ml_collections.ConfigDict,
+    method: Method,
+    mesh: Mesh,
+    total_steps: int,
+    warmup_steps: int,
+) -> Step:
+  """Builds the train step of a config.
+
+  Args:
+    config: the run's config.
+    method: what to learn by.
+    mesh: the devices.
+    total_steps: length of the learning-rate and averaging schedules.
+    warmup_steps: steps of linear warm-up.
+  """
+  network = make_network(
+      config.network, heads=method.heads, bn_groups=method.bn_groups
+  )
+  target = _TARGETS[method.target](config, method, network)
+  rate = schedules.learning_rate(
+      config.optimizer, config.batch_size, warmup_steps, total_steps
+  )
+  decay = schedules.ema_decay(config.ema, total_steps)
+  optimizer = optim.make(config, rate)
+  augment = augment_lib.make_augment(config.augment, config.saliency)
+
+  def init() -> TrainState:
+    key = jax.random.key(config.seed)
+    params, net_state = network.init(key, _example_views(config))
+    target_params, target_state = target.init(params, net_state)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        seed=jnp.asarray(config.seed, jnp.uint32),
+        params=params,
+        net_state=net_state,
+        target_params=target_params,
+        target_state=target_state,
+        opt_state=optimizer.init(params),
+        memory=method.init_memory(),
+        dropped=jnp.zeros((), jnp.int32),
+    )
+
+  def train(
+      state: TrainState, batch: Batch
+  ) -> tuple[TrainState, Metrics]:
+    key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+    large_key, small_key, loss_key = jax.random.split(key, 3)
+    views = (
+        augment(batch.large, large_key, batch.mask),
+        augment(batch.small, small_key, None),
+    )
+    averaged, target_state = target.forward(state, views[0])
+
+    def loss_fn(params):
+      online, net_state = network.apply(
+          params, state.net_state, views, is_training=True
+      )
+      aim = target.outputs(online, averaged, views[0].shape[1])
+      result = method.loss(online, aim, batch, state.memory, loss_key)
+      return result.loss, (result, online, net_state)
+
+    (loss, (result, online, net_state)), grads = jax.value_and_grad(
+        loss_fn, has_aux=True
+    )(state.params)
+    updates, opt_state = optimizer.update(
+        grads, state.opt_state, state.params
+    )
+    params = optax.apply_updates(state.params, updates)
+    params = method.after_update(params, state.step)
+    grad_norm = optax.global_norm(grads)
+    measured = {
+        'loss/total': loss,
+        'norm/grads': grad_norm,
+        'norm/params': optax.global_norm(params),
+        'norm/updates': optax.global_norm(updates),
+        'lars/trust_ratio': optim.trust_ratio(state.params, grads, config),
+        'schedule/learning_rate': jnp.asarray(rate(state.step)),
+        'schedule/ema_decay': jnp.asarray(decay(state.step)),
+    }
+    new = state._replace(
+        step=state.step + 1,
+        params=params,
+        net_state=net_state,
+        target_params=target.update(
+            state.target_params, params, decay(state.step)
+        ),
+        target_state=target_state,
+        opt_state=opt_state,
+        memory=result.memory,
+    )
+    finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+    state = _keep_finite(config.on_nonfinite, finite, state, new)
+    metrics = result.metrics | _deviation(online) | measured
+    metrics['dropped'] = state.dropped.astype(jnp.float32)
+    return state, metrics
+
+  return Step(init, train, _state_sharding(init, method, mesh), network)
+
+
+def _keep_finite(
+    policy: str, finite: jax.Array, old: TrainState, new: TrainState
+) -> TrainState:
+  """Drops a non-finite update; under 'stop' also every one after it.
+
+  Under 'stop' the state stays that of the offending step until the host
+  notices, so that it can be saved and replayed although steps run ahead.
+  """
+  if policy == 'stop':
+    keep = finite & (old.dropped == 0)
+  else:
+    keep = finite
+  kept = jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)
+  step = old.step + 1 if policy == 'skip' else kept.step
+  return kept._replace(
+      step=step, dropped=old.dropped + jnp.where(keep, 0, 1)
+  )
+
+
+class _Target(NamedTuple):
+  """Where the targets of a loss come from."""
+
+  init: Callable
+  forward: Callable
+  outputs: Callable
+  update: Callable
+
+
+def _ema_target(config, method: Method, network: Network) -> _Target:
+  """A moving average of the online network, run on the large views."""
+  heads = tuple(h for h in method.heads if h != 'predictor')
+  average = make_network(
+      config.network, heads=heads, bn_groups=method.bn_groups
+  )
+
+  def init(params, net_state):
+    del network
+    return average.select(params), average.select(net_state)
+
+  def forward(state: TrainState, large: jax.Array):
+    outputs, target_state = average.apply(
+        state.target_params, state.target_state, (large,), is_training=True
+    )
+    return jax.lax.stop_gradient(outputs), target_state
+
+  def update(target_params, params, decay):
+    return optax.incremental_update(
+        average.select(params), target_params, 1.0 - decay
+    )
+
+  return _Target(init, forward, lambda online, aim, large: aim, update)
+
+
+def _own_target(config, method: Method, network: Network) -> _Target:
+  """The online outputs of the large views, without gradient."""
+  del config, method, network
+
+  def outputs(online: Outputs, averaged, large: int):
+    del averaged
+    return jax.lax.stop_gradient(jax.tree.map(lambda x: x[:, :large], online))
+
+  return _no_target(None, None, None)._replace(outputs=outputs)
+
+
+def _no_target(config, method, network) -> _Target:
+  """No targets at all."""
+  del config, method, network
+  return _Target(
+      init=lambda params, net_state: ((), ()),
+      forward=lambda state, large: (None, ()),
+      outputs=lambda online, averaged, large: None,
+      update=lambda target_params, params, decay: (),
+  )
+
+
+_TARGETS = {
+    'ema': _ema_target,
+    'stop_gradient': _own_target,
+    'none': _no_target,
+}
+
+
+def _example_views(config) -> tuple[jax.Array, ...]:
+  """Views of the config's sizes for two images, to shape the parameters."""
+  return tuple(
+      jnp.zeros((2, v.count, v.size, v.size, 3), jnp.float32)
+      for v in (config.views.large, config.views.small)
+  )
+
+
+def _deviation(online: Outputs) -> Metrics:
+  """Deviation of unit embeddings over the batch, 1 when spread evenly."""
+  metrics = {}
+  for name in ('features', 'projection'):
+    x = getattr(online, name)
+    if x is not None:
+      x = x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+      spread = jnp.mean(jnp.std(x, axis=0)) * jnp.sqrt(
+          jnp.float32(x.shape[-1])
+      )
+      metrics[f'deviation/{name}'] = spread
+  return metrics
+
+
+def _state_sharding(init, method: Method, mesh: Mesh) -> TrainState:
+  """Everything whole on every device, but for the method's memory."""
+  shapes = jax.eval_shape(init)
+  whole = mesh_lib.replicated(mesh)
+  return jax.tree.map(lambda _: whole, shapes)._replace(
+      memory=method.memory_sharding
+  )
