@@ -1,0 +1,110 @@
+"""The table of backbones: names to Haiku modules."""
+
+from collections.abc import Callable
+import difflib
+import functools
+from typing import Any, NamedTuple
+
+import jax
+
+from semppl_jax.backbones import (
+  resnet,
+  sk_resnet,
+  tiny_resnet,
+  wide_resnet,
+)
+from semppl_jax.backbones.layers import Layers
+
+# (images [B * V, H, W, 3], is_training, views) -> features [B * V, F], float32
+Backbone = Callable[[jax.Array, bool, int], jax.Array]
+
+_PADDINGS = ('torch', 'same')
+
+
+class _Entry(NamedTuple):
+  """A line of the table.
+
+  Attributes:
+    make: `(config_network, layers)` to the backbone.
+    stems: allowed values of `network.stem`.
+    selective: allowed values of `network.selective_kernels`.
+  """
+
+  make: Callable[[Any, Layers], Backbone]
+  stems: tuple[str, ...] = resnet.STEMS
+  selective: tuple[bool, ...] = (False,)
+
+
+def _make_resnet(depth: int, config: Any, layers: Layers) -> Backbone:
+  kind = sk_resnet if config.selective_kernels else resnet
+  return resnet.ResNet(
+    kind.plan(depth),
+    layers,
+    config.width,
+    functools.partial(kind.make_stem, config.stem, layers),
+    name=f'{"sk_" if config.selective_kernels else ""}res_net{depth}',
+  )
+
+
+def _resnet_entry(depth: int) -> _Entry:
+  selective = (False, True) if depth in sk_resnet.DEPTHS else (False,)
+  return _Entry(functools.partial(_make_resnet, depth), selective=selective)
+
+
+_TABLE = {
+  **{f'resnet{depth}': _resnet_entry(depth) for depth in resnet.BLOCKS},
+  'resnet_tiny': _Entry(
+    lambda config, layers: tiny_resnet.TinyResNet(layers, config.width),
+    stems=('space_to_depth',),
+  ),
+  'wide_resnet28_2': _Entry(
+    lambda config, layers: wide_resnet.WideResNet(layers, config.width),
+    stems=('cifar',),
+  ),
+}
+
+NAMES = tuple(_TABLE)
+
+
+def check(config_network: Any) -> None:
+  """Checks the fields of `config.network` that a backbone reads.
+
+  Raises:
+    ValueError: a backbone of no such name, or one that is not made so.
+  """
+  name = config_network.backbone
+  if name not in _TABLE:
+    near = difflib.get_close_matches(str(name), NAMES, 1, cutoff=0.0)[0]
+    raise ValueError(
+      f'network.backbone is {name!r}; did you mean {near!r}? '
+      f'Allowed: {", ".join(NAMES)}.'
+    )
+  entry = _TABLE[name]
+  for field, allowed in (
+    ('width', resnet.WIDTHS),
+    ('padding', _PADDINGS),
+    ('stem', entry.stems),
+    ('selective_kernels', entry.selective),
+  ):
+    value = config_network[field]
+    if value not in allowed:
+      raise ValueError(
+        f'network.{field} is {value!r}; with network.backbone={name!r} it '
+        f'may be {" or ".join(map(repr, allowed))}.'
+      )
+
+
+def make(config_network: Any) -> Backbone:
+  """Makes the backbone of `config.network`, inside `hk.transform`.
+
+  Its modules are made here, so that several calls of what this returns share
+  their parameters.
+
+  Raises:
+    ValueError: as `check`.
+  """
+  check(config_network)
+  layers = Layers(
+    config_network.padding, config_network.bn_decay, config_network.bn_eps
+  )
+  return _TABLE[config_network.backbone].make(config_network, layers)
