@@ -124,6 +124,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.eval = ml_collections.ConfigDict(dict(
       every='10 epochs',
       k=(1, 5, 10, 20, 200),
+      headline_k=20,  # The k of the summary and of the best checkpoint.
       temperature=0.07,
       full_support=True,  # Also with the whole train set as support.
       baselines=False,  # At the end: raw pixels and the untrained encoder.

@@ -1,0 +1,3 @@
+"""Semi-supervised visual representation learning in JAX."""
+
+__version__ = '0.1.0'

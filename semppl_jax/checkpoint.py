@@ -1,0 +1,178 @@
+"""Checkpoints of a whole run: a thin cover of orbax.
+
+A checkpoint holds the train state (queues and seed included), the config and
+the label subset, so that a restart needs a directory and the same command.
+Orbax writes to a temporary name and renames: a run that is killed, or a disk
+that fills up, leaves the checkpoints before it as they were.
+"""
+
+from collections.abc import Mapping
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+# Fields that change what is printed, kept or measured, but not the training.
+_FREE_FIELDS = (
+    'log_every',
+    'on_nonfinite',
+    'eval.',
+    'checkpoint.',
+    'data.path',
+    'data.test_',
+    'data.labels_file',
+    'data.prefetch',
+    'data.threads',
+    'data.max_corrupt',
+)
+BEST_METRIC = 'best'
+
+
+class Identity(NamedTuple):
+  """What must be the same for a run to go on from a checkpoint.
+
+  Attributes:
+    config: the run's config as plain values.
+    data: fingerprint of the train set.
+    labels: hash of the label subset.
+    labelled: positions of the labelled images in the train set [M], int32.
+  """
+
+  config: dict[str, Any]
+  data: str
+  labels: str
+  labelled: np.ndarray
+
+
+class MismatchError(ValueError):
+  """A checkpoint belongs to another config, data set or label subset."""
+
+
+class Checkpointer:
+  """Saves and restores the states of one run, asynchronously.
+
+  Attributes:
+    directory: where the checkpoints are.
+  """
+
+  def __init__(self, workdir: pathlib.Path, identity: Identity, keep: int):
+    self.directory = workdir / 'checkpoints'
+    self._identity = identity
+    policies = [
+        checkpoint_managers.LatestN(keep),
+        checkpoint_managers.BestN(
+            n=1,
+            get_metric_fn=lambda m: m[BEST_METRIC],
+            keep_checkpoints_without_metrics=False,
+        ),
+    ]
+    self._manager = ocp.CheckpointManager(
+        self.directory.absolute(),
+        options=ocp.CheckpointManagerOptions(
+            preservation_policy=checkpoint_managers.AnyPreservationPolicy(
+                policies
+            ),
+            cleanup_tmp_directories=True,
+        ),
+    )
+
+  def latest_step(self) -> int | None:
+    """Step of the newest whole checkpoint, or None."""
+    return self._manager.latest_step()
+
+  def save(
+      self, step: int, state: Any, metrics: Mapping[str, float] | None = None
+  ) -> None:
+    """Starts to write a checkpoint; a step that is there already is kept."""
+    if self._manager.latest_step() == step:
+      return
+    self._manager.save(
+        step,
+        args=ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            labelled=ocp.args.ArraySave(self._identity.labelled),
+            identity=ocp.args.JsonSave(_plain(self._identity)),
+        ),
+        metrics=dict(metrics) if metrics else None,
+    )
+
+  def restore(self, step: int, like: Any) -> Any:
+    """Reads a state, laid out over devices as `like` says.
+
+    Args:
+      step: step of the checkpoint.
+      like: tree of `jax.ShapeDtypeStruct` with shardings; the devices may be
+        others, and of another number, than when it was saved.
+
+    Raises:
+      MismatchError: it was made by another config, data or label subset.
+    """
+    saved = self._manager.restore(
+        step, args=ocp.args.Composite(identity=ocp.args.JsonRestore())
+    ).identity
+    _check_same(saved, _plain(self._identity), self.directory)
+    return self._manager.restore(
+        step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
+    ).state
+
+  def wait(self) -> None:
+    """Waits for the write that is under way, and raises its error."""
+    self._manager.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits for writes and lets the directory go."""
+    self._manager.close()
+
+
+def abstract(state: Any, shardings: Any) -> Any:
+  """Shapes and types of a state with the shardings it should have."""
+  return jax.tree.map(
+      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+      state,
+      shardings,
+  )
+
+
+def plain_config(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """The config as JSON would give it back, with dotted names."""
+
+  def walk(prefix: str, node: Mapping[str, Any]):
+    for name, value in node.items():
+      if isinstance(value, Mapping):
+        yield from walk(f'{prefix}{name}.', value)
+      else:
+        yield f'{prefix}{name}', value
+
+  return json.loads(json.dumps(dict(walk('', config.to_dict()))))
+
+
+def _plain(identity: Identity) -> dict[str, Any]:
+  fields = identity._asdict()
+  del fields['labelled']
+  return fields
+
+
+def _check_same(
+    saved: dict[str, Any], now: dict[str, Any], directory: pathlib.Path
+) -> None:
+  """Raises with every field that differs and would change the training."""
+  old, new = saved['config'], now['config']
+  differ = [
+      f'{name} was {old.get(name)!r} and is {new.get(name)!r}'
+      for name in sorted(old.keys() | new.keys())
+      if old.get(name) != new.get(name) and not name.startswith(_FREE_FIELDS)
+  ]
+  if saved['data'] != now['data']:
+    differ.append('the train set holds other images or labels')
+  if saved['labels'] != now['labels']:
+    differ.append('the labelled subset is another one')
+  if differ:
+    raise MismatchError(
+        f'{directory} holds checkpoints of another run: {"; ".join(differ)}.'
+        ' Take the old settings, or another --workdir.'
+    )

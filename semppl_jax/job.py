@@ -1,0 +1,118 @@
+"""A run before its first step: data, labels, method and step, all checked."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+from jax.sharding import Mesh
+import ml_collections
+
+from semppl_jax import checkpoint
+from semppl_jax import mesh as mesh_lib
+from semppl_jax import methods
+from semppl_jax import schedules
+from semppl_jax import validate
+from semppl_jax.data import dataset, labels
+from semppl_jax.methods.method import Method
+from semppl_jax.step import make_step, Step
+
+
+class Job(NamedTuple):
+  """Everything that a config means on these devices and this data.
+
+  Attributes:
+    config: the config.
+    mesh: the devices.
+    splits: train and test set.
+    subset: which train images keep their label.
+    method: what to learn by.
+    step: the train step and its initial state.
+    total_steps: length of the run.
+    eval_every: steps between evaluations.
+    save_every: steps between checkpoints.
+    log_every: steps between records.
+  """
+
+  config: ml_collections.ConfigDict
+  mesh: Mesh
+  splits: dataset.Splits
+  subset: labels.LabelSubset
+  method: Method
+  step: Step
+  total_steps: int
+  eval_every: int
+  save_every: int
+  log_every: int
+
+
+def build(
+    config: ml_collections.ConfigDict,
+    devices: Sequence[jax.Device] | None = None,
+) -> Job:
+  """Loads the data, checks every field and builds the step.
+
+  Args:
+    config: the run's config.
+    devices: the devices to use (default: all).
+
+  Raises:
+    ValueError: the data cannot be read, or fields are impossible; names all of
+      them, before anything is compiled.
+  """
+  mesh = mesh_lib.make_mesh(devices)
+  found = check(config, mesh)
+  if found:
+    raise ValueError('\n'.join(found))
+  splits = dataset.load(config.data)
+  subset = labels.select(config.data, splits.train)
+  found = check(config, mesh, splits, subset)
+  if found:
+    raise ValueError('\n'.join(found))
+  examples = len(splits.train.ids)
+
+  def steps(duration: str) -> int:
+    return schedules.steps(duration, config.batch_size, examples)
+
+  method = methods.make(config, mesh)
+  total = steps(config.duration)
+  return Job(
+      config=config,
+      mesh=mesh,
+      splits=splits,
+      subset=subset,
+      method=method,
+      step=make_step(
+          config, method, mesh, total, steps(config.optimizer.warmup)
+      ),
+      total_steps=total,
+      eval_every=steps(config.eval.every),
+      save_every=steps(config.checkpoint.every),
+      log_every=steps(config.log_every),
+  )
+
+
+def check(
+    config: ml_collections.ConfigDict,
+    mesh: Mesh,
+    splits: dataset.Splits | None = None,
+    subset: labels.LabelSubset | None = None,
+) -> list[str]:
+  """Every problem of a config, with or without its data at hand."""
+  return validate.problems(
+      config,
+      device_count=mesh.size,
+      process_count=jax.process_count(),
+      examples=len(splits.train.ids) if splits else None,
+      classes=len(splits.train.class_names) if splits else None,
+      labelled=len(subset.index) if subset else None,
+  )
+
+
+def identity(job: Job) -> checkpoint.Identity:
+  """What a checkpoint must share with this job to be continued."""
+  return checkpoint.Identity(
+      config=checkpoint.plain_config(job.config),
+      data=job.splits.train.fingerprint,
+      labels=job.subset.hash,
+      labelled=job.subset.index,
+  )

@@ -1,0 +1,65 @@
+"""What happens when a loss or a gradient is not finite.
+
+The step itself drops such an update and every later one, so the state that
+the host finds, some steps on, is still the one before the offending step.
+Batches are a function of the step: the offending one is read again.
+"""
+
+import pathlib
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from semppl_jax import mesh as mesh_lib
+from semppl_jax.data import pipeline
+from semppl_jax.job import Job
+from semppl_jax.step import TrainState
+
+
+class NonFiniteError(RuntimeError):
+  """The loss or a gradient stopped being finite."""
+
+
+def stop(job: Job, state: TrainState, compiled, workdir: pathlib.Path) -> None:
+  """Saves the state and batch of the offending step and raises.
+
+  Args:
+    job: the run.
+    state: its state, still that before the offending step.
+    compiled: the train step.
+    workdir: the run's directory; the replay goes below `nonfinite/`.
+
+  Raises:
+    NonFiniteError: always; says the step, the parts and the directory.
+  """
+  step = int(state.step)
+  directory = (workdir / 'nonfinite' / f'step_{step + 1}').absolute()
+  host = next(
+      iter(
+          pipeline.train_batches(
+              job.config,
+              job.splits.train,
+              job.subset,
+              start_step=step,
+              process_index=jax.process_index(),
+              process_count=jax.process_count(),
+          )
+      )
+  )
+  directory.mkdir(parents=True, exist_ok=True)
+  arrays = {k: v for k, v in host.batch._asdict().items() if v is not None}
+  np.savez_compressed(
+      directory / f'batch_{jax.process_index()}.npz', **arrays
+  )
+  with ocp.StandardCheckpointer() as saver:
+    saver.save(directory / 'state', state, force=True)
+  _, metrics = compiled(state, mesh_lib.to_global(job.mesh, host.batch))
+  values = jax.device_get(metrics)
+  parts = [name for name, value in values.items() if not np.isfinite(value)]
+  raise NonFiniteError(
+      f'Step {step + 1} is not finite in {", ".join(sorted(parts))}. Its batch'
+      f' and state are in {directory}, earlier checkpoints are unharmed; lower'
+      ' optimizer.learning_rate, set network.precision to float32, or set'
+      " on_nonfinite='skip' to drop such updates."
+  )

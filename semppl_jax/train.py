@@ -1,0 +1,277 @@
+"""Runs a config from start to summary; the only owner of time and disk.
+
+The loop only dispatches: the devices are a few steps behind, the next batches
+are on their way, metrics are read when their step is over, and checkpoints
+are written in the background.
+"""
+
+import collections
+from collections.abc import Iterator, Sequence
+import contextlib
+import logging
+import pathlib
+import signal
+import time
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+import ml_collections
+
+from semppl_jax import job as job_lib
+from semppl_jax import mesh as mesh_lib
+from semppl_jax import nonfinite
+from semppl_jax import summary
+from semppl_jax.batch import Batch
+from semppl_jax.checkpoint import abstract, BEST_METRIC, Checkpointer
+from semppl_jax.data import labels, pipeline
+from semppl_jax.data.prefetch import Prefetcher
+from semppl_jax.evaluators import pretraining
+from semppl_jax.job import Job
+from semppl_jax.logbook import Logbook
+from semppl_jax.step import TrainState
+
+_log = logging.getLogger(__name__)
+# Steps that may be dispatched and not done: enough to hide the host's work,
+# few enough to bound the batches in flight.
+_AHEAD = 4
+
+
+def run(
+    config: ml_collections.ConfigDict,
+    workdir: str | pathlib.Path,
+    devices: Sequence[jax.Device] | None = None,
+) -> dict[str, Any] | None:
+  """Trains, evaluates and saves; continues what it finds in `workdir`.
+
+  Args:
+    config: the run's config.
+    workdir: directory of the run; made where it is missing.
+    devices: devices to use (default: all).
+
+  Returns:
+    The summary, or None where the run was asked to stop before its end.
+
+  Raises:
+    ValueError: bad config or data, before anything is compiled.
+    checkpoint.MismatchError: `workdir` holds another run.
+    nonfinite.NonFiniteError: the loss or a gradient is not finite.
+  """
+  job = job_lib.build(config, devices)
+  workdir = pathlib.Path(workdir)
+  workdir.mkdir(parents=True, exist_ok=True)
+  checkpoints = Checkpointer(
+      workdir, job_lib.identity(job), config.checkpoint.keep
+  )
+  with contextlib.closing(checkpoints):
+    state = _first_state(job, checkpoints)
+    start = int(state.step)
+    done = summary.read(workdir)
+    if start == job.total_steps and done is not None:
+      _log.info('This run is finished: %s.', workdir / summary.FILE)
+      return done
+    if jax.process_index() == 0:
+      labels.write_ids(workdir / 'labels.txt', job.subset, job.splits.train)
+      (workdir / 'config.json').write_text(
+          config.to_json_best_effort(indent=2) + '\n'
+      )
+    log = Logbook(workdir, start, job.total_steps)
+    with contextlib.closing(log), _Interrupts() as interrupts:
+      finished = _train(job, state, checkpoints, log, workdir, interrupts)
+      if finished is None:
+        return None
+      return _finish(job, finished, log, workdir)
+
+
+def _first_state(job: Job, checkpoints: Checkpointer) -> TrainState:
+  """The newest checkpoint's state, or the initial one."""
+  like = abstract(jax.eval_shape(job.step.init), job.step.state_sharding)
+  step = checkpoints.latest_step()
+  if step is not None:
+    state = checkpoints.restore(step, like)
+    _log.info('Continuing from step %d.', step)
+    return state
+  return initial_state(job)
+
+
+def initial_state(job: Job) -> TrainState:
+  """The state before the first step, laid out over the devices."""
+  return jax.jit(job.step.init, out_shardings=job.step.state_sharding)()
+
+
+def compile_step(job: Job, state: TrainState, batch: Batch):
+  """Compiles the train step ahead of time: a changed shape is an error."""
+  replicated = mesh_lib.replicated(job.mesh)
+  step = jax.jit(
+      job.step.train,
+      donate_argnums=0,
+      out_shardings=(job.step.state_sharding, replicated),
+  )
+  began = time.monotonic()
+  compiled = step.lower(state, batch).compile()
+  _log.info('Compiled the step in %.0f s.', time.monotonic() - began)
+  return compiled
+
+
+def _batches(job: Job, start: int) -> Prefetcher:
+  """Device batches from step `start` on, a few ready ahead."""
+  train = job.splits.train
+  corrupt = pipeline.CorruptCount(train, job.config.data.max_corrupt)
+
+  def place(host: pipeline.HostBatch) -> Batch:
+    corrupt.add(host.corrupt)
+    return mesh_lib.to_global(job.mesh, host.batch)
+
+  return Prefetcher(
+      pipeline.train_batches(
+          job.config,
+          train,
+          job.subset,
+          start_step=start,
+          process_index=jax.process_index(),
+          process_count=jax.process_count(),
+      ),
+      place,
+      job.config.data.prefetch,
+  )
+
+
+def _train(
+    job: Job,
+    state: TrainState,
+    checkpoints: Checkpointer,
+    log: Logbook,
+    workdir: pathlib.Path,
+    interrupts: '_Interrupts',
+) -> TrainState | None:
+  """Takes every step that is left; None where it was told to stop."""
+  start = int(state.step)
+  if start == job.total_steps:
+    return state
+  with contextlib.closing(_batches(job, start)) as batches:
+    batch = next(batches)
+    if batch.mask is None:
+      _log.info('The data has no saliency masks: no view is masked.')
+    compiled = compile_step(job, state, batch)
+    evaluate = pretraining.make(job.config, job.step.network, job.mesh)
+    meter = _Meter(job.config.batch_size, batches)
+    running = collections.deque()
+    for step in range(start + 1, job.total_steps + 1):
+      state, metrics = compiled(state, batch)
+      running.append(metrics['loss/total'])
+      if len(running) > _AHEAD:
+        jax.block_until_ready(running.popleft())
+      last = step == job.total_steps
+      if step % job.log_every == 0 or last:
+        log.record(step, metrics, meter.read(step))
+      _raise_if_stopped(job, log.flush(step - _AHEAD), state, compiled, workdir)
+      log.advance(step)
+      scores = None
+      if step % job.eval_every == 0 or last:
+        _raise_if_stopped(job, log.flush(), state, compiled, workdir)
+        with meter.paused():
+          scores = evaluate(state, job.splits, job.subset)
+          log.scalars(step, scores)
+      stop = interrupts.asked(step)
+      if step % job.save_every == 0 or scores or last or stop:
+        with meter.paused():
+          _save(job, checkpoints, step, state, scores, compiled, workdir)
+      if stop:
+        checkpoints.wait()
+        _log.info('Asked to stop: saved step %d.', step)
+        return None
+      if not last:
+        batch = next(batches)
+    checkpoints.wait()
+    return state
+
+
+def _save(job, checkpoints, step, state, scores, compiled, workdir) -> None:
+  """Saves a state that is known to be good."""
+  if job.config.on_nonfinite == 'stop' and int(state.dropped):
+    nonfinite.stop(job, state, compiled, workdir)
+  best = {BEST_METRIC: scores['best']} if scores and 'best' in scores else None
+  checkpoints.save(step, state, best)
+
+
+def _raise_if_stopped(job, lines, state, compiled, workdir) -> None:
+  """Stops the run where a written record says that an update was dropped."""
+  if job.config.on_nonfinite == 'stop' and any(
+      line.get('dropped') for line in lines
+  ):
+    nonfinite.stop(job, state, compiled, workdir)
+
+
+def _finish(
+    job: Job, state: TrainState, log: Logbook, workdir: pathlib.Path
+) -> dict[str, Any]:
+  """Evaluates the floors, writes the summary and prints it."""
+  floors = {}
+  if job.config.eval.baselines:
+    evaluate = pretraining.make(job.config, job.step.network, job.mesh)
+    floors = evaluate.floors(initial_state(job), job.splits, job.subset)
+  log.flush()
+  result = summary.make(job, log, floors, workdir)
+  if jax.process_index() == 0:
+    summary.write(workdir, result)
+  return result
+
+
+class _Meter:
+  """Images per second and share of time spent waiting for input."""
+
+  def __init__(self, batch_size: int, batches: Prefetcher):
+    self._batch_size, self._batches = batch_size, batches
+    self._step: int | None = None
+    self._reset(None)
+
+  def _reset(self, step: int | None) -> None:
+    self._since, self._waited = time.monotonic(), self._batches.waited
+    self._step = step
+
+  def read(self, step: int) -> dict[str, float]:
+    """Figures since the last reading; none for the first one."""
+    seconds = time.monotonic() - self._since
+    waited = self._batches.waited - self._waited
+    before, result = self._step, {}
+    self._reset(step)
+    if before is not None and seconds > 0:
+      images = (step - before) * self._batch_size
+      result = {
+          'images_per_second': images / seconds,
+          'input_wait': waited / seconds,
+      }
+    return result
+
+  @contextlib.contextmanager
+  def paused(self) -> Iterator[None]:
+    """Leaves the time of an evaluation or a checkpoint out."""
+    began = time.monotonic()
+    yield
+    self._since += time.monotonic() - began
+
+
+class _Interrupts:
+  """Notes SIGTERM and SIGINT, so that the loop can save and leave."""
+
+  def __enter__(self) -> '_Interrupts':
+    self._asked = False
+    self._old = {}
+    for number in (signal.SIGTERM, signal.SIGINT):
+      with contextlib.suppress(ValueError):  # Not in the main thread.
+        self._old[number] = signal.signal(number, self._note)
+    return self
+
+  def __exit__(self, *_) -> None:
+    for number, handler in self._old.items():
+      signal.signal(number, handler)
+
+  def _note(self, number, frame) -> None:
+    del number, frame
+    self._asked = True
+
+  def asked(self, step: int) -> bool:
+    """Whether to stop after this step, the same on every process."""
+    if jax.process_count() == 1:
+      return self._asked
+    return multihost_utils.reached_preemption_sync_point(step)
