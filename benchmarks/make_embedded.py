@@ -1,0 +1,83 @@
+"""Writes the embedded data: a small, balanced part of CIFAR-10.
+
+  python benchmarks/make_embedded.py --data_dir=DIR
+
+DIR holds `cifar10` as tensorflow_datasets prepares it. Images are chosen and
+ordered by a hash of their id, so that the same source gives the same files.
+"""
+
+import hashlib
+import os
+
+from absl import app, flags
+import numpy as np
+
+from semppl_jax.data.dataset import EMBEDDED
+from semppl_jax.data.sources import records, tfds_source
+from semppl_jax.data.tf_runtime import tf
+
+_DATA_DIR = flags.DEFINE_string('data_dir', None, 'TFDS data_dir.')
+_OUT = flags.DEFINE_string('out', EMBEDDED, 'Folder to write to.')
+PER_CLASS = {'train': 600, 'test': 200}
+
+
+def rank(name: str) -> str:
+  """Where an id stands in the order of choice."""
+  return hashlib.sha256(f'semppl_jax/{name}'.encode()).hexdigest()
+
+
+def choose(ids: np.ndarray, labels: np.ndarray, per_class: int) -> list[int]:
+  """Rows of the first `per_class` of each class, in the order of `rank`."""
+  left = dict.fromkeys(np.unique(labels).tolist(), per_class)
+  chosen = []
+  for row in sorted(range(len(ids)), key=lambda row: rank(ids[row])):
+    if left[int(labels[row])]:
+      left[int(labels[row])] -= 1
+      chosen.append(row)
+  return chosen
+
+
+def write_split(split: str, data_dir: str, out: str) -> int:
+  """Writes one split and returns its size in bytes."""
+  builder = tfds_source.open_builder('cifar10', data_dir, '--data_dir')
+  shards = tfds_source.split_shards(builder, split, '--data_dir')
+  source, ids, labels = records.index_records(shards, '--data_dir')
+  content = [
+    image
+    for shard in shards
+    for stored in records.records(*shard).batch(1024)
+    for image in records.parse(stored, source.keys)[0].numpy()
+  ]
+  path = os.path.join(out, f'{split}.tfrecord')
+  with tf.io.TFRecordWriter(path) as writer:
+    for row in choose(ids, labels, PER_CLASS[split]):
+      tf.io.decode_jpeg(content[row])  # Whole images only: raises otherwise.
+      writer.write(_example(content[row], int(labels[row]), ids[row]))
+  return os.path.getsize(path)
+
+
+def _example(image: bytes, label: int, name: str) -> bytes:
+  def many(values: list[bytes]) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+  features = {
+    'image': many([image]),
+    'label': tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+    'id': many([str(name).encode()]),
+  }
+  example = tf.train.Example(features=tf.train.Features(feature=features))
+  # Features are a map, whose order is free unless asked for.
+  return example.SerializeToString(deterministic=True)
+
+
+def main(argv: list[str]) -> None:
+  """Writes both splits."""
+  del argv
+  for split in PER_CLASS:
+    size = write_split(split, _DATA_DIR.value, _OUT.value)
+    print(f'{split}: {size / 1e6:.2f} MB')  # noqa: T201
+
+
+if __name__ == '__main__':
+  flags.mark_flag_as_required('data_dir')
+  app.run(main)

@@ -1,0 +1,194 @@
+"""Batches for training and evaluation.
+
+The global batch of a step is a pure function of (seed, step): neither the
+number of processes nor the step that a run began at changes a byte of it.
+Process p of P has rows [p B / P, (p + 1) B / P).
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+import numpy as np
+
+from semppl_jax.batch import Batch, UNLABELLED
+from semppl_jax.data import layout
+from semppl_jax.data.dataset import Dataset
+from semppl_jax.data.labels import LabelSubset
+from semppl_jax.data.sources.problems import naming
+
+
+class HostBatch(NamedTuple):
+  """One step's rows of this process.
+
+  Attributes:
+    batch: NumPy arrays, leading axis [B / P].
+    corrupt: positions in the train set of images that these rows were to show
+      and that could not be read, int32 [n]; a neighbour stands in for each.
+  """
+
+  batch: Batch
+  corrupt: np.ndarray
+
+
+class EvalBatch(NamedTuple):
+  """Rows of an evaluation, b of them.
+
+  Attributes:
+    image: centre crops [b, crop, crop, 3], uint8.
+    label: true class, int32 [b], or -1.
+    index: position in the data set, int32 [b]; -1 for padding.
+    valid: bool [b]; False for padding and for unreadable images.
+  """
+
+  image: np.ndarray
+  label: np.ndarray
+  index: np.ndarray
+  valid: np.ndarray
+
+
+def train_batches(
+  config: ConfigDict,
+  train: Dataset,
+  subset: LabelSubset,
+  *,
+  start_step: int = 0,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> Iterator[HostBatch]:
+  """Endless batches, from `start_step` on.
+
+  Each epoch shows every image once, in a new order; batches straddle the ends
+  of epochs. With `labelled_per_batch` there are two such streams, one of the
+  labelled images and one of the others, whose rows are spread evenly. A
+  resume costs nothing for files; for records see `streams`. An unreadable
+  image is replaced by the next readable one of its block of at least 8 rows
+  (fewer if the stream has no such divisor), see `decode`.
+
+  Args:
+    config: the whole config.
+    train: the train set.
+    subset: the images that may show their label.
+    start_step: the first step.
+    process_index: this process.
+    process_count: P; must divide `batch_size`.
+
+  Raises:
+    ValueError: a batch that cannot be split, a stream without images, or (on
+      the way) a block in which no image can be read.
+  """
+  rows = layout.process_rows(config.batch_size, process_index, process_count)
+  known = np.zeros(train.size, bool)
+  known[subset.index] = True
+  parts = [
+    (stream, layout.share(stream, rows))
+    for stream in layout.streams(
+      config.batch_size, config.data.labelled_per_batch, known
+    )
+  ]
+  parts = [(stream, share) for stream, share in parts if share.blocks]
+  from semppl_jax.data import steps  # TensorFlow.
+
+  elements = steps.train_steps(config, train.source, parts, start_step)
+  return _host_batches(elements.as_numpy_iterator(), parts, train, known)
+
+
+def eval_batches(
+  config: ConfigDict,
+  dataset: Dataset,
+  indices: np.ndarray,
+  batch_size: int,
+  *,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> Iterator[EvalBatch]:
+  """Centre crops of the images at `indices`, each once and in that order.
+
+  Every process yields the same number of batches; the last one is padded.
+  Records that are not asked for are read but not decoded.
+
+  Args:
+    config: the whole config.
+    dataset: any split.
+    indices: ascending positions in it, int [n].
+    batch_size: images per batch over all processes; b = `batch_size` / P.
+    process_index: this process.
+    process_count: P; must divide `batch_size`.
+
+  Raises:
+    ValueError: a batch that cannot be split, or indices that do not ascend.
+  """
+  rows = layout.process_rows(batch_size, process_index, process_count)
+  indices = np.asarray(indices, np.int32)
+  if (np.diff(indices, prepend=-1) <= 0).any():
+    raise ValueError('indices of an evaluation must ascend from 0 or above.')
+  padded = np.full(-len(indices) % batch_size + len(indices), -1, np.int32)
+  padded[: len(indices)] = indices
+  own = padded.reshape(-1, batch_size)[:, rows.start : rows.stop].reshape(-1)
+  from semppl_jax.data import steps  # TensorFlow.
+
+  elements = steps.eval_steps(config, dataset.source, own, len(rows))
+  for image, _, wanted, good in elements.as_numpy_iterator():
+    label = np.where(wanted >= 0, dataset.labels[wanted], UNLABELLED)
+    yield EvalBatch(image, label.astype(np.int32), wanted, good)
+
+
+def _host_batches(
+  elements: Iterator[Any],
+  parts: list[tuple[layout.Stream, layout.Share]],
+  train: Dataset,
+  known: np.ndarray,
+) -> Iterator[HostBatch]:
+  for element in elements:
+    for (stream, _), decoded in zip(parts, element, strict=True):
+      _check_blocks(decoded, stream.block, train)
+    kept = [
+      _map(lambda x, share=share: x[share.keep], decoded)
+      for (_, share), decoded in zip(parts, element, strict=True)
+    ]
+    crops, index, wanted, good = _merge(kept, [s.places for _, s in parts])
+    label = train.labels[index]
+    large, small, mask = crops
+    batch = Batch(
+      large=large,
+      small=small,
+      label=np.where(known[index], label, UNLABELLED).astype(np.int32),
+      index=index,
+      diagnostic_label=label,
+      mask=mask if len(mask) else None,
+    )
+    yield HostBatch(batch, wanted[~good])
+
+
+def _check_blocks(decoded: Any, block: int, train: Dataset) -> None:
+  """Raises if a block has nothing to fill its gaps with."""
+  _, _, wanted, good = decoded
+  dead = ~good.reshape(-1, block).any(axis=1)
+  if dead.any():
+    names = train.ids[wanted.reshape(-1, block)[dead][0]]
+    raise ValueError(
+      f'{train.name!r} has {naming("unreadable image(s)", names)}, which are '
+      'all of a block of rows, so that none can stand in for another.'
+    )
+
+
+def _merge(trees: list[Any], places: list[np.ndarray]) -> Any:
+  """Puts the rows of several streams where they belong in the batch."""
+  if len(trees) == 1:
+    return trees[0]
+  total = sum(map(len, places))
+
+  def join(*arrays: np.ndarray) -> np.ndarray:
+    joined = np.empty((total, *arrays[0].shape[1:]), arrays[0].dtype)
+    for array, place in zip(arrays, places, strict=True):
+      joined[place] = array
+    return joined
+
+  return _map(join, *trees)
+
+
+def _map(f: Any, *trees: Any) -> Any:
+  """Maps over tuples of tuples of arrays, as tf.data gives them."""
+  if isinstance(trees[0], tuple):
+    return tuple(_map(f, *leaves) for leaves in zip(*trees, strict=True))
+  return f(*trees)

@@ -1,0 +1,172 @@
+"""What a run would learn from, and everything that is wrong with it."""
+
+import collections
+import hashlib
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+import numpy as np
+
+from semppl_jax.batch import UNLABELLED
+from semppl_jax.data.dataset import Dataset, Splits
+from semppl_jax.data.labels import LabelSubset
+from semppl_jax.data.pipeline import eval_batches
+from semppl_jax.data.sources.files import FileSource
+from semppl_jax.data.sources.problems import naming
+
+_LISTED_CLASSES = 20
+_BATCH = 64
+
+
+class DataReport(NamedTuple):
+  """The data of a run in figures; `str` gives aligned lines.
+
+  Attributes:
+    train: images to learn from.
+    test: images to be judged by.
+    classes: number of classes.
+    labelled: images whose label the run may know.
+    per_class: labelled images of each class, by name.
+    unlabelled: train images without a label of their own in the data.
+    missing: ids that are listed and not there.
+    duplicates: ids of files with the bytes of an earlier file.
+    unreadable: ids of images that cannot be decoded, or None: not tried.
+    label_hash: SHA-256 of the label subset.
+    problems: one sentence each; none if the run can start.
+  """
+
+  train: int
+  test: int
+  classes: int
+  labelled: int
+  per_class: dict[str, int]
+  unlabelled: int
+  missing: list[str]
+  duplicates: list[str]
+  unreadable: list[str] | None
+  label_hash: str
+  problems: list[str]
+
+  def __str__(self) -> str:
+    counts = sorted(self.per_class.values())
+    middle = f'{np.median(counts):g}' if counts else '0'
+    spread = f'{min(counts, default=0)} / {middle} / {max(counts, default=0)}'
+    lines = [
+      ('images', f'{self.train} train, {self.test} test'),
+      ('classes', str(self.classes)),
+      ('labelled', f'{self.labelled} ({self.labelled / self.train:.2%})'),
+      ('per class', f'{spread} (min / median / max)'),
+      ('no label in the data', str(self.unlabelled)),
+      ('missing', _some(self.missing)),
+      ('duplicate', _some(self.duplicates)),
+      (
+        'unreadable',
+        'not tried' if self.unreadable is None else _some(self.unreadable),
+      ),
+      ('label subset', self.label_hash[:16]),
+    ]
+    if len(self.per_class) <= _LISTED_CLASSES:
+      each = ', '.join(f'{k} {v}' for k, v in self.per_class.items())
+      lines.insert(4, ('', each))
+    lines += [('problem', problem) for problem in self.problems]
+    return '\n'.join(f'{name:<22}{value}' for name, value in lines)
+
+
+def report(
+  config: ConfigDict, splits: Splits, subset: LabelSubset, decode: bool
+) -> DataReport:
+  """Looks at the data of a run.
+
+  Args:
+    config: the whole config.
+    splits: from `dataset.load`.
+    subset: from `labels.select`.
+    decode: whether to decode every train image, and to compare the bytes of
+      files of equal size; takes as long as an epoch of input.
+  """
+  train = splits.train
+  known = np.bincount(
+    train.labels[subset.index], minlength=len(train.class_names)
+  )
+  missing, duplicates = _files(train, decode)
+  unreadable = _unreadable(config, train) if decode else None
+  return DataReport(
+    train=train.size,
+    test=splits.test.size if splits.test else 0,
+    classes=len(train.class_names),
+    labelled=len(subset.index),
+    per_class=dict(zip(train.class_names, known.tolist(), strict=True)),
+    unlabelled=int((train.labels == UNLABELLED).sum()),
+    missing=missing,
+    duplicates=duplicates,
+    unreadable=unreadable,
+    label_hash=subset.hash,
+    problems=_problems(config, splits, missing, unreadable),
+  )
+
+
+def _problems(
+  config: ConfigDict,
+  splits: Splits,
+  missing: list[str],
+  unreadable: list[str] | None,
+) -> list[str]:
+  problems = []
+  train, test = splits
+  if train.size < config.batch_size:
+    problems.append(
+      f'config.batch_size={config.batch_size} is over the {train.size} train '
+      'images: a batch would show an image twice.'
+    )
+  if missing:
+    problems.append(f'The train set has {naming("missing file(s)", missing)}.')
+  bad = unreadable or []
+  if len(bad) > config.data.max_corrupt * train.size:
+    problems.append(
+      f'The train set has {naming("unreadable image(s)", bad)}, over '
+      f'config.data.max_corrupt={config.data.max_corrupt} of {train.size}.'
+    )
+  if test is None:
+    problems.append(
+      'There is no test set; set config.data.test_split, test_path or '
+      'test_holdout.'
+    )
+  elif (test.labels == UNLABELLED).all():
+    problems.append(f'The test set {test.name!r} has no labels.')
+  return problems
+
+
+def _files(train: Dataset, compare: bool) -> tuple[list[str], list[str]]:
+  """Ids of missing files, and of files equal to an earlier one."""
+  if not isinstance(train.source, FileSource):
+    return [], []
+  missing, by_size = [], collections.defaultdict(list)
+  for row, size in enumerate(train.source.sizes()):
+    if size < 0:
+      missing.append(str(train.ids[row]))
+    else:
+      by_size[size].append(row)
+  if not compare:
+    return missing, []
+  seen: set[Any] = set()
+  duplicates = []
+  # Files of different sizes differ: only the others are opened.
+  for row in sorted(r for rows in by_size.values() if rows[1:] for r in rows):
+    key = hashlib.sha256(train.source.read(row)).digest()
+    if key in seen:
+      duplicates.append(str(train.ids[row]))
+    seen.add(key)
+  return missing, duplicates
+
+
+def _unreadable(config: ConfigDict, train: Dataset) -> list[str]:
+  rows = np.arange(train.size)
+  bad = [
+    batch.index[~batch.valid & (batch.index >= 0)]
+    for batch in eval_batches(config, train, rows, _BATCH)
+  ]
+  return train.ids[np.concatenate(bad)].tolist()
+
+
+def _some(names: list[str]) -> str:
+  return naming('', names).replace(' :', ':') if names else '0'

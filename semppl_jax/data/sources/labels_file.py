@@ -1,0 +1,151 @@
+"""Labels files: which image has which label.
+
+Three formats, by the ending of the name: `.csv` (path, label; with or without
+a header), `.txt` (a path, white space, a label) and `.json` (an object from
+path to label, or a list of pairs or of objects whose first two values are path
+and label). Paths are relative to the image folder.
+"""
+
+from collections.abc import Iterable
+import csv
+import json
+import os
+import posixpath
+from typing import Any
+
+from semppl_jax.data.sources.problems import naming, stop_on
+
+Rows = list[tuple[str, str]]
+
+IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.gif')
+
+
+def is_image(path: str) -> bool:
+  """Whether the name of a file is that of an image."""
+  return path.lower().endswith(IMAGE_ENDINGS)
+
+
+def read_labels(file: str, listed: Iterable[str]) -> dict[str, str]:
+  """Returns the label of each path that the file names.
+
+  Args:
+    file: a `.csv`, `.txt` or `.json` file.
+    listed: relative paths of the images on disk, with `/`.
+
+  Raises:
+    ValueError: the file cannot be read, or names images that are not there,
+      or one image twice, or fewer than two classes; all of it at once.
+  """
+  where = f'config.data.labels_file={file!r}'
+  rows = _read_rows(file, where)
+  labels: dict[str, str] = {}
+  duplicates, conflicts = [], []
+  for path, label in rows:
+    if path not in labels:
+      labels[path] = label
+    else:
+      (duplicates if labels[path] == label else conflicts).append(path)
+  present = set(listed)
+  absent = [path for path in labels if path not in present]
+  problems = [
+    naming(what, names)
+    for what, names in (
+      ('path(s) without an image', absent),
+      ('repeated row(s)', duplicates),
+      ('path(s) with conflicting labels', conflicts),
+    )
+    if names
+  ]
+  classes = sorted(set(labels.values()))
+  if len(classes) < 2:
+    problems.append(
+      naming('class(es), at least 2 needed', classes)
+      if classes
+      else 'no labels'
+    )
+  stop_on(problems, where)
+  return labels
+
+
+def class_order(labels: Iterable[str]) -> tuple[str, ...]:
+  """Returns the distinct labels, by value if all are numbers, else by name."""
+  distinct = set(labels)
+  if all(label.isdecimal() for label in distinct):
+    return tuple(sorted(distinct, key=lambda label: (int(label), label)))
+  return tuple(sorted(distinct))
+
+
+def _read_rows(file: str, where: str) -> Rows:
+  readers = {'.csv': _csv_rows, '.txt': _txt_rows, '.json': _json_rows}
+  ending = os.path.splitext(file)[1].lower()
+  if ending not in readers:
+    raise ValueError(f'{where} must end in .csv, .txt or .json.')
+  try:
+    # utf-8-sig: spreadsheets begin a csv with a byte-order mark, which would
+    # become part of the first path.
+    with open(file, encoding='utf-8-sig', newline='') as stream:
+      rows = readers[ending](stream)
+  except OSError as error:
+    raise ValueError(f'{where} cannot be read: {error.strerror}.') from error
+  except (ValueError, csv.Error) as error:
+    raise ValueError(
+      f'{where} is not a {ending} file of paths and labels: {error}.'
+    ) from error
+  return [(_normal(path), label.strip()) for path, label in rows]
+
+
+def _normal(path: str) -> str:
+  return posixpath.normpath(path.strip().replace('\\', '/'))
+
+
+def _csv_rows(stream: Any) -> Rows:
+  rows = [
+    (_pair(row, line), line)
+    for line, row in enumerate(csv.reader(stream), 1)
+    if any(row)
+  ]
+  # A header is a first line that does not name an image.
+  if rows and not is_image(rows[0][0][0].strip()):
+    rows = rows[1:]
+  return [pair for pair, _ in rows]
+
+
+def _txt_rows(stream: Any) -> Rows:
+  lines = [line.strip() for line in stream]
+  # From the right: a path may hold spaces, a label here may not.
+  return [
+    _pair(line.rsplit(None, 1), number)
+    for number, line in enumerate(lines, 1)
+    if line
+  ]
+
+
+def _json_rows(stream: Any) -> Rows:
+  # Pairs, not dict: a path that stands twice must be seen twice.
+  content = json.load(stream, object_pairs_hook=_Object)
+  if isinstance(content, _Object):
+    return [_pair(pair, number) for number, pair in enumerate(content, 1)]
+  if not isinstance(content, list):
+    raise ValueError('neither an object nor a list')
+  return [
+    _pair([v for _, v in row] if isinstance(row, _Object) else row, number)
+    for number, row in enumerate(content, 1)
+  ]
+
+
+class _Object(list):
+  """A JSON object as its list of pairs."""
+
+
+def _pair(row: Any, number: int) -> tuple[str, str]:
+  if not isinstance(row, list | tuple) or len(row) < 2:
+    raise ValueError(f'row {number} has no path and label: {row!r}')
+  path, label = row[0], row[1]
+  if (
+    not isinstance(path, str)
+    or not isinstance(label, str | int)
+    or isinstance(label, bool)
+    or not str(label).strip()
+  ):
+    raise ValueError(f'row {number} has no path and label: {row!r}')
+  return path, str(label)

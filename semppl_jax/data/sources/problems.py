@@ -1,0 +1,26 @@
+"""Problems of a data set, gathered so that one run shows them all."""
+
+from collections.abc import Sequence
+
+SHOWN = 3
+
+
+def naming(what: str, names: Sequence[object]) -> str:
+  """Returns `what` with a count and the first few names: `2 x: 'a', 'b'`."""
+  shown = ', '.join(repr(str(name)) for name in names[:SHOWN])
+  more = ', ...' if len(names) > SHOWN else ''
+  return f'{len(names)} {what}: {shown}{more}'
+
+
+def stop_on(problems: Sequence[str], where: str) -> None:
+  """Does nothing without problems.
+
+  Args:
+    problems: one clause each.
+    where: the field and its value.
+
+  Raises:
+    ValueError: naming every problem.
+  """
+  if problems:
+    raise ValueError(f'{where} has {"; ".join(problems)}.')

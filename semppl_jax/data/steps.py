@@ -1,0 +1,105 @@
+"""The tf.data graph: one element per step, every array of it decoded."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+import numpy as np
+
+from semppl_jax.data import crops, decode, streams
+from semppl_jax.data.layout import block_size, Share, Stream
+from semppl_jax.data.sources.files import FileSource
+from semppl_jax.data.sources.records import parse
+from semppl_jax.data.tf_runtime import repeatable, tf, worker_count
+
+
+def train_steps(
+  config: ConfigDict,
+  source: Any,
+  parts: list[tuple[Stream, Share]],
+  start_step: int,
+) -> tf.data.Dataset:
+  """Elements: for each part, the `Decoded` crops of its blocks of a step."""
+  views = crops.make_views(config.views)
+
+  def row(content, mask, index, step):
+    numbers = crops.draw(config.seed, step, index, sum(views.counts))
+    image = decode.decode_image(_open(source, content))
+    shape = decode.decode_mask(mask, image) if source.has_masks else None
+    return crops.random_crops(image, shape, numbers, views)
+
+  decoded = [
+    _decoded(
+      config,
+      source,
+      streams.stream_blocks(
+        source,
+        stream,
+        share.blocks,
+        seed=config.seed,
+        start_step=start_step,
+        shuffle_gib=config.data.shuffle_gib,
+      ),
+      row,
+      stream.block,
+      len(share.blocks),
+    )
+    for stream, share in parts
+  ]
+  # One batch ahead, so that decoding goes on while the last one is copied.
+  steps = tf.data.Dataset.zip(tuple(decoded)).prefetch(1)
+  return repeatable(steps, config.data.threads)
+
+
+def eval_steps(
+  config: ConfigDict, source: Any, indices: np.ndarray, rows: int
+) -> tf.data.Dataset:
+  """Elements: the `Decoded` centre crops of `rows` images.
+
+  Args:
+    config: the whole config.
+    source: what reads the images.
+    indices: ascending positions, then -1 up to a multiple of `rows`.
+    rows: images in an element.
+  """
+
+  def row(content, mask, index, step):
+    del mask, index, step
+    return crops.centre_crop(
+      decode.decode_image(_open(source, content)),
+      config.eval.resize,
+      config.eval.crop,
+      config.views.interpolation,
+    )
+
+  block = block_size(rows)
+  raws = streams.listed_blocks(source, indices, block)
+  steps = _decoded(config, source, raws, row, block, rows // block)
+  return repeatable(steps.prefetch(1), config.data.threads)
+
+
+def _decoded(
+  config: ConfigDict,
+  source: Any,
+  raws: tf.data.Dataset,
+  row: decode.RowFn,
+  block: int,
+  blocks: int,
+) -> tf.data.Dataset:
+  def unpack(stored):
+    if isinstance(source, FileSource):
+      return stored, tf.zeros_like(stored)
+    return parse(stored, source.keys)
+
+  return decode.decode_blocks(
+    raws,
+    row,
+    block=block,
+    blocks=blocks,
+    threads=worker_count(config.data.threads),
+    unpack=unpack,
+  )
+
+
+def _open(source: Any, content: tf.Tensor) -> tf.Tensor:
+  """Image bytes: those of the file, or the content itself."""
+  return tf.io.read_file(content) if isinstance(source, FileSource) else content

@@ -1,0 +1,37 @@
+"""TensorFlow as this package uses it: on the CPU, quiet, repeatable.
+
+Only modules that read or decode images import this one, and the rest of the
+package imports them inside functions: without TensorFlow everything but the
+tf.data path runs.
+"""
+
+import os
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+import tensorflow as tf  # noqa: E402
+
+# TensorFlow would otherwise reserve the memory of the accelerator that JAX
+# trains on. Here, so that it happens once and before TensorFlow's first op.
+tf.config.set_visible_devices([], 'GPU')
+
+
+def repeatable(dataset: tf.data.Dataset, threads: int) -> tf.data.Dataset:
+  """Returns `dataset` with a thread pool of its own and elements in order.
+
+  Args:
+    dataset: any dataset.
+    threads: size of the pool, 0 for all cores.
+  """
+  options = tf.data.Options()
+  options.deterministic = True
+  options.threading.private_threadpool_size = worker_count(threads)
+  # The images of a batch are the parallelism; threads inside one image would
+  # only compete with them.
+  options.threading.max_intra_op_parallelism = 1
+  return dataset.with_options(options)
+
+
+def worker_count(threads: int) -> int:
+  """Number of worker threads for `config.data.threads` (0: all cores)."""
+  return threads or os.cpu_count() or 1
