@@ -197,13 +197,13 @@ class _Target(NamedTuple):
 
 def _ema_target(config, method: Method, network: Network) -> _Target:
   """A moving average of the online network, run on the large views."""
+  del network
   heads = tuple(h for h in method.heads if h != 'predictor')
   average = make_network(
       config.network, heads=heads, bn_groups=method.bn_groups
   )
 
   def init(params, net_state):
-    del network
     return average.select(params), average.select(net_state)
 
   def forward(state: TrainState, large: jax.Array):
