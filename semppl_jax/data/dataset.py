@@ -166,7 +166,7 @@ def _from_folder(name: str, folder: Any) -> Dataset:
 def _from_shards(
   name: str, shards: Any, where: str, names: tuple[str, ...]
 ) -> Dataset:
-  from semppl_jax.data.sources.records import Shard, index_records
+  from semppl_jax.data.sources.records import index_records, Shard
 
   source, ids, labels = index_records([Shard(*s) for s in shards], where)
   _, first, counts = np.unique(ids, return_index=True, return_counts=True)

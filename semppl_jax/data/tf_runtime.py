@@ -9,7 +9,7 @@ import os
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
 # TensorFlow would otherwise reserve the memory of the accelerator that JAX
 # trains on. Here, so that it happens once and before TensorFlow's first op.

@@ -1,0 +1,59 @@
+"""Small image sets made on the spot."""
+
+import io
+import os
+
+import numpy as np
+from PIL import Image
+
+
+def encoded(seed: int, size=(12, 10), mode='RGB', kind='PNG') -> bytes:
+  """An image of noise; `size` is height and width."""
+  rng = np.random.default_rng(seed)
+  pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+  stream = io.BytesIO()
+  Image.fromarray(pixels).convert(mode).save(stream, kind)
+  return stream.getvalue()
+
+
+def write_folder(root, count=40, classes=('cat', 'dog')) -> str:
+  """Class sub-folders with `count` images in all."""
+  for i in range(count):
+    folder = root / classes[i % len(classes)]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f'{i:03}.png').write_bytes(encoded(i, (9 + i % 5, 11 + i % 3)))
+  return str(root)
+
+
+def write_records(root, lengths=(12, 10, 14, 12), bad=(), mask=False) -> str:
+  """TFRecord files of so many images; returns their glob."""
+  from semppl_jax.data.tf_runtime import tf
+
+  os.makedirs(root, exist_ok=True)
+  number = 0
+  for shard, length in enumerate(lengths):
+    file = os.path.join(str(root), f'part-{shard}.tfrecord')
+    with tf.io.TFRecordWriter(file) as writer:
+      for _ in range(length):
+        image = b'not an image' if number in bad else encoded(number)
+        content = {
+          'image': tf.train.BytesList(value=[image]),
+          'id': tf.train.BytesList(value=[f'n{number}'.encode()]),
+        }
+        if mask:
+          content['mask'] = tf.train.BytesList(
+            value=[encoded(number, mode='L')]
+          )
+        features = {
+          k: tf.train.Feature(bytes_list=v) for k, v in content.items()
+        }
+        features['label'] = tf.train.Feature(
+          int64_list=tf.train.Int64List(value=[number % 2])
+        )
+        writer.write(
+          tf.train.Example(
+            features=tf.train.Features(feature=features)
+          ).SerializeToString()
+        )
+        number += 1
+  return os.path.join(str(root), 'part-*.tfrecord')
