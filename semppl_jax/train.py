@@ -25,6 +25,7 @@ from semppl_jax import summary
 from semppl_jax.batch import Batch
 from semppl_jax.checkpoint import abstract, BEST_METRIC, Checkpointer
 from semppl_jax.data import labels, pipeline
+from semppl_jax.data.corrupt import CorruptCount
 from semppl_jax.data.prefetch import Prefetcher
 from semppl_jax.evaluators import pretraining
 from semppl_jax.job import Job
@@ -116,7 +117,7 @@ def compile_step(job: Job, state: TrainState, batch: Batch):
 def _batches(job: Job, start: int) -> Prefetcher:
   """Device batches from step `start` on, a few ready ahead."""
   train = job.splits.train
-  corrupt = pipeline.CorruptCount(train, job.config.data.max_corrupt)
+  corrupt = CorruptCount(train, job.config.data.max_corrupt)
 
   def place(host: pipeline.HostBatch) -> Batch:
     corrupt.add(host.corrupt)
