@@ -21,6 +21,7 @@ import ml_collections
 from semppl_jax import job as job_lib
 from semppl_jax import mesh as mesh_lib
 from semppl_jax import nonfinite
+from semppl_jax import step as step_lib
 from semppl_jax import summary
 from semppl_jax.batch import Batch
 from semppl_jax.checkpoint import abstract, BEST_METRIC, Checkpointer
@@ -102,14 +103,8 @@ def initial_state(job: Job) -> TrainState:
 
 def compile_step(job: Job, state: TrainState, batch: Batch):
   """Compiles the train step ahead of time: a changed shape is an error."""
-  replicated = mesh_lib.replicated(job.mesh)
-  step = jax.jit(
-      job.step.train,
-      donate_argnums=0,
-      out_shardings=(job.step.state_sharding, replicated),
-  )
   began = time.monotonic()
-  compiled = step.lower(state, batch).compile()
+  compiled = step_lib.lower(job.step, state, batch, job.mesh).compile()
   _log.info('Compiled the step in %.0f s.', time.monotonic() - began)
   return compiled
 
