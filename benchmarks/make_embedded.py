@@ -16,7 +16,9 @@ from semppl_jax.data.dataset import EMBEDDED
 from semppl_jax.data.sources import records, tfds_source
 from semppl_jax.data.tf_runtime import tf
 
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'TFDS data_dir.')
+_DATA_DIR = flags.DEFINE_string(
+  'data_dir', None, 'TFDS data_dir.', required=True
+)
 _OUT = flags.DEFINE_string('out', EMBEDDED, 'Folder to write to.')
 PER_CLASS = {'train': 600, 'test': 200}
 
@@ -74,10 +76,9 @@ def main(argv: list[str]) -> None:
   """Writes both splits."""
   del argv
   for split in PER_CLASS:
-    size = write_split(split, _DATA_DIR.value, _OUT.value)
+    size = write_split(split, str(_DATA_DIR.value), _OUT.value)
     print(f'{split}: {size / 1e6:.2f} MB')  # noqa: T201
 
 
 if __name__ == '__main__':
-  flags.mark_flag_as_required('data_dir')
   app.run(main)

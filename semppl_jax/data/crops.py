@@ -161,7 +161,7 @@ def random_crops(
       if mask is None
       else _crop_all(
           mask, boxes[large], flips[large], L, views.sizes[0], 'nearest'
-      )[..., 0],
+      )[:, :, :, 0],
   )  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def decode_block(raw: Raw, row: RowFn, block: int) -> Decoded:
     block: number of rows in the block.
   """
 
-  def one(content, mask, index, slot):
+  def one(content, mask, index, slot) -> Any:
     return row(content, mask, index, raw.step), slot, True
 
   slots = tf.range(block)

@@ -4,6 +4,7 @@ The choice is made on the whole train set, before it is split over processes,
 so that every process sees the same classes in the same shares.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -111,7 +112,9 @@ def _per_class(
   return _draw(config, train, lambda size: int(count))
 
 
-def _draw(config: ConfigDict, train: Dataset, count_of: object) -> np.ndarray:
+def _draw(
+  config: ConfigDict, train: Dataset, count_of: Callable[[int], int]
+) -> np.ndarray:
   rng = np.random.default_rng(config.labels_seed)
   chosen = []
   for c in range(len(train.class_names)):

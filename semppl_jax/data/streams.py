@@ -75,7 +75,7 @@ def listed_blocks(
     listed = empty
     if count:
       pieces = _pieces(source, indices[:count])
-      order = range(len(pieces.file))
+      order = tf.range(len(pieces.file))
       listed = _read(source, pieces, indices[:count], order).concatenate(empty)
   step = tf.constant(0, tf.int64)
   return listed.batch(block).map(lambda content, index: (content, index, step))
@@ -160,7 +160,8 @@ def _only(dataset: tf.data.Dataset, own: range, each: int) -> tf.data.Dataset:
   def mine(n, _):
     return (n % each >= own.start) & (n % each < own.stop)
 
-  return dataset.enumerate().filter(mine).map(lambda _, block: block)
+  numbered: Any = dataset.enumerate()
+  return numbered.filter(mine).map(lambda _, block: block)
 
 
 class _Pieces(NamedTuple):
@@ -189,7 +190,10 @@ def _pieces(source: RecordSource, indices: np.ndarray) -> _Pieces:
 
 
 def _read(
-  source: RecordSource, pieces: _Pieces, indices: np.ndarray, order: Any
+  source: RecordSource,
+  pieces: _Pieces,
+  indices: np.ndarray,
+  order: tf.Tensor,
 ) -> tf.data.Dataset:
   """Elements (record, index) of the pieces, `indices` alone, undecoded."""
   # Of the records from the first piece to the last, the index or -1.
@@ -206,10 +210,8 @@ def _read(
   def indexed(place, record):
     return record, tf.gather(table, place)
 
-  if isinstance(order, range):
-    order = tf.range(order.stop)
-  dataset = tf.data.Dataset.from_tensor_slices(order).flat_map(piece)
-  dataset = dataset.map(indexed)
+  files = tf.data.Dataset.from_tensor_slices(order)
+  dataset: Any = files.flat_map(piece).map(indexed)
   if pieces.take.sum() == len(indices):
     return dataset
   return dataset.filter(lambda record, index: index >= 0)
@@ -230,12 +232,12 @@ def _endless(
     seeds = tf.random.stateless_uniform(
       [2],
       tf.stack([tf.constant(key[0], tf.int64), key[1] + number]),
-      minval=None,
-      maxval=None,
+      minval=tf.int64.min,
+      maxval=tf.int64.max,
       dtype=tf.int64,
     )
-    order = tf.random.experimental.stateless_shuffle(tf.range(count), seeds)
-    dataset = _read(source, pieces, share, order)
+    order = tf.argsort(tf.random.stateless_uniform([count], seeds))
+    dataset: Any = _read(source, pieces, share, order)
     return dataset.shuffle(buffer, seeds[0], reshuffle_each_iteration=False)
 
   epochs = tf.data.Dataset.range(skip // len(share), _FOREVER)

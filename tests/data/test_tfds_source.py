@@ -61,9 +61,8 @@ def test_splits_slices_and_subset(prepared):
 def test_a_slice_that_starts_inside_a_file(prepared):
   prepared.data.train_split = 'train[3:9]'
   train, test = dataset.load(prepared.data)
-  whole = dataset.load(prepared.data)
-  assert train.size == 6 and whole.train.fingerprint == train.fingerprint
-  rows = [b for b in pipeline.eval_batches(prepared, train, [1, 4], 2)]
+  assert train.size == 6
+  rows = list(pipeline.eval_batches(prepared, train, [1, 4], 2))
   number = [int(train.ids[i].split('.')[0]) for i in (1, 4)]
   assert rows[0].image[:, 0, 0, 0].tolist() == [n * 10 for n in number]
   assert test.size == 3
@@ -81,7 +80,7 @@ def test_unknown_split_and_name(prepared):
 def test_a_failed_download_is_one_sentence(monkeypatch):
   class Builder:
     class info:  # noqa: N801
-      splits = {}
+      splits = ()
 
     def download_and_prepare(self):
       raise OSError('no route to host\nmany more lines')

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 SHOWN = 3
 
 
-def naming(what: str, names: Sequence[object]) -> str:
+def naming(what: str, names: Sequence[object] | np.ndarray) -> str:
   """Returns `what` with a count and the first few names: `2 x: 'a', 'b'`."""
   shown = ', '.join(repr(str(name)) for name in names[:SHOWN])
   more = ', ...' if len(names) > SHOWN else ''

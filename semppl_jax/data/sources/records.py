@@ -10,7 +10,7 @@ from concurrent import futures
 import hashlib
 import json
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -131,7 +131,7 @@ def parse(serialised: tf.Tensor, keys: Keys) -> tuple[tf.Tensor, tf.Tensor]:
     for key in (keys.image, keys.mask)
     if key
   }
-  found = tf.io.parse_example(serialised, wanted)
+  found: Any = tf.io.parse_example(serialised, wanted)
   image = found[keys.image]
   return image, found[keys.mask] if keys.mask else tf.zeros_like(image)
 
@@ -236,7 +236,7 @@ def _load_cache(file: str) -> dict[str, np.ndarray] | None:
     return None
 
 
-def _save_cache(file: str, content: dict[str, np.ndarray]) -> None:
+def _save_cache(file: str, content: dict[str, Any]) -> None:
   temporary = f'{file}.{os.getpid()}'
   try:
     os.makedirs(os.path.dirname(file), exist_ok=True)

@@ -69,8 +69,10 @@ def split_shards(builder: Any, split: str, field: str) -> list[Shard]:
 
 def class_names(builder: Any) -> tuple[str, ...]:
   """Returns the class names, or () where the data set has none."""
-  label = builder.info.features.get('label')
-  return tuple(getattr(label, 'names', None) or ())
+  features = builder.info.features
+  if 'label' not in features:
+    return ()
+  return tuple(getattr(features['label'], 'names', None) or ())
 
 
 def _prepare(builder: Any, where: str, data_dir: str) -> None:
