@@ -66,32 +66,43 @@ _TABLE = {
 NAMES = tuple(_TABLE)
 
 
-def check(config_network: Any) -> None:
+def problems(config_network: Any) -> list[str]:
   """Checks the fields of `config.network` that a backbone reads.
 
-  Raises:
-    ValueError: a backbone of no such name, or one that is not made so.
+  Returns:
+    A sentence for each one that the backbone cannot be made of.
   """
   name = config_network.backbone
   if name not in _TABLE:
     near = difflib.get_close_matches(str(name), NAMES, 1, cutoff=0.0)[0]
-    raise ValueError(
-      f'network.backbone is {name!r}; did you mean {near!r}? '
-      f'Allowed: {", ".join(NAMES)}.'
-    )
+    return [
+      f'config.network.backbone={name!r} must be one of {", ".join(NAMES)};'
+      f' did you mean {near!r}?'
+    ]
   entry = _TABLE[name]
-  for field, allowed in (
-    ('width', resnet.WIDTHS),
-    ('padding', _PADDINGS),
-    ('stem', entry.stems),
-    ('selective_kernels', entry.selective),
-  ):
-    value = config_network[field]
-    if value not in allowed:
-      raise ValueError(
-        f'network.{field} is {value!r}; with network.backbone={name!r} it '
-        f'may be {" or ".join(map(repr, allowed))}.'
-      )
+  allowed = {
+    'width': resnet.WIDTHS,
+    'padding': _PADDINGS,
+    'stem': entry.stems,
+    'selective_kernels': entry.selective,
+  }
+  return [
+    f'config.network.{field}={config_network[field]!r} must be'
+    f' {" or ".join(map(repr, values))} where backbone={name!r}.'
+    for field, values in allowed.items()
+    if config_network[field] not in values
+  ]
+
+
+def check(config_network: Any) -> None:
+  """Stops on a backbone that cannot be made.
+
+  Raises:
+    ValueError: all that `problems` says.
+  """
+  found = problems(config_network)
+  if found:
+    raise ValueError(' '.join(found))
 
 
 def make(config_network: Any) -> Backbone:
