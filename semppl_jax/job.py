@@ -17,6 +17,10 @@ from semppl_jax.methods.method import Method
 from semppl_jax.step import make_step, Step
 
 
+class InputError(ValueError):
+  """The config or the data cannot be used; the message says what and where."""
+
+
 class Job(NamedTuple):
   """Everything that a config means on these devices and this data.
 
@@ -56,18 +60,17 @@ def build(
     devices: the devices to use (default: all).
 
   Raises:
-    ValueError: the data cannot be read, or fields are impossible; names all of
+    InputError: the data cannot be read, or fields are impossible; names all of
       them, before anything is compiled.
   """
   mesh = mesh_lib.make_mesh(devices)
-  found = check(config, mesh)
-  if found:
-    raise ValueError('\n'.join(found))
-  splits = dataset.load(config.data)
-  subset = labels.select(config.data, splits.train)
-  found = check(config, mesh, splits, subset)
-  if found:
-    raise ValueError('\n'.join(found))
+  _raise_any(check(config, mesh))
+  try:
+    splits = dataset.load(config.data)
+    subset = labels.select(config.data, splits.train)
+  except ValueError as error:
+    raise InputError(str(error)) from error
+  _raise_any(check(config, mesh, splits, subset))
   examples = len(splits.train.ids)
 
   def steps(duration: str) -> int:
@@ -89,6 +92,11 @@ def build(
       save_every=steps(config.checkpoint.every),
       log_every=steps(config.log_every),
   )
+
+
+def _raise_any(problems: list[str]) -> None:
+  if problems:
+    raise InputError('\n'.join(problems))
 
 
 def check(

@@ -53,9 +53,14 @@ def adam(
     schedule: optax.Schedule, *, weight_decay: float
 ) -> optax.GradientTransformation:
   """Adam with decoupled decay of weights, for small networks and batches."""
-  return optax.adamw(
-      schedule, weight_decay=weight_decay, mask=weights_mask
-  )
+  inner = optax.adamw(schedule, weight_decay=weight_decay, mask=weights_mask)
+
+  def update(updates, state, params=None):
+    # optax raises floats to an integer power, which strict promotion refuses.
+    with jax.numpy_dtype_promotion('standard'):
+      return inner.update(updates, state, params)
+
+  return optax.GradientTransformation(inner.init, update)
 
 
 def make(

@@ -137,12 +137,12 @@ def make_step(
     )
     params = optax.apply_updates(state.params, updates)
     params = method.after_update(params, state.step)
-    grad_norm = optax.global_norm(grads)
+    grad_norm = optax.tree.norm(grads)
     measured = {
         'loss/total': loss,
         'norm/grads': grad_norm,
-        'norm/params': optax.global_norm(params),
-        'norm/updates': optax.global_norm(updates),
+        'norm/params': optax.tree.norm(params),
+        'norm/updates': optax.tree.norm(updates),
         'lars/trust_ratio': optim.trust_ratio(state.params, grads, config),
         'schedule/learning_rate': jnp.asarray(rate(state.step)),
         'schedule/ema_decay': jnp.asarray(decay(state.step)),

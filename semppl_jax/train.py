@@ -29,7 +29,7 @@ from semppl_jax.data import labels, pipeline
 from semppl_jax.data.corrupt import CorruptCount
 from semppl_jax.data.prefetch import Prefetcher
 from semppl_jax.evaluators import pretraining
-from semppl_jax.job import Job
+from semppl_jax.job import InputError, Job
 from semppl_jax.logbook import Logbook
 from semppl_jax.step import TrainState
 
@@ -55,7 +55,8 @@ def run(
     The summary, or None where the run was asked to stop before its end.
 
   Raises:
-    ValueError: bad config or data, before anything is compiled.
+    job.InputError: bad config or data, before anything is compiled, or more
+      unreadable images than allowed.
     checkpoint.MismatchError: `workdir` holds another run.
     nonfinite.NonFiniteError: the loss or a gradient is not finite.
   """
@@ -115,7 +116,10 @@ def _batches(job: Job, start: int) -> Prefetcher:
   corrupt = CorruptCount(train, job.config.data.max_corrupt)
 
   def place(host: pipeline.HostBatch) -> Batch:
-    corrupt.add(host.corrupt)
+    try:
+      corrupt.add(host.corrupt)
+    except ValueError as error:
+      raise InputError(str(error)) from error
     return mesh_lib.to_global(job.mesh, host.batch)
 
   return Prefetcher(

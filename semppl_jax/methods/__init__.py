@@ -3,11 +3,12 @@
 from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax.methods import semppl
+from semppl_jax.methods import semppl, supervised
 from semppl_jax.methods.method import Method
 
 _TABLE = {
     'semppl': semppl.make,
+    'supervised': supervised.make,
 }
 NAMES = tuple(_TABLE)
 

@@ -1,0 +1,36 @@
+"""`--check`: the data, the cost and every problem of a run, all at once."""
+
+import jax
+import ml_collections
+
+from semppl_jax import job as job_lib
+from semppl_jax import mesh as mesh_lib
+from semppl_jax import plan
+from semppl_jax.data import dataset, labels, report
+
+
+def describe(config: ml_collections.ConfigDict) -> tuple[str, bool]:
+  """Returns what would run, as text, and whether it could.
+
+  Args:
+    config: the run's config. Every image is decoded once to find the unreadable
+      ones.
+  """
+  mesh = mesh_lib.make_mesh()
+  parts, problems = [], []
+  splits = subset = None
+  try:
+    splits = dataset.load(config.data)
+    subset = labels.select(config.data, splits.train)
+    data = report.report(config, splits, subset, decode=True)
+    parts.append(str(data))
+    problems += data.problems
+  except ValueError as error:
+    problems.append(str(error))
+  problems += job_lib.check(config, mesh, splits, subset)
+  if not problems:
+    parts.append(str(plan.make(job_lib.build(config))))
+  found = sorted(set(problems), key=problems.index)
+  if jax.process_index() == 0 and found:
+    parts.append('\n'.join(f'problem: {text}' for text in found))
+  return '\n'.join(parts), not found

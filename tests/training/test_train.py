@@ -1,0 +1,186 @@
+"""Whole runs: the device count, resume, interrupts and what goes wrong."""
+
+import json
+import os
+import signal
+
+import chex
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from semppl_jax import checkpoint, job as job_lib, nonfinite, train
+
+
+def _lines(workdir):
+  return [
+      json.loads(line)
+      for line in (workdir / 'metrics.jsonl').read_text().splitlines()
+  ]
+
+
+@pytest.fixture(scope='module')
+def reference(images, tmp_path_factory):
+  """One uninterrupted run on one device: its workdir, summary and state."""
+  workdir = tmp_path_factory.mktemp('reference')
+  config = tiny.config(images)
+  summary = train.run(config, workdir, jax.devices()[:1])
+  return workdir, summary, tiny.final_state(config, workdir, jax.devices()[:1])
+
+
+def test_run_leaves_a_summary_records_and_labels(reference):
+  workdir, summary, (step, state) = reference
+  assert step == state.step == 8
+  assert summary == json.loads((workdir / 'summary.json').read_text())
+  assert 0 <= summary['knn']['knn/encoder/labelled/k5'] <= 1
+  assert summary['test_images'] == 18
+  lines = [line for line in _lines(workdir) if 'loss/total' in line]
+  assert [line['step'] for line in lines] == list(range(1, 9))
+  for name in (
+      'loss/augmentation', 'loss/semantic', 'loss/invariance_augmentation',
+      'loss/invariance_semantic', 'schedule/learning_rate', 'norm/grads',
+      'norm/params', 'norm/updates', 'lars/trust_ratio', 'queue/fill',
+      'pseudo/agreement', 'pseudo/accuracy', 'pseudo/coverage',
+      'pseudo/entropy', 'deviation/projection',
+  ):  # fmt: skip
+    assert np.isfinite(lines[-1][name]), name
+  assert lines[-1]['images_per_second'] > 0
+  assert 0 <= lines[-1]['input_wait'] <= 1
+  assert len((workdir / 'labels.txt').read_text().split()) == 12
+  assert list((workdir / 'tensorboard').iterdir())
+
+
+@pytest.mark.parametrize('count', [2, 8])
+def test_device_count_changes_no_number(images, reference, tmp_path, count):
+  config = tiny.config(images)
+  train.run(config, tmp_path, jax.devices()[:count])
+  workdir, _, (_, one) = reference
+  _, many = tiny.final_state(config, tmp_path, jax.devices()[:count])
+  tiny.assert_close(one.memory, many.memory)
+  tiny.assert_close(one.params, many.params)
+  for a, b in zip(_lines(workdir), _lines(tmp_path), strict=True):
+    for name in a.keys() & b.keys():
+      if name.startswith(('loss/', 'pseudo/', 'queue/', 'norm/')):
+        np.testing.assert_allclose(a[name], b[name], rtol=1e-3, atol=1e-5)
+
+
+def _stop_after(monkeypatch, step):
+  """Sends this process SIGTERM in the middle of a step."""
+  asked = train._Interrupts.asked
+
+  def note(self, now):
+    if now == step:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return asked(self, now)
+
+  monkeypatch.setattr(train._Interrupts, 'asked', note)
+
+
+def test_sigterm_saves_and_the_rest_is_bit_for_bit(
+    images, reference, tmp_path, monkeypatch
+):
+  config, devices = tiny.config(images), jax.devices()[:1]
+  with monkeypatch.context() as patched:
+    _stop_after(patched, 3)
+    assert train.run(config, tmp_path, devices) is None
+  assert tiny.final_state(config, tmp_path, devices)[0] == 3
+  assert not (tmp_path / 'summary.json').exists()
+  train.run(config, tmp_path, devices)
+  workdir, _, (_, straight) = reference
+  tiny.assert_same(straight, tiny.final_state(config, tmp_path, devices)[1])
+  timing = ('images_per_second', 'input_wait')
+  strip = lambda line: {k: v for k, v in line.items() if k not in timing}
+  assert [*map(strip, _lines(workdir))] == [*map(strip, _lines(tmp_path))]
+
+
+def test_resume_on_other_devices(images, reference, tmp_path, monkeypatch):
+  config = tiny.config(images)
+  with monkeypatch.context() as patched:
+    _stop_after(patched, 3)
+    train.run(config, tmp_path, jax.devices()[:1])
+  train.run(config, tmp_path, jax.devices()[:4])
+  _, _, (_, straight) = reference
+  _, moved = tiny.final_state(config, tmp_path, jax.devices()[:4])
+  tiny.assert_close(straight.memory, moved.memory)
+  tiny.assert_close(straight.params, moved.params)
+
+
+def test_a_finished_run_does_nothing(images, reference, monkeypatch):
+  workdir, summary, _ = reference
+  before = (workdir / 'metrics.jsonl').stat().st_mtime_ns
+  monkeypatch.setattr(train, '_train', None)  # Calling it would fail.
+  again = train.run(tiny.config(images), workdir, jax.devices()[:1])
+  assert again == summary
+  assert (workdir / 'metrics.jsonl').stat().st_mtime_ns == before
+
+
+def test_the_step_is_traced_once(images, tmp_path, monkeypatch):
+  """The trace of the loop's step; a second one raises."""
+  make_step = job_lib.make_step
+
+  def counted(*args, **kwargs):
+    step = make_step(*args, **kwargs)
+    return step._replace(train=chex.assert_max_traces(step.train, n=1))
+
+  monkeypatch.setattr(job_lib, 'make_step', counted)
+  assert train.run(tiny.config(images, 3), tmp_path, jax.devices()[:1])
+
+
+def test_another_config_names_the_fields(images, reference):
+  workdir, _, _ = reference
+  config = tiny.config(images)
+  config.semppl.temperature = 0.3
+  config.log_every = '2 steps'  # May change.
+  with pytest.raises(checkpoint.MismatchError) as error:
+    train.run(config, workdir, jax.devices()[:1])
+  assert 'semppl.temperature was 0.2 and is 0.3' in str(error.value)
+  assert 'log_every' not in str(error.value)
+
+
+def test_another_label_subset_is_refused(images, reference, tmp_path):
+  workdir, _, _ = reference
+  config = tiny.config(images)
+  ids = tmp_path / 'ids.txt'
+  names = (workdir / 'labels.txt').read_text().split()
+  ids.write_text('\n'.join(names[:-1]) + '\n')
+  config.data.labels = f'ids:{ids}'
+  with pytest.raises(checkpoint.MismatchError, match='labelled subset'):
+    train.run(config, workdir, jax.devices()[:1])
+
+
+def test_nonfinite_step_stops_and_can_be_replayed(images, tmp_path):
+  config = tiny.config(images)
+  config.optimizer.update(learning_rate=1e38, warmup='0 steps')
+  with pytest.raises(nonfinite.NonFiniteError) as error:
+    train.run(config, tmp_path, jax.devices()[:1])
+  message = str(error.value)
+  assert 'Step 2 is not finite in' in message and 'loss/total' in message
+  replay = tmp_path / 'nonfinite' / 'step_2'
+  assert (replay / 'state').is_dir()
+  batch = np.load(replay / 'batch_0.npz')
+  assert batch['large'].shape == (16, 2, 8, 8, 3)
+
+
+def test_nonfinite_step_keeps_the_checkpoints_before_it(images, tmp_path):
+  config = tiny.config(images, 4)
+  train.run(config, tmp_path, jax.devices()[:1])
+  step, before = tiny.final_state(config, tmp_path, jax.devices()[:1])
+  longer = tiny.config(images, 4)
+  longer.optimizer.update(learning_rate=1e38, warmup='0 steps')
+  with pytest.raises(checkpoint.MismatchError):
+    train.run(longer, tmp_path, jax.devices()[:1])
+  again, after = tiny.final_state(config, tmp_path, jax.devices()[:1])
+  assert step == again == 4
+  tiny.assert_same(before, after)
+
+
+def test_skipping_nonfinite_updates_keeps_the_last_good_parameters(
+    images, tmp_path
+):
+  config = tiny.config(images, 5)
+  config.optimizer.update(learning_rate=1e38, warmup='0 steps')
+  config.on_nonfinite = 'skip'
+  train.run(config, tmp_path, jax.devices()[:1])
+  step, state = tiny.final_state(config, tmp_path, jax.devices()[:1])
+  assert step == 5 and state.dropped == 4

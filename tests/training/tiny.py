@@ -1,0 +1,86 @@
+"""A whole run in seconds: real images, a small network, few steps."""
+
+import io
+import pathlib
+
+import jax
+import ml_collections
+import numpy as np
+from PIL import Image
+
+from configs import quickstart
+
+CLASSES = ('bright', 'dark')
+
+
+def write_images(root: pathlib.Path, each: int = 24) -> None:
+  """Two classes that brightness tells apart, in sub-folders of 8-12 px files."""
+  rng = np.random.default_rng(0)
+  for place, name in enumerate(CLASSES):
+    (root / name).mkdir(parents=True)
+    for n in range(each):
+      shape = (8 + n % 5, 12 - n % 3, 3)
+      pixels = rng.integers(0, 120, shape) + 120 * (1 - place)
+      stream = io.BytesIO()
+      Image.fromarray(pixels.astype(np.uint8)).save(stream, 'PNG')
+      (root / name / f'{n:02}.png').write_bytes(stream.getvalue())
+
+
+def config(root: pathlib.Path, steps: int = 8) -> ml_collections.ConfigDict:
+  """A SemPPL run of `steps` steps on the images of `write_images`."""
+  c = quickstart.get_config()
+  c.batch_size = 16
+  c.duration = f'{steps} steps'
+  c.log_every = '1 steps'
+  c.data.update(
+      kind='folder', path=str(root / 'train'), test_path=str(root / 'test'),
+      labels='per_class:6',
+  )  # fmt: skip
+  c.views.large.size = 8
+  c.views.small.update(count=1, size=8)
+  c.network.projector.update(hidden=16, output=8)
+  c.network.predictor.hidden = 16
+  c.semppl.update(queue='32 rows', num_negatives=4)
+  # Adam turns the rounding of a gradient that is zero, as of a bias before
+  # batch norm, into whole steps; LARS does not.
+  c.optimizer.update(name='lars', learning_rate=1.0, warmup='2 steps')
+  c.eval.update(
+      every='4 steps', k=(1, 5), headline_k=5, batch_size=16, resize=8, crop=8,
+      baselines=False,
+  )  # fmt: skip
+  c.checkpoint.every = '2 steps'
+  return c
+
+
+def final_state(config, workdir, devices=None):
+  """The state in the newest checkpoint, on the host, with its step."""
+  from semppl_jax import checkpoint, job
+
+  built = job.build(config, devices)
+  saved = checkpoint.Checkpointer(
+      pathlib.Path(workdir), job.identity(built), config.checkpoint.keep
+  )
+  like = checkpoint.abstract(
+      jax.eval_shape(built.step.init), built.step.state_sharding
+  )
+  step = saved.latest_step()
+  state = jax.device_get(saved.restore(step, like))
+  saved.close()
+  return step, state
+
+
+def assert_same(one, two) -> None:
+  """Every array equal, bit for bit."""
+  jax.tree.map(np.testing.assert_array_equal, one, two)
+
+
+def assert_close(one, two, rtol=2e-4, atol=2e-5) -> None:
+  """Every array equal to float tolerance, every integer exactly."""
+
+  def compare(a, b):
+    if np.issubdtype(np.asarray(a).dtype, np.integer):
+      np.testing.assert_array_equal(a, b)
+    else:
+      np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
+
+  jax.tree.map(compare, one, two)
