@@ -102,4 +102,9 @@ def _decoded(
 
 def _open(source: Any, content: tf.Tensor) -> tf.Tensor:
   """Image bytes: those of the file, or the content itself."""
-  return tf.io.read_file(content) if isinstance(source, FileSource) else content
+  if not isinstance(source, FileSource):
+    return content
+  # Padding has no path: it fails to decode, without a warning about a file.
+  return tf.cond(
+    tf.equal(content, ''), lambda: content, lambda: tf.io.read_file(content)
+  )
