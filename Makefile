@@ -1,0 +1,41 @@
+# Everything runs in .venv, which is made and filled by the first command.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+JOBS ?= 2
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo $$p && break; done)
+
+.PHONY: quickstart test test-all lint types install clean
+
+quickstart: $(STAMP)  ## Trains on the embedded images, in minutes on a CPU.
+	$(BIN)/python -m semppl_jax.main --config=configs/quickstart.py \
+	  --workdir=runs/quickstart
+
+test: $(STAMP)  ## The core tests.
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+
+test-all: $(STAMP)  ## The long tests, which `test` leaves out.
+	$(BIN)/python -m pytest -n $(JOBS) -m slow
+
+lint: $(STAMP)  ## Style and likely bugs.
+	$(BIN)/ruff check .
+
+types: $(STAMP)  ## Type errors.
+	$(BIN)/pyright
+
+install: $(STAMP)  ## The environment alone.
+
+$(STAMP): setup.py requirements.txt
+	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "Python 3.11 or \
+	newer was not found; name one with make PYTHON=/path/to/python." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $(STAMP)
+
+clean:  ## Removes the environment and caches, and keeps runs/.
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build \
+	  *.egg-info
