@@ -1,0 +1,146 @@
+"""Compiles a config's train step for TPUs that are not there."""
+
+from collections.abc import Sequence
+import importlib.metadata
+import importlib.util
+import time
+from typing import Any
+
+import jax
+from jax.experimental import topologies
+import jax.numpy as jnp
+from jax.sharding import Mesh
+import ml_collections
+
+from semppl_jax import (
+  __version__,
+  checkpoint,
+  job,
+  mesh as mesh_lib,
+  methods,
+  step as step_lib,
+)
+from semppl_jax.batch import Batch
+from semppl_jax.methods.method import Method
+from semppl_jax.tools import chips, figures
+from semppl_jax.tools.bare import bare
+
+# Schedules need a length; what is compiled does not depend on it.
+_TOTAL_STEPS, _WARMUP_STEPS = 1000, 10
+
+
+def check(
+  config: ml_collections.ConfigDict, topology: str, overhead: bool = True
+) -> dict[str, Any]:
+  """Compiles the train step of a config for a slice and measures it.
+
+  Args:
+    config: the run's config.
+    topology: name of the slice, as `'v3:8x8'`.
+    overhead: also compile the networks alone, to compare with.
+
+  Returns:
+    The report, as JSON holds it; figures are those of one core.
+
+  Raises:
+    ValueError: the slice or the config is impossible, or libtpu is missing.
+  """
+  mesh = mesh_lib.make_mesh(devices(topology))
+  device = mesh.devices.flat[0]
+  core = chips.core(device.device_kind, device.num_cores)
+  problems = job.check(config, mesh)
+  if problems:
+    raise ValueError('\n'.join(problems))
+  method = methods.make(config, mesh)
+  began = time.monotonic()
+  try:
+    compiled = compile_step(config, method, mesh)
+    found = figures.measure(compiled, core)
+  except jax.errors.JaxRuntimeError as error:
+    if 'RESOURCE_EXHAUSTED' not in str(error):
+      raise
+    compiled, found = None, figures.out_of_memory(str(error), core)
+  seconds = time.monotonic() - began
+  if overhead and compiled is not None:
+    alone = compile_step(config, bare(method), mesh)
+    found['overhead'] = figures.overhead(compiled, alone)
+  return {
+    'topology': topology,
+    'cores': mesh.size,
+    'device_kind': device.device_kind,
+    'batch_size': config.batch_size,
+    **found,
+    'compile_seconds': seconds,
+    'versions': {
+      'semppl_jax': __version__,
+      'jax': jax.__version__,
+      'libtpu': importlib.metadata.version('libtpu'),
+    },
+  }
+
+
+def devices(topology: str) -> Sequence[Any]:
+  """Returns the devices of a TPU slice, to compile for and never to run on.
+
+  Args:
+    topology: chip and shape, as `'v3:8x8'`.
+
+  Raises:
+    ValueError: libtpu is not installed, or it knows no such slice.
+  """
+  if importlib.util.find_spec('libtpu') is None:
+    raise ValueError(
+      'Compiling for a TPU needs libtpu, which is not installed:'
+      " pip install 'semppl_jax[tpu]'."
+    )
+  try:
+    return topologies.get_topology_desc(
+      platform='tpu', topology_name=topology
+    ).devices
+  except jax.errors.JaxRuntimeError as error:
+    kind, _, reason = str(error).partition(': ')
+    if kind != 'INVALID_ARGUMENT':
+      raise
+    raise ValueError(
+      f'topology is {topology!r}; it must be a chip and a shape in whole'
+      f' hosts, as v3:8x8, v4:4x4x4 or v5e:4x8 (libtpu: {reason})'
+    ) from error
+
+
+def compile_step(
+  config: ml_collections.ConfigDict, method: Method, mesh: Mesh
+) -> jax.stages.Compiled:
+  """Compiles the train step that a run of this config takes.
+
+  Args:
+    config: the run's config.
+    method: what to learn by.
+    mesh: devices that need not be there.
+
+  Raises:
+    ValueError: a field is impossible.
+    jax.errors.JaxRuntimeError: RESOURCE_EXHAUSTED where it does not fit.
+  """
+  step = step_lib.make_step(config, method, mesh, _TOTAL_STEPS, _WARMUP_STEPS)
+  state = checkpoint.abstract(jax.eval_shape(step.init), step.state_sharding)
+  return step_lib.lower(step, state, _batch(config, mesh), mesh).compile()
+
+
+def _batch(config: ml_collections.ConfigDict, mesh: Mesh) -> Batch:
+  """Shapes of a run's batch, split over the devices; without masks."""
+  rows = mesh_lib.sharded(mesh)
+
+  def array(kind: Any, *shape: int) -> Any:
+    shape = (config.batch_size, *shape)
+    return jax.ShapeDtypeStruct(shape, kind, sharding=rows)
+
+  def images(views: Any) -> Any:
+    return array(jnp.uint8, views.count, views.size, views.size, 3)
+
+  return Batch(
+    large=images(config.views.large),
+    small=images(config.views.small),
+    label=array(jnp.int32),
+    index=array(jnp.int32),
+    diagnostic_label=array(jnp.int32),
+  )

@@ -1,0 +1,222 @@
+"""Bytes that a compiled program moves between devices, read from its text.
+
+A collective counts the larger of its operands and its results on one device:
+for an all-gather what a device ends with, for a reduce-scatter what it starts
+with. Sizes are those of the arrays, without the padding of their layouts. A
+`-start` counts and its `-done` does not. What stands in the body of a loop
+counts once per trip. The number of trips is the one that the compiler notes,
+or else the constant that the loop's condition compares its counter with: JAX
+counts its loops from zero by one. Where neither is there, a body counts once
+and `unknown_trips` says so.
+"""
+
+import collections
+from collections.abc import Iterator
+import math
+import re
+from typing import NamedTuple
+
+KINDS = (
+  'all-reduce',
+  'all-gather',
+  'reduce-scatter',
+  'all-to-all',
+  'collective-permute',
+)
+
+_BITS = {
+  'pred': 8, 's4': 4, 'u4': 4, 's8': 8, 'u8': 8, 's16': 16, 'u16': 16,
+  's32': 32, 'u32': 32, 's64': 64, 'u64': 64, 'f16': 16, 'bf16': 16,
+  'f32': 32, 'f64': 64, 'c64': 64, 'c128': 128,
+}  # fmt: skip
+_COMPUTATION = re.compile(r'^(ENTRY )?%?([\w.\-]+) \(.*\{$')
+_INSTRUCTION = re.compile(r'^\s+(ROOT )?%?([\w.\-]+) = (.*)$')
+_OPCODE = re.compile(r' ([a-z][\w\-]*)\(')
+_LAYOUT = re.compile(r'\{[^{}]*\}')
+_COMMENT = re.compile(r'/\*[^*]*\*/')
+_ARRAY = re.compile(r'\b([a-z]+\d*\w*)\[([\d,<=]*)\]')
+_NAME = re.compile(r'%?([\w.\-]+)')
+_CALLED = re.compile(
+  r'(?:to_apply|calls|body|condition|true_computation|false_computation)='
+  r'%?([\w.\-]+)'
+)
+_BRANCHES = re.compile(r'branch_computations=\{([^}]*)\}')
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+
+
+class Collectives(NamedTuple):
+  """What one device sends or receives in one run of a program.
+
+  Attributes:
+    bytes: bytes of each kind that occurs.
+    count: how often each kind runs.
+    unknown_trips: collectives in loops whose number of trips is not known,
+      each counted once.
+  """
+
+  bytes: dict[str, int]
+  count: dict[str, int]
+  unknown_trips: int
+
+
+def count(hlo: str) -> Collectives:
+  """Sums the collectives of a compiled module's text."""
+  program = _parse(hlo)
+  size, number = collections.Counter(), collections.Counter()
+  unknown = 0
+  for name, (trips, known) in _trips(program).items():
+    instructions = program.computations[name]
+    for instruction in instructions.values():
+      kind = instruction.opcode.removesuffix('-start')
+      if kind in KINDS:
+        size[kind] += trips * _moved(instruction, instructions)
+        number[kind] += trips
+        unknown += not known
+  return Collectives(dict(size), dict(number), unknown)
+
+
+class _Instruction(NamedTuple):
+  result: str
+  opcode: str
+  operands: tuple[str, ...]
+  attributes: str
+  root: bool
+
+
+class _Program(NamedTuple):
+  computations: dict[str, dict[str, _Instruction]]
+  entry: str
+
+
+def _parse(hlo: str) -> _Program:
+  computations, entry, current = {}, '', {}
+  for line in hlo.splitlines():
+    if opened := _COMPUTATION.match(line):
+      current = computations[opened[2]] = {}
+      entry = opened[2] if opened[1] else entry
+    elif found := _INSTRUCTION.match(line):
+      current[found[2]] = _instruction(found[3], bool(found[1]))
+  return _Program(computations, entry)
+
+
+def _instruction(text: str, root: bool) -> _Instruction:
+  text = _COMMENT.sub('', text)
+  # Layouts hold brackets and names that would be read as opcodes.
+  opcode = _OPCODE.search(' ' + _LAYOUT.sub(lambda m: ' ' * len(m[0]), text))
+  if opcode is None:
+    return _Instruction(text, '', (), '', root)
+  start = opcode.end() - 1  # The blank in front is not part of the text.
+  end = _closing(text, start)
+  inside = _LAYOUT.sub('', text[start:end])
+  operands = tuple(
+    _NAME.findall(part)[-1] for part in _split(inside) if _NAME.search(part)
+  )
+  result = text[: opcode.start()]
+  return _Instruction(result, opcode[1], operands, text[end:], root)
+
+
+def _closing(text: str, start: int) -> int:
+  """Position of the bracket that closes the one before `start`."""
+  depth = 1
+  for position in range(start, len(text)):
+    depth += {'(': 1, ')': -1}.get(text[position], 0)
+    if not depth:
+      return position
+  return len(text)
+
+
+def _split(text: str) -> Iterator[str]:
+  """Parts between the commas that no bracket encloses."""
+  depth, start = 0, 0
+  for position, letter in enumerate(text):
+    depth += (letter in '([') - (letter in ')]')
+    if letter == ',' and not depth:
+      yield text[start:position]
+      start = position + 1
+  yield text[start:]
+
+
+def _moved(instruction: _Instruction, others: dict[str, _Instruction]) -> int:
+  """The larger of operands and results, in bytes."""
+  given = sum(
+    _size(others[name].result)
+    for name in instruction.operands
+    if name in others
+  )
+  return max(given, _size(_results(instruction)))
+
+
+def _results(instruction: _Instruction) -> str:
+  """Shapes of what comes out; a `-start` may hold its operands as well."""
+  result = _LAYOUT.sub('', instruction.result).strip()
+  if not result.startswith('('):
+    return result
+  parts = tuple(_split(result[1:-1]))
+  aliased = instruction.opcode in (
+    'all-gather-start',
+    'collective-permute-start',
+  )
+  return parts[1] if aliased else ','.join(parts)
+
+
+def _size(shapes: str) -> int:
+  """Bytes of all arrays in a shape or tuple of shapes."""
+  bits = 0
+  for kind, dimensions in _ARRAY.findall(_LAYOUT.sub('', shapes)):
+    width = 8 if kind.startswith('f8') else _BITS.get(kind, 0)
+    sizes = (int(d.removeprefix('<=')) for d in dimensions.split(',') if d)
+    bits += width * math.prod(sizes)
+  return -(-bits // 8)
+
+
+def _trips(program: _Program) -> dict[str, tuple[int, bool]]:
+  """How often each computation runs, and whether that is known."""
+  total = collections.Counter()
+  certain = {}
+
+  def visit(name: str, trips: int, known: bool) -> None:
+    total[name] += trips
+    certain[name] = certain.get(name, True) and known
+    for instruction in program.computations.get(name, {}).values():
+      for called, times in _calls(instruction, program):
+        visit(called, trips * (times or 1), known and times is not None)
+
+  visit(program.entry, 1, True)
+  return {
+    name: (trips, certain[name])
+    for name, trips in total.items()
+    if name in program.computations
+  }
+
+
+def _calls(
+  instruction: _Instruction, program: _Program
+) -> Iterator[tuple[str, int | None]]:
+  """Computations that an instruction runs, and how often (None: unknown)."""
+  if instruction.opcode.endswith(('-done', '-update')):
+    return  # They name what their start has run.
+  times = 1
+  if instruction.opcode == 'while':
+    times = _loop_trips(instruction, program)
+  for name in _CALLED.findall(instruction.attributes):
+    yield name, times
+  for names in _BRANCHES.findall(instruction.attributes):
+    for name in _NAME.findall(names):
+      yield name, times
+
+
+def _loop_trips(loop: _Instruction, program: _Program) -> int | None:
+  noted = _TRIPS.search(loop.attributes)
+  if noted:
+    return int(noted[1])
+  name = re.search(r'condition=%?([\w.\-]+)', loop.attributes)
+  condition = program.computations.get(name[1], {}) if name else {}
+  root = next((i for i in condition.values() if i.root), None)
+  if root is None or root.opcode != 'compare':
+    return None
+  limit = condition.get(root.operands[1])
+  if 'direction=LT' not in root.attributes or limit is None:
+    return None
+  if limit.opcode != 'constant' or not limit.operands[0].isdigit():
+    return None
+  return int(limit.operands[0])

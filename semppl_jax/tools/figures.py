@@ -1,0 +1,144 @@
+"""What a compiled step says about itself, and the time it takes at best.
+
+The step time is a roofline: the longest of arithmetic at the peak bfloat16
+rate, memory traffic at the memory's bandwidth and collectives at that of the
+links, with no latency and all three at once. A real step takes longer.
+"""
+
+from collections.abc import Iterator
+import re
+from typing import Any
+
+import jax
+
+from semppl_jax.tools import collectives
+from semppl_jax.tools.chips import Core
+
+# How often the bytes of a collective cross the links: an all-reduce is a
+# reduce-scatter and then an all-gather. The one part in n that stays on its
+# own device is not taken off.
+_PASSES = {'all-reduce': 2}
+_GIB = 2**30
+_UNITS = {'K': 2**-20, 'M': 2**-10, 'G': 1.0, 'T': 2**10}  # In GiB.
+
+
+def measure(compiled: jax.stages.Compiled, core: Core) -> dict[str, Any]:
+  """Returns memory, arithmetic, traffic and time of one step on one device.
+
+  Args:
+    compiled: the compiled step.
+    core: what the device can do.
+  """
+  memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+  text = compiled.as_text()
+  assert memory is not None and cost is not None and text is not None
+  moved = collectives.count(text)
+  # A donated argument and the result in its place are counted once.
+  results = memory.output_size_in_bytes - memory.alias_size_in_bytes
+  peak = sum(
+    [
+      memory.argument_size_in_bytes,
+      results,
+      memory.temp_size_in_bytes,
+      memory.generated_code_size_in_bytes,
+    ]
+  )
+  flops, accessed = cost['flops'], cost['bytes accessed']
+  times = roofline_ms(flops, accessed, moved.bytes, core)
+  return {
+    'fits': peak <= core.hbm_gib * _GIB,
+    'hbm_gib': {
+      'arguments': memory.argument_size_in_bytes / _GIB,
+      'temporaries': memory.temp_size_in_bytes / _GIB,
+      'peak': peak / _GIB,
+      'capacity': core.hbm_gib,
+    },
+    'tflop': flops / 1e12,
+    'gb_accessed': accessed / 1e9,
+    'collectives': moved.bytes,
+    'collectives_run': moved.count,
+    'collectives_in_unknown_loops': moved.unknown_trips,
+    'roofline_ms': max(times.values()),
+    'roofline_terms_ms': times,
+  }
+
+
+def roofline_ms(
+  flops: float, accessed: float, moved: dict[str, int], core: Core
+) -> dict[str, float]:
+  """Returns the milliseconds of each of the three things that take time.
+
+  Args:
+    flops: arithmetic operations.
+    accessed: bytes read from and written to memory.
+    moved: bytes of each kind of collective.
+    core: what the device can do.
+  """
+  crossing = sum(size * _PASSES.get(kind, 1) for kind, size in moved.items())
+  return {
+    'compute': flops / (core.tflops * 1e12) * 1e3,
+    'memory': accessed / (core.hbm_gbps * 1e9) * 1e3,
+    'communication': crossing / (core.link_gbps * 1e9) * 1e3,
+  }
+
+
+def out_of_memory(message: str, core: Core) -> dict[str, Any]:
+  """Returns what the compiler says where it finds no room.
+
+  Args:
+    message: its RESOURCE_EXHAUSTED error: what is needed in all, then the part
+      of the memory that a program may have, which is less than the whole.
+    core: what the device can do.
+  """
+  sizes = [
+    float(number) * _UNITS[unit]
+    for number, unit in re.findall(r'\b(\d+(?:\.\d+)?)([KMGT])\b', message)
+  ]
+  peak, capacity = sizes[:2] if len(sizes) > 1 else (None, core.hbm_gib)
+  return {
+    'fits': False,
+    'hbm_gib': {
+      'arguments': None,
+      'temporaries': None,
+      'peak': peak,
+      'capacity': capacity,
+    },
+    'compiler': message.splitlines()[0],
+  }
+
+
+def overhead(
+  full: jax.stages.Compiled, alone: jax.stages.Compiled
+) -> dict[str, float]:
+  """Returns what a step has on top of another one, as a share of that one."""
+  full_cost, alone_cost = full.cost_analysis(), alone.cost_analysis()
+  assert full_cost is not None and alone_cost is not None
+  return {
+    name: full_cost[key] / alone_cost[key] - 1.0
+    for name, key in (('flops', 'flops'), ('bytes', 'bytes accessed'))
+  }
+
+
+def table(report: dict[str, Any]) -> str:
+  """Returns the report as a person reads it: an aligned line a figure."""
+  rows = list(_rows(report))
+  names = max(len(name) for name, _ in rows)
+  return '\n'.join(f'{name:<{names}}  {value:>14}' for name, value in rows)
+
+
+def _rows(node: dict[str, Any], prefix: str = '') -> Iterator[tuple[str, str]]:
+  for name, value in node.items():
+    if isinstance(value, dict):
+      yield from _rows(value, f'{prefix}{name}.')
+    else:
+      yield prefix + name, _text(value)
+
+
+def _text(value: Any) -> str:
+  if isinstance(value, bool):
+    return 'yes' if value else 'no'
+  if isinstance(value, int):
+    return f'{value:,}'
+  if isinstance(value, float):
+    return f'{value:,.4g}'
+  return '-' if value is None else str(value)
