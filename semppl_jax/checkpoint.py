@@ -6,7 +6,8 @@ Orbax writes to a temporary name and renames: a run that is killed, or a disk
 that fills up, leaves the checkpoints before it as they were.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+import contextlib
 import json
 import pathlib
 from typing import Any, NamedTuple
@@ -53,6 +54,10 @@ class MismatchError(ValueError):
   """A checkpoint belongs to another config, data set or label subset."""
 
 
+class WriteError(RuntimeError):
+  """A checkpoint could not be written; those before it are as they were."""
+
+
 class Checkpointer:
   """Saves and restores the states of one run, asynchronously.
 
@@ -88,18 +93,23 @@ class Checkpointer:
   def save(
       self, step: int, state: Any, metrics: Mapping[str, float] | None = None
   ) -> None:
-    """Starts to write a checkpoint; a step that is there already is kept."""
+    """Starts to write a checkpoint; a step that is there already is kept.
+
+    Raises:
+      WriteError: this write, or the one before it, failed.
+    """
     if self._manager.latest_step() == step:
       return
-    self._manager.save(
-        step,
-        args=ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
-            labelled=ocp.args.ArraySave(self._identity.labelled),
-            identity=ocp.args.JsonSave(_plain(self._identity)),
-        ),
-        metrics=dict(metrics) if metrics else None,
-    )
+    with _writing(self.directory):
+      self._manager.save(
+          step,
+          args=ocp.args.Composite(
+              state=ocp.args.StandardSave(state),
+              labelled=ocp.args.ArraySave(self._identity.labelled),
+              identity=ocp.args.JsonSave(_plain(self._identity)),
+          ),
+          metrics=dict(metrics) if metrics else None,
+      )
 
   def restore(self, step: int, like: Any) -> Any:
     """Reads a state, laid out over devices as `like` says.
@@ -121,12 +131,34 @@ class Checkpointer:
     ).state
 
   def wait(self) -> None:
-    """Waits for the write that is under way, and raises its error."""
-    self._manager.wait_until_finished()
+    """Waits for the write that is under way.
+
+    Raises:
+      WriteError: it failed.
+    """
+    with _writing(self.directory):
+      self._manager.wait_until_finished()
 
   def close(self) -> None:
-    """Waits for writes and lets the directory go."""
-    self._manager.close()
+    """Waits for writes and lets the directory go; raises as `wait`."""
+    with _writing(self.directory):
+      self._manager.close()
+
+
+@contextlib.contextmanager
+def _writing(directory: pathlib.Path) -> Iterator[None]:
+  """Turns whatever a failed write raises into one sentence."""
+  try:
+    yield
+  # Orbax passes on the errors of its threads: OSError, tensorstore's
+  # ValueError, asyncio's RuntimeError.
+  except (OSError, ValueError, RuntimeError) as error:
+    cause = str(error).strip().splitlines()
+    raise WriteError(
+        f'A checkpoint in {directory} could not be written:'
+        f' {cause[0] if cause else type(error).__name__}. The ones before it'
+        ' are whole; make room and start the same command again.'
+    ) from error
 
 
 def abstract(state: Any, shardings: Any) -> Any:

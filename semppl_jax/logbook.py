@@ -138,7 +138,7 @@ class _TensorBoard:
   """TensorBoard event files; TensorFlow is imported with the first one."""
 
   def __init__(self, directory: pathlib.Path):
-    import tensorflow as tf
+    from semppl_jax.data.tf_runtime import tf
 
     self._summary = tf.summary
     self._writer = tf.summary.create_file_writer(str(directory))

@@ -5,7 +5,9 @@ Any field of the config is overridden as `--config.batch_size=256`. With
 """
 
 import logging
+import os
 import sys
+from typing import NoReturn
 
 from absl import flags, logging as absl_logging
 import jax
@@ -42,8 +44,10 @@ def main(_) -> int:
     return _check() if _CHECK.value else _run()
   except (job.InputError, checkpoint.MismatchError) as error:
     return _complain(error, BAD_INPUT)
-  except (nonfinite.NonFiniteError, checkpoint.WriteError) as error:
+  except nonfinite.NonFiniteError as error:
     return _complain(error, FAILED)
+  except checkpoint.WriteError as error:
+    _leave(error)
 
 
 def _run() -> int:
@@ -70,10 +74,20 @@ def _complain(error: Exception | str, status: int) -> int:
   return status
 
 
+def _leave(error: Exception) -> NoReturn:
+  """Ends the program at once, without the destructors of failed writes."""
+  _complain(error, FAILED)
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(FAILED)
+
+
 def _quiet() -> None:
-  """Shows this program's own messages, and only warnings of its libraries."""
-  absl_logging.set_verbosity(absl_logging.WARNING)
-  logging.basicConfig(format='%(message)s', level=logging.WARNING)
+  """Shows this program's own messages and errors, not those of libraries."""
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  absl_logging.set_verbosity(absl_logging.FATAL)
+  handler = absl_logging.get_absl_handler()
+  handler.setFormatter(logging.Formatter('%(message)s'))
   logging.getLogger('semppl_jax').setLevel(logging.INFO)
 
 

@@ -113,7 +113,10 @@ def compile_step(job: Job, state: TrainState, batch: Batch):
 def _batches(job: Job, start: int) -> Prefetcher:
   """Device batches from step `start` on, a few ready ahead."""
   train = job.splits.train
-  corrupt = CorruptCount(train, job.config.data.max_corrupt)
+  # Each process sees its own rows, and so its own share of what is unreadable.
+  corrupt = CorruptCount(
+      train, job.config.data.max_corrupt / jax.process_count()
+  )
 
   def place(host: pipeline.HostBatch) -> Batch:
     try:

@@ -1,10 +1,13 @@
 """How many images of an epoch may be unreadable."""
 
-from absl import logging
+import logging
+
 import numpy as np
 
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.sources.problems import naming
+
+_log = logging.getLogger(__name__)
 
 
 class CorruptCount:
@@ -40,7 +43,7 @@ class CorruptCount:
     for index in np.asarray(indices).tolist():
       if index not in self._seen:
         self._seen[index] = None
-        logging.warning(
+        _log.warning(
           'Skipped an unreadable image: %s', self._train.ids[index]
         )
     share = self.count / self._train.size

@@ -1,0 +1,123 @@
+"""LARS against its recursion in NumPy, and the masks by name."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from configs import base
+from semppl_jax import optim
+from semppl_jax import schedules
+
+SETTINGS = dict(momentum=0.9, trust_coefficient=1e-3, weight_decay=1e-2)
+
+
+def _params(seed=0):
+  rng = np.random.default_rng(seed)
+  draw = lambda *s: jnp.asarray(rng.normal(size=s), jnp.float32)
+  return {
+      'net/conv': {'w': draw(3, 3, 2, 4)},
+      'net/batchnorm': {'scale': draw(1, 1, 1, 4), 'offset': draw(1, 1, 1, 4)},
+      'net/embed': {'w': draw(4, 5), 'b': draw(5)},
+      'net/zero': {'w': jnp.zeros((2, 2))},
+  }
+
+
+def test_weights_are_told_by_name():
+  assert optim.weights_mask(_params()) == {
+      'net/conv': {'w': True},
+      'net/batchnorm': {'scale': False, 'offset': False},
+      'net/embed': {'w': True, 'b': False},
+      'net/zero': {'w': True},
+  }
+
+
+def test_lars_is_its_recursion():
+  schedule = schedules.warmup_cosine(0.3, 5, 20)
+  tx = optim.lars(schedule, **SETTINGS)
+  params = _params()
+  slow = jax.tree.map(np.asarray, params)
+  buffers = jax.tree.map(np.zeros_like, slow)
+  mask = optim.weights_mask(params)
+  state = tx.init(params)
+  update = jax.jit(tx.update)
+  for step in range(12):
+    grads = _params(seed=step + 1)
+    updates, state = update(grads, state, params)
+    params = optax.apply_updates(params, updates)
+    rate = float(schedule(step))
+
+    def one(p, g, m, weight, rate=rate):
+      g = np.asarray(g, np.float64)
+      if weight:
+        g = g + SETTINGS['weight_decay'] * p
+        norms = np.linalg.norm(p), np.linalg.norm(g)
+        if min(norms) > 0:
+          g = g * SETTINGS['trust_coefficient'] * norms[0] / norms[1]
+      m = SETTINGS['momentum'] * m + g
+      return p - rate * m, m
+
+    moved = jax.tree.map(one, slow, grads, buffers, mask)
+    pick = lambda n, moved=moved: jax.tree.map(
+        lambda pair: pair[n], moved, is_leaf=lambda x: isinstance(x, tuple)
+    )
+    slow, buffers = pick(0), pick(1)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6),
+        params, slow,
+    )  # fmt: skip
+
+
+def test_lars_golden_first_step():
+  # p = (3, 4), g = (0, 1): trust 0.1 * 5 / 1, so g = (0, 0.5); p - 2 g.
+  tx = optim.lars(
+      optax.constant_schedule(2.0),
+      momentum=0.9, trust_coefficient=0.1, weight_decay=0.0,
+  )  # fmt: skip
+  params = {'m': {'w': jnp.array([3.0, 4.0])}}
+  grads = {'m': {'w': jnp.array([0.0, 1.0])}}
+  updates, _ = tx.update(grads, tx.init(params), params)
+  np.testing.assert_allclose(updates['m']['w'], [0.0, -1.0], rtol=1e-6)
+
+
+def test_lars_is_not_that_of_optax_in_a_warm_up():
+  """The learning rate multiplies after the momentum buffer, not before."""
+  schedule = optax.linear_schedule(0.0, 1.0, 50)
+  ours = optim.lars(schedule, **SETTINGS)
+  theirs = optax.lars(
+      schedule, SETTINGS['weight_decay'], optim.weights_mask,
+      SETTINGS['trust_coefficient'], trust_ratio_mask=optim.weights_mask,
+      momentum=SETTINGS['momentum'],
+  )  # fmt: skip
+  params, grads = _params(), _params(1)
+  last = []
+  for tx in (ours, theirs):
+    state = tx.init(params)
+    for _ in range(3):
+      updates, state = tx.update(grads, state, params)
+    last.append(updates['net/conv']['w'])
+  ratio = float(jnp.linalg.norm(last[0]) / jnp.linalg.norm(last[1]))
+  assert ratio == pytest.approx((1 + 0.9 + 0.81) * 2 / (2 + 0.9), rel=1e-3)
+
+
+def test_trust_ratio_is_the_mean_over_weights():
+  config = base.get_config()
+  config.optimizer.update(trust_coefficient=0.1, weight_decay=0.0)
+  params = {'a': {'w': jnp.array([3.0, 4.0]), 'b': jnp.ones(2)},
+            'z': {'w': jnp.zeros(2)}}  # fmt: skip
+  grads = {'a': {'w': jnp.array([0.0, 2.0]), 'b': jnp.ones(2)},
+           'z': {'w': jnp.ones(2)}}  # fmt: skip
+  got = optim.trust_ratio(params, grads, config)
+  np.testing.assert_allclose(got, (0.1 * 5 / 2 + 1.0) / 2, rtol=1e-6)
+
+
+def test_adam_decays_weights_only():
+  tx = optim.adam(optax.constant_schedule(0.1), weight_decay=0.5)
+  params = _params()
+  grads = jax.tree.map(jnp.zeros_like, params)
+  updates, _ = tx.update(grads, tx.init(params), params)
+  np.testing.assert_allclose(
+      updates['net/conv']['w'], -0.05 * params['net/conv']['w'], rtol=1e-6
+  )
+  assert not updates['net/embed']['b'].any()

@@ -1,0 +1,62 @@
+"""Starts `python -m semppl_jax.main` on the tiny config, as a user would."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent.parent
+
+
+def write_config(directory: pathlib.Path, images: pathlib.Path, steps: int):
+  """A config file of the tiny run, as a path."""
+  path = directory / f'tiny_{steps}.py'
+  path.write_text(
+      f'import pathlib, sys\nsys.path.insert(0, {str(HERE)!r})\nimport tiny\n'
+      f'def get_config():\n'
+      f'  return tiny.config(pathlib.Path({str(images)!r}), {steps})\n'
+  )
+  return path
+
+
+def start(*arguments, devices: int = 1, file_kib: int | None = None):
+  """Starts the program on so many CPU devices; output is kept.
+
+  With `file_kib`, writing beyond so many KiB of a file fails as on a full disk.
+  """
+  environment = os.environ | {
+      'JAX_PLATFORMS': 'cpu',
+      'JAX_NUM_CPU_DEVICES': str(devices),
+      'JAX_COMPILATION_CACHE_DIR': str(ROOT / '.cache' / 'jax'),
+      'PYTHONPATH': str(ROOT),
+  }
+
+  command = [sys.executable, '-m', 'semppl_jax.main', *map(str, arguments)]
+  if file_kib is not None:
+    # The cache of compiled programs is shared: no cut entry may get there.
+    environment['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
+    shell = f'trap "" XFSZ; ulimit -f {file_kib}; exec "$@"'
+    command = ['bash', '-c', shell, 'bash', *command]
+  return subprocess.Popen(
+      command,
+      env=environment,
+      cwd=HERE,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+  )
+
+
+def finish(process, timeout: float = 300) -> tuple[int, str]:
+  """Waits for the program: exit status and output."""
+  output, _ = process.communicate(timeout=timeout)
+  return process.returncode, output
+
+
+def free_port() -> int:
+  """A TCP port that nobody listens on."""
+  with socket.socket() as probe:
+    probe.bind(('127.0.0.1', 0))
+    return probe.getsockname()[1]

@@ -1,0 +1,128 @@
+"""The command line: exit codes, sentences, and runs that are killed."""
+
+import json
+import random
+import signal
+import time
+
+import jax
+import program
+import pytest
+import tiny
+
+STEPS = 40
+
+
+@pytest.fixture(scope='module')
+def straight(images, tmp_path_factory):
+  """A run that nobody kills: its config file and its last state."""
+  directory = tmp_path_factory.mktemp('straight')
+  config = program.write_config(directory, images, STEPS)
+  workdir = directory / 'run'
+  status, output = program.finish(
+      program.start(f'--config={config}', f'--workdir={workdir}')
+  )
+  assert status == 0, output
+  assert 'k-NN top-1 on 18 test images' in output
+  return config, _state(images, workdir)
+
+
+def _state(images, workdir):
+  config = tiny.config(images, STEPS)
+  return tiny.final_state(config, workdir, jax.devices()[:1])
+
+
+def _wait_for_step(workdir, step, process):
+  """Returns when the records reach a step, or the program ends."""
+  path = workdir / 'metrics.jsonl'
+  while process.poll() is None:
+    lines = path.read_text().splitlines() if path.exists() else []
+    if lines and json.loads(lines[-1] if lines[-1].endswith('}') else
+                            lines[-2])['step'] >= step:  # fmt: skip
+      return
+    time.sleep(0.002)
+
+
+@pytest.mark.parametrize(
+    'kills', [1, pytest.param(5, marks=pytest.mark.slow)]
+)
+def test_killed_at_random_steps_it_ends_the_same(
+    images, straight, tmp_path, kills
+):
+  config, (step, want) = straight
+  rng = random.Random(kills)
+  workdir = tmp_path / 'run'
+  command = (f'--config={config}', f'--workdir={workdir}')
+  for at in sorted(rng.randrange(1, STEPS - 4) for _ in range(kills)):
+    process = program.start(*command)
+    _wait_for_step(workdir, at, process)
+    process.send_signal(signal.SIGKILL)
+    assert program.finish(process)[0] == -signal.SIGKILL
+    assert not (workdir / 'summary.json').exists()
+  status, output = program.finish(program.start(*command))
+  assert status == 0, output
+  again, got = _state(images, workdir)
+  assert again == step
+  tiny.assert_same(want, got)
+
+
+def test_sigterm_saves_and_exits_0(images, straight, tmp_path):
+  config, _ = straight
+  workdir = tmp_path / 'run'
+  process = program.start(f'--config={config}', f'--workdir={workdir}')
+  _wait_for_step(workdir, 3, process)
+  process.send_signal(signal.SIGTERM)
+  status, output = program.finish(process)
+  assert status == 0, output
+  assert 'Asked to stop: saved step' in output
+  saved = int(output.split('saved step ')[1].split('.')[0])
+  assert _state(images, workdir)[0] == saved
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(
+    images, straight, tmp_path
+):
+  config, _ = straight
+  workdir = tmp_path / 'run'
+  command = (f'--config={config}', f'--workdir={workdir}')
+  first = program.start(*command)
+  _wait_for_step(workdir, 10, first)
+  first.send_signal(signal.SIGTERM)
+  assert program.finish(first)[0] == 0
+  before, state = _state(images, workdir)
+  status, output = program.finish(program.start(*command, file_kib=20))
+  assert status == 1, output
+  # Threads of tensorstore may complain before it; the last line is ours.
+  assert 'could not be written' in output.splitlines()[-1]
+  after, kept = _state(images, workdir)
+  assert before == after
+  tiny.assert_same(state, kept)
+
+
+@pytest.mark.parametrize('arguments,sentence', [
+    (['--config.batchsize=8'], "did you mean 'batch_size'"),
+    (['--config.batch_size=7', '--config.semppl.k=99'], 'semppl.k'),
+    (['--config.data.path=/nowhere'], '/nowhere'),
+    (['--config.data.kind=tfds', '--config.data.name=cifar11'], 'cifar10'),
+    ([], '--workdir'),
+], ids=str)  # fmt: skip
+def test_bad_input_is_one_sentence(images, tmp_path, arguments, sentence):
+  config = program.write_config(tmp_path, images, STEPS)
+  status, output = program.finish(
+      program.start(f'--config={config}', *arguments)
+  )
+  assert status == 2, output
+  assert 'Traceback' not in output
+  assert sentence in output
+
+
+def test_check_prints_the_plan_and_trains_nothing(images, tmp_path):
+  config = program.write_config(tmp_path, images, STEPS)
+  status, output = program.finish(
+      program.start(f'--config={config}', f'--workdir={tmp_path / "run"}',
+                    '--check')  # fmt: skip
+  )
+  assert status == 0, output
+  for word in ('images', 'labelled', 'steps', 'parameters', 'memory', 'time'):
+    assert word in output
+  assert not (tmp_path / 'run').exists()
