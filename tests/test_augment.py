@@ -356,10 +356,10 @@ def test_eight_devices_give_the_views_of_one_without_communication():
 
 
 def test_operations_draw_apart_from_each_other():
-  views = np.zeros((2000, 1, 2, 2, 3), np.uint8)
-  views[..., 0] = 60
+  views = np.full((2000, 1, 2, 2, 3), 255, np.uint8)
+  views[..., 0] = 200
   augment = _make(grayscale=0.5, solarize=(0.5, 0.5))
   got = np.asarray(augment(views, jax.random.key(0)))[:, 0, 0, 0]
-  gray, inverted = got[:, 0] == got[:, 1], got[:, 2] > 0.5
+  gray, inverted = got[:, 0] == got[:, 1], got[:, 2] < 0.5
   for share in (gray & inverted, gray & ~inverted, inverted & ~gray):
     assert abs(share.mean() - 0.25) < 0.04
