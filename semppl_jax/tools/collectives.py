@@ -33,7 +33,6 @@ _COMPUTATION = re.compile(r'^(ENTRY )?%?([\w.\-]+) \(.*\{$')
 _INSTRUCTION = re.compile(r'^\s+(ROOT )?%?([\w.\-]+) = (.*)$')
 _OPCODE = re.compile(r' ([a-z][\w\-]*)\(')
 _LAYOUT = re.compile(r'\{[^{}]*\}')
-_COMMENT = re.compile(r'/\*[^*]*\*/')
 _ARRAY = re.compile(r'\b([a-z]+\d*\w*)\[([\d,<=]*)\]')
 _NAME = re.compile(r'%?([\w.\-]+)')
 _CALLED = re.compile(
@@ -100,7 +99,6 @@ def _parse(hlo: str) -> _Program:
 
 
 def _instruction(text: str, root: bool) -> _Instruction:
-  text = _COMMENT.sub('', text)
   # Layouts hold brackets and names that would be read as opcodes.
   opcode = _OPCODE.search(' ' + _LAYOUT.sub(lambda m: ' ' * len(m[0]), text))
   if opcode is None:
