@@ -21,26 +21,26 @@ from semppl_jax import train
 
 _OUT = flags.DEFINE_string('out', 'runs/learns', 'Directory of the runs.')
 _SEEDS = flags.DEFINE_integer('seeds', 3, 'Seeds 0, 1, ... of each arm.')
-_DURATION = flags.DEFINE_string('duration', '', 'Instead of the quick start’s.')
+_DURATION = flags.DEFINE_string('duration', '', 'Length of a run, if another.')
 _ARMS = flags.DEFINE_list('arms', [], 'Only these arms.')
 
 ARMS = {
-    'SemPPL, log_ratio': {},
-    'SemPPL, kl': {'semppl.invariance': 'kl'},
-    'no semantic positives': {'semppl.semantic_positives': False},
-    'oracle labels': {'semppl.pseudo_labels': 'oracle'},
-    'supervised': {
-        'method': 'supervised',
-        'data.labelled_per_batch': 256,
-        'views.large.count': 1,
-        'network.projector.output': 10,
-    },
+  'SemPPL, log_ratio': {},
+  'SemPPL, kl': {'semppl.invariance': 'kl'},
+  'no semantic positives': {'semppl.semantic_positives': False},
+  'oracle labels': {'semppl.pseudo_labels': 'oracle'},
+  'supervised': {
+    'method': 'supervised',
+    'data.labelled_per_batch': 256,
+    'views.large.count': 1,
+    'network.projector.output': 10,
+  },
 }
 _COLUMNS = {
-    'encoder, 600': 'knn/encoder/labelled',
-    'encoder, 6,000': 'knn/encoder/train',
-    'projections, 600': 'knn/projection/labelled',
-    'projections, 6,000': 'knn/projection/train',
+  'encoder, 600': 'knn/encoder/labelled',
+  'encoder, 6,000': 'knn/encoder/train',
+  'projections, 600': 'knn/projection/labelled',
+  'projections, 6,000': 'knn/projection/train',
 }
 _FLOORS = {'raw pixels': 'pixels', 'untrained encoder': 'untrained'}
 

@@ -77,7 +77,7 @@ def main(argv: list[str]) -> None:
   del argv
   for split in PER_CLASS:
     size = write_split(split, str(_DATA_DIR.value), _OUT.value)
-    print(f'{split}: {size / 1e6:.2f} MB')  # noqa: T201
+    print(f'{split}: {size / 1e6:.2f} MB')
 
 
 if __name__ == '__main__':

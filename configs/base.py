@@ -25,7 +25,8 @@ def get_config() -> ml_collections.ConfigDict:
   c.on_nonfinite = 'stop'  # 'stop' | 'skip' (drop that update and go on).
   c.log_every = '50 steps'
 
-  c.data = ml_collections.ConfigDict(dict(
+  c.data = ml_collections.ConfigDict(
+    dict(
       kind='tfds',  # 'embedded' | 'tfds' | 'folder' | 'tfrecord'.
       name='imagenet2012',  # TFDS name (kind='tfds').
       path='',  # TFDS data_dir, folder root, or TFRecord glob.
@@ -44,16 +45,20 @@ def get_config() -> ml_collections.ConfigDict:
       prefetch=2,  # Batches kept ready on the devices.
       threads=0,  # tf.data worker threads; 0: all cores.
       max_corrupt=0.01,  # Share of an epoch that may be unreadable.
-  ))
+    )
+  )
 
-  c.views = ml_collections.ConfigDict(dict(
+  c.views = ml_collections.ConfigDict(
+    dict(
       large=dict(count=4, size=224, area=(0.14, 1.0), aspect=(3 / 4, 4 / 3)),
       small=dict(count=2, size=96, area=(0.05, 0.14), aspect=(3 / 4, 4 / 3)),
       interpolation='bicubic',  # 'bicubic' | 'bilinear'.
       flip=0.5,
-  ))
+    )
+  )
 
-  c.augment = ml_collections.ConfigDict(dict(
+  c.augment = ml_collections.ConfigDict(
+    dict(
       jitter=0.8,  # Probability of colour jitter, ops in random order.
       brightness=0.4,
       contrast=0.4,
@@ -66,14 +71,18 @@ def get_config() -> ml_collections.ConfigDict:
       equalize=0.0,  # PAWS uses 0.2 on CIFAR-10.
       mean=IMAGENET_MEAN,
       std=IMAGENET_STD,
-  ))
+    )
+  )
 
-  c.saliency = ml_collections.ConfigDict(dict(
+  c.saliency = ml_collections.ConfigDict(
+    dict(
       probability=0.1,  # Per large view, where the data has masks.
       fill='grey',  # 'grey' (uniform per view) | 'mean' | 'black'.
-  ))
+    )
+  )
 
-  c.network = ml_collections.ConfigDict(dict(
+  c.network = ml_collections.ConfigDict(
+    dict(
       backbone='resnet50',
       width=1,
       selective_kernels=False,
@@ -84,9 +93,11 @@ def get_config() -> ml_collections.ConfigDict:
       projector=dict(hidden=4096, output=256),
       predictor=dict(hidden=4096),
       precision='bfloat16',  # Convolutions; 'bfloat16' | 'float32'.
-  ))
+    )
+  )
 
-  c.semppl = ml_collections.ConfigDict(dict(
+  c.semppl = ml_collections.ConfigDict(
+    dict(
       temperature=0.2,
       contrast_weight=0.3,  # c
       semantic_weight=0.2,  # alpha
@@ -103,9 +114,11 @@ def get_config() -> ml_collections.ConfigDict:
       tie='similarity',  # 'similarity' | 'smallest_class'.
       exclude_self=True,
       queue='20 batches',
-  ))
+    )
+  )
 
-  c.optimizer = ml_collections.ConfigDict(dict(
+  c.optimizer = ml_collections.ConfigDict(
+    dict(
       name='lars',  # 'lars' | 'adam'.
       learning_rate=0.3,
       reference_batch=256,  # Scale the rate by batch / this; 0: do not.
@@ -114,14 +127,18 @@ def get_config() -> ml_collections.ConfigDict:
       momentum=0.9,
       trust_coefficient=1e-3,
       weight_decay=1e-6,
-  ))
+    )
+  )
 
-  c.ema = ml_collections.ConfigDict(dict(
+  c.ema = ml_collections.ConfigDict(
+    dict(
       decay=0.996,
       schedule='constant',  # 'constant' | 'cosine' (rises to 1).
-  ))
+    )
+  )
 
-  c.eval = ml_collections.ConfigDict(dict(
+  c.eval = ml_collections.ConfigDict(
+    dict(
       every='10 epochs',
       k=(1, 5, 10, 20, 200),
       headline_k=20,  # The k of the summary and of the best checkpoint.
@@ -131,10 +148,13 @@ def get_config() -> ml_collections.ConfigDict:
       batch_size=512,
       resize=256,  # Short side before the centre crop.
       crop=224,
-  ))
+    )
+  )
 
-  c.checkpoint = ml_collections.ConfigDict(dict(
+  c.checkpoint = ml_collections.ConfigDict(
+    dict(
       every='5 epochs',
       keep=3,  # The newest so many, and the best by k-NN.
-  ))
+    )
+  )
   return c.lock()

@@ -1,13 +1,13 @@
 """What one step of training sees."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 UNLABELLED = -1
 
-Array = jax.Array | np.ndarray
+# Of the host, of the devices, or the shape of one.
+Array = jax.Array | Any
 
 
 class Batch(NamedTuple):

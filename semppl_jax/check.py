@@ -3,9 +3,7 @@
 import jax
 import ml_collections
 
-from semppl_jax import job as job_lib
-from semppl_jax import mesh as mesh_lib
-from semppl_jax import plan
+from semppl_jax import job as job_lib, mesh as mesh_lib, plan
 from semppl_jax.data import dataset, labels, report
 
 

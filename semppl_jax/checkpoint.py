@@ -20,16 +20,16 @@ from orbax.checkpoint import checkpoint_managers
 
 # Fields that change what is printed, kept or measured, but not the training.
 _FREE_FIELDS = (
-    'log_every',
-    'on_nonfinite',
-    'eval.',
-    'checkpoint.',
-    'data.path',
-    'data.test_',
-    'data.labels_file',
-    'data.prefetch',
-    'data.threads',
-    'data.max_corrupt',
+  'log_every',
+  'on_nonfinite',
+  'eval.',
+  'checkpoint.',
+  'data.path',
+  'data.test_',
+  'data.labels_file',
+  'data.prefetch',
+  'data.threads',
+  'data.max_corrupt',
 )
 BEST_METRIC = 'best'
 
@@ -69,21 +69,19 @@ class Checkpointer:
     self.directory = workdir / 'checkpoints'
     self._identity = identity
     policies = [
-        checkpoint_managers.LatestN(keep),
-        checkpoint_managers.BestN(
-            n=1,
-            get_metric_fn=lambda m: m[BEST_METRIC],
-            keep_checkpoints_without_metrics=False,
-        ),
+      checkpoint_managers.LatestN(keep),
+      checkpoint_managers.BestN(
+        n=1,
+        get_metric_fn=lambda m: m[BEST_METRIC],
+        keep_checkpoints_without_metrics=False,
+      ),
     ]
     self._manager = ocp.CheckpointManager(
-        self.directory.absolute(),
-        options=ocp.CheckpointManagerOptions(
-            preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-                policies
-            ),
-            cleanup_tmp_directories=True,
-        ),
+      self.directory.absolute(),
+      options=ocp.CheckpointManagerOptions(
+        preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+        cleanup_tmp_directories=True,
+      ),
     )
 
   def latest_step(self) -> int | None:
@@ -91,7 +89,7 @@ class Checkpointer:
     return self._manager.latest_step()
 
   def save(
-      self, step: int, state: Any, metrics: Mapping[str, float] | None = None
+    self, step: int, state: Any, metrics: Mapping[str, float] | None = None
   ) -> None:
     """Starts to write a checkpoint; a step that is there already is kept.
 
@@ -102,13 +100,13 @@ class Checkpointer:
       return
     with _writing(self.directory):
       self._manager.save(
-          step,
-          args=ocp.args.Composite(
-              state=ocp.args.StandardSave(state),
-              labelled=ocp.args.ArraySave(self._identity.labelled),
-              identity=ocp.args.JsonSave(_plain(self._identity)),
-          ),
-          metrics=dict(metrics) if metrics else None,
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardSave(state),
+          labelled=ocp.args.ArraySave(self._identity.labelled),
+          identity=ocp.args.JsonSave(_plain(self._identity)),
+        ),
+        metrics=dict(metrics) if metrics else None,
       )
 
   def restore(self, step: int, like: Any) -> Any:
@@ -123,11 +121,11 @@ class Checkpointer:
       MismatchError: it was made by another config, data or label subset.
     """
     saved = self._manager.restore(
-        step, args=ocp.args.Composite(identity=ocp.args.JsonRestore())
+      step, args=ocp.args.Composite(identity=ocp.args.JsonRestore())
     ).identity
     _check_same(saved, _plain(self._identity), self.directory)
     return self._manager.restore(
-        step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
+      step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
     ).state
 
   def wait(self) -> None:
@@ -155,18 +153,18 @@ def _writing(directory: pathlib.Path) -> Iterator[None]:
   except (OSError, ValueError, RuntimeError) as error:
     cause = str(error).strip().splitlines()
     raise WriteError(
-        f'A checkpoint in {directory} could not be written:'
-        f' {cause[0] if cause else type(error).__name__}. The ones before it'
-        ' are whole; make room and start the same command again.'
+      f'A checkpoint in {directory} could not be written:'
+      f' {cause[0] if cause else type(error).__name__}. The ones before it'
+      ' are whole; make room and start the same command again.'
     ) from error
 
 
 def abstract(state: Any, shardings: Any) -> Any:
   """Shapes and types of a state with the shardings it should have."""
   return jax.tree.map(
-      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-      state,
-      shardings,
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    state,
+    shardings,
   )
 
 
@@ -190,14 +188,14 @@ def _plain(identity: Identity) -> dict[str, Any]:
 
 
 def _check_same(
-    saved: dict[str, Any], now: dict[str, Any], directory: pathlib.Path
+  saved: dict[str, Any], now: dict[str, Any], directory: pathlib.Path
 ) -> None:
   """Raises with every field that differs and would change the training."""
   old, new = saved['config'], now['config']
   differ = [
-      f'{name} was {old.get(name)!r} and is {new.get(name)!r}'
-      for name in sorted(old.keys() | new.keys())
-      if old.get(name) != new.get(name) and not name.startswith(_FREE_FIELDS)
+    f'{name} was {old.get(name)!r} and is {new.get(name)!r}'
+    for name in sorted(old.keys() | new.keys())
+    if old.get(name) != new.get(name) and not name.startswith(_FREE_FIELDS)
   ]
   if saved['data'] != now['data']:
     differ.append('the train set holds other images or labels')
@@ -205,6 +203,6 @@ def _check_same(
     differ.append('the labelled subset is another one')
   if differ:
     raise MismatchError(
-        f'{directory} holds checkpoints of another run: {"; ".join(differ)}.'
-        ' Take the old settings, or another --workdir.'
+      f'{directory} holds checkpoints of another run: {"; ".join(differ)}.'
+      ' Take the old settings, or another --workdir.'
     )

@@ -1,17 +1,19 @@
 """A run before its first step: data, labels, method and step, all checked."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax import checkpoint
-from semppl_jax import mesh as mesh_lib
-from semppl_jax import methods
-from semppl_jax import schedules
-from semppl_jax import validate
+from semppl_jax import (
+  checkpoint,
+  mesh as mesh_lib,
+  methods,
+  schedules,
+  validate,
+)
 from semppl_jax.data import dataset, labels
 from semppl_jax.methods.method import Method
 from semppl_jax.step import make_step, Step
@@ -50,8 +52,8 @@ class Job(NamedTuple):
 
 
 def build(
-    config: ml_collections.ConfigDict,
-    devices: Sequence[jax.Device] | None = None,
+  config: ml_collections.ConfigDict,
+  devices: Sequence[Any] | None = None,
 ) -> Job:
   """Loads the data, checks every field and builds the step.
 
@@ -79,18 +81,16 @@ def build(
   method = methods.make(config, mesh)
   total = steps(config.duration)
   return Job(
-      config=config,
-      mesh=mesh,
-      splits=splits,
-      subset=subset,
-      method=method,
-      step=make_step(
-          config, method, mesh, total, steps(config.optimizer.warmup)
-      ),
-      total_steps=total,
-      eval_every=steps(config.eval.every),
-      save_every=steps(config.checkpoint.every),
-      log_every=steps(config.log_every),
+    config=config,
+    mesh=mesh,
+    splits=splits,
+    subset=subset,
+    method=method,
+    step=make_step(config, method, mesh, total, steps(config.optimizer.warmup)),
+    total_steps=total,
+    eval_every=steps(config.eval.every),
+    save_every=steps(config.checkpoint.every),
+    log_every=steps(config.log_every),
   )
 
 
@@ -100,27 +100,27 @@ def _raise_any(problems: list[str]) -> None:
 
 
 def check(
-    config: ml_collections.ConfigDict,
-    mesh: Mesh,
-    splits: dataset.Splits | None = None,
-    subset: labels.LabelSubset | None = None,
+  config: ml_collections.ConfigDict,
+  mesh: Mesh,
+  splits: dataset.Splits | None = None,
+  subset: labels.LabelSubset | None = None,
 ) -> list[str]:
   """Every problem of a config, with or without its data at hand."""
   return validate.problems(
-      config,
-      device_count=mesh.size,
-      process_count=jax.process_count(),
-      examples=len(splits.train.ids) if splits else None,
-      classes=len(splits.train.class_names) if splits else None,
-      labelled=len(subset.index) if subset else None,
+    config,
+    device_count=mesh.size,
+    process_count=jax.process_count(),
+    examples=len(splits.train.ids) if splits else None,
+    classes=len(splits.train.class_names) if splits else None,
+    labelled=len(subset.index) if subset else None,
   )
 
 
 def identity(job: Job) -> checkpoint.Identity:
   """What a checkpoint must share with this job to be continued."""
   return checkpoint.Identity(
-      config=checkpoint.plain_config(job.config),
-      data=job.splits.train.fingerprint,
-      labels=job.subset.hash,
-      labelled=job.subset.index,
+    config=checkpoint.plain_config(job.config),
+    data=job.splits.train.fingerprint,
+    labels=job.subset.hash,
+    labelled=job.subset.index,
   )

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 
 import chex
 import jax
-from jax.sharding import Mesh, PartitionSpec as P
 import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec as P
 
 NO_LABEL = -1
 # Scores of one chunk of queries against a shard, at most.
@@ -32,13 +32,13 @@ class Neighbours(NamedTuple):
 
 
 def top_k(
-    query: jax.Array,
-    query_index: jax.Array,
-    bank: jax.Array,
-    bank_index: jax.Array,
-    age: jax.Array,
-    k: int,
-    mesh: Mesh,
+  query: jax.Array,
+  query_index: jax.Array,
+  bank: jax.Array,
+  bank_index: jax.Array,
+  age: jax.Array,
+  k: int,
+  mesh: Mesh,
 ) -> Neighbours:
   """Finds the K most similar rows of each of Q banks, exactly.
 
@@ -56,19 +56,22 @@ def top_k(
   """
   chex.assert_rank([query, bank, query_index, bank_index, age], [2, 3, 1, 1, 1])
   axis = mesh.axis_names[0]
-  find = functools.partial(_local_then_merge, k=k, axis=axis, shards=mesh.size)
-  return jax.shard_map(
-      find,
-      mesh=mesh,
-      in_specs=(P(), P(), P(None, axis), P(axis), P(axis)),
-      out_specs=P(axis),
-  )(query, query_index, bank, bank_index, age)
+
+  @functools.partial(
+    jax.shard_map,
+    mesh=mesh,
+    in_specs=(P(), P(), P(None, axis), P(axis), P(axis)),
+    out_specs=P(axis),
+  )
+  def find(query, query_index, bank, bank_index, age):
+    found = _local(query, query_index, bank, bank_index, age, k, axis)
+    return _merge(found, k, axis, mesh.size)
+
+  return find(query, query_index, bank, bank_index, age)
 
 
-def _local_then_merge(
-    query, query_index, bank, bank_index, age, *, k: int, axis: str, shards: int
-) -> Neighbours:
-  """Best of the local shard for all queries, then best of all shards."""
+def _local(query, query_index, bank, bank_index, age, k: int, axis: str):
+  """Best of the local shard for all queries: similarity, slot and age."""
   rows = bank.shape[1]
   # Newest first: top_k and argmax break ties towards the lower position.
   order = jnp.argsort(age).astype(jnp.int32)
@@ -84,30 +87,27 @@ def _local_then_merge(
   similarity, position = jax.lax.map(search_bank, bank)
   shape = (bank.shape[0], query.shape[0], min(k, rows))
   similarity, position = similarity.reshape(shape), position.reshape(shape)
-  candidates = (similarity, order[position] + first, age[position])
-  return _merge(candidates, k, axis, shards)
+  return similarity, order[position] + first, age[position]
 
 
 def _chunks(query, rows: int):
   """Splits queries [M, ...] into [chunks, m, ...] of bounded score memory."""
   total = query[0].shape[0]
   most = max(1, _CHUNK_BYTES // (4 * rows))
-  count = next(
-      c for c in range(-(-total // most), total + 1) if total % c == 0
-  )
+  count = next(c for c in range(-(-total // most), total + 1) if total % c == 0)
   return jax.tree.map(
-      lambda x: x.reshape((count, total // count) + x.shape[1:]), query
+    lambda x: x.reshape((count, total // count) + x.shape[1:]), query
   )
 
 
 def _best(query, query_index, bank, bank_index, k: int):
   """Top k of one bank for one chunk: similarity and position [m, k]."""
   score = jnp.einsum(
-      'md,nd->mn',
-      query,
-      bank,
-      precision=jax.lax.Precision.HIGHEST,
-      preferred_element_type=jnp.float32,
+    'md,nd->mn',
+    query,
+    bank,
+    precision=jax.lax.Precision.HIGHEST,
+    preferred_element_type=jnp.float32,
   )
   own = query_index[:, None] == bank_index[None, :]
   score = jnp.where(own | (bank_index < 0)[None, :], -jnp.inf, score)
@@ -148,9 +148,9 @@ class Vote(NamedTuple):
 
 
 def vote(
-    label: jax.Array,
-    similarity: jax.Array,
-    tie: Literal['similarity', 'smallest_class'] = 'similarity',
+  label: jax.Array,
+  similarity: jax.Array,
+  tie: Literal['similarity', 'smallest_class'] = 'similarity',
 ) -> Vote:
   """Majority over the last axis.
 
@@ -178,10 +178,10 @@ def vote(
   mine = valid & (label == winner[..., None])
   voters = jnp.maximum(jnp.sum(valid, axis=-1, dtype=jnp.int32), 1)
   return Vote(
-      label=winner,
-      similarity=jnp.sum(jnp.where(mine, similarity, 0.0), axis=-1),
-      share=jnp.sum(mine, axis=-1, dtype=jnp.float32)
-      / voters.astype(jnp.float32),
+    label=winner,
+    similarity=jnp.sum(jnp.where(mine, similarity, 0.0), axis=-1),
+    share=jnp.sum(mine, axis=-1, dtype=jnp.float32)
+    / voters.astype(jnp.float32),
   )
 
 
@@ -198,12 +198,12 @@ class Draw(NamedTuple):
 
 
 def draw_same_label(
-    key: jax.Array,
-    label: jax.Array,
-    index: jax.Array,
-    anchor_label: jax.Array,
-    anchor_index: jax.Array,
-    shape: tuple[int, ...],
+  key: jax.Array,
+  label: jax.Array,
+  index: jax.Array,
+  anchor_label: jax.Array,
+  anchor_index: jax.Array,
+  shape: tuple[int, ...],
 ) -> Draw:
   """Draws slots of each anchor's label, uniformly and with replacement.
 
@@ -235,7 +235,7 @@ def draw_same_label(
     return x.reshape(x.shape + (1,) * len(shape))
 
   drawn = jax.random.randint(
-      key, anchor_label.shape + shape, 0, spread(jnp.maximum(eligible, 1))
+    key, anchor_label.shape + shape, 0, spread(jnp.maximum(eligible, 1))
   )
   position = spread(start) + drawn
   position += jnp.where(position >= spread(own_start), spread(own), 0)
@@ -252,8 +252,8 @@ def _search(values, low, high, target):
     below = values[jnp.minimum(middle, values.shape[0] - 1)] < target
     open_ = low < high
     return (
-        jnp.where(open_ & below, middle + 1, low),
-        jnp.where(open_ & ~below, middle, high),
+      jnp.where(open_ & below, middle + 1, low),
+      jnp.where(open_ & ~below, middle, high),
     )
 
   steps = values.shape[0].bit_length() + 1

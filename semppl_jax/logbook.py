@@ -16,12 +16,12 @@ import jax
 import numpy as np
 from rich.console import Console
 from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
+  BarColumn,
+  MofNCompleteColumn,
+  Progress,
+  TextColumn,
+  TimeElapsedColumn,
+  TimeRemainingColumn,
 )
 
 _log = logging.getLogger(__name__)
@@ -33,9 +33,7 @@ _LINE_SECONDS = 20.0
 class Logbook:
   """Writes the metrics of one run; only the first process writes."""
 
-  def __init__(
-      self, workdir: pathlib.Path, start_step: int, total_steps: int
-  ):
+  def __init__(self, workdir: pathlib.Path, start_step: int, total_steps: int):
     """Opens the files, dropping lines of steps after `start_step`."""
     self._main = jax.process_index() == 0
     self._pending = collections.deque()
@@ -51,13 +49,13 @@ class Logbook:
       self._bar = _Bar(start_step, total_steps)
 
   def record(
-      self, step: int, metrics: Mapping[str, Any], host: Mapping[str, float]
+    self, step: int, metrics: Mapping[str, Any], host: Mapping[str, float]
   ) -> None:
     """Queues the metrics of a step, to be written once it is over."""
     self._pending.append((step, metrics, dict(host)))
 
   def flush(self, until: int | None = None) -> list[dict[str, float]]:
-    """Writes the records of steps up to `until` (default: all), and returns them.
+    """Writes and returns the records of steps up to `until` (default: all).
 
     The caller names a step that it knows to be over, so that nothing waits and
     every process reads the same records at the same moment.
@@ -163,17 +161,17 @@ class _Bar:
     self._progress = None
     if self._console.is_terminal:
       self._progress = Progress(
-          TextColumn('training'),
-          BarColumn(),
-          MofNCompleteColumn(),
-          TimeElapsedColumn(),
-          TextColumn('left'),
-          TimeRemainingColumn(),
-          TextColumn('{task.fields[note]}'),
-          console=self._console,
+        TextColumn('training'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn('left'),
+        TimeRemainingColumn(),
+        TextColumn('{task.fields[note]}'),
+        console=self._console,
       )
       self._task = self._progress.add_task(
-          'training', total=total, completed=start, note=''
+        'training', total=total, completed=start, note=''
       )
       self._progress.start()
 
@@ -188,9 +186,9 @@ class _Bar:
     pace = (now - self._began) / max(step - self._start, 1)
     left = time.strftime('%H:%M:%S', time.gmtime(pace * (self._total - step)))
     self._console.print(
-        f'step {step}/{self._total}  left {left}  {_note(values)}',
-        highlight=False,
-        soft_wrap=True,
+      f'step {step}/{self._total}  left {left}  {_note(values)}',
+      highlight=False,
+      soft_wrap=True,
     )
 
   def close(self) -> None:
@@ -201,12 +199,12 @@ class _Bar:
 def _note(values: Mapping[str, float]) -> str:
   """The few figures worth a glance."""
   shown = (
-      ('loss/total', 'loss {:.3f}'),
-      ('images_per_second', '{:.0f} images/s'),
-      ('input_wait', 'input wait {:.0%}'),
-      ('pseudo/accuracy', 'pseudo-labels {:.0%} right'),
-      ('best', 'k-NN {:.1%}'),
+    ('loss/total', 'loss {:.3f}'),
+    ('images_per_second', '{:.0f} images/s'),
+    ('input_wait', 'input wait {:.0%}'),
+    ('pseudo/accuracy', 'pseudo-labels {:.0%} right'),
+    ('best', 'k-NN {:.1%}'),
   )
   return '  '.join(
-      form.format(values[name]) for name, form in shown if name in values
+    form.format(values[name]) for name, form in shown if name in values
   )

@@ -21,7 +21,7 @@ def normalize(x: jax.Array, epsilon: float = 1e-12) -> jax.Array:
 
 
 def positive_logits(
-    anchor: jax.Array, positive: jax.Array, temperature: float
+  anchor: jax.Array, positive: jax.Array, temperature: float
 ) -> jax.Array:
   """Similarity of every anchor view to every positive over tau.
 
@@ -38,7 +38,7 @@ def positive_logits(
 
 
 def shared_negative_logits(
-    anchor: jax.Array, negative: jax.Array, temperature: float
+  anchor: jax.Array, negative: jax.Array, temperature: float
 ) -> jax.Array:
   """Logits [B, V, L, M] of M negatives [B, L, M, D] shared by all views."""
   chex.assert_rank([anchor, negative], [3, 4])
@@ -46,7 +46,7 @@ def shared_negative_logits(
 
 
 def paired_negative_logits(
-    anchor: jax.Array, negative: jax.Array, temperature: float
+  anchor: jax.Array, negative: jax.Array, temperature: float
 ) -> jax.Array:
   """Logits [B, V, L, M] of negatives [B, V, L, M, D] drawn for each pair."""
   chex.assert_rank([anchor, negative], [4, 5])
@@ -54,7 +54,7 @@ def paired_negative_logits(
 
 
 def _dots(
-    spec: str, anchor: jax.Array, other: jax.Array, temperature: float
+  spec: str, anchor: jax.Array, other: jax.Array, temperature: float
 ) -> jax.Array:
   chex.assert_type(anchor, jnp.float32)
   other = other.astype(jnp.float32)
@@ -122,7 +122,7 @@ def partner(x: jax.Array) -> jax.Array:
   diagonal = jnp.moveaxis(diagonal, -1, 1)[:, None]
   small = x.shape[1] - large
   repeated = jnp.broadcast_to(
-      diagonal, (x.shape[0], small) + diagonal.shape[2:]
+    diagonal, (x.shape[0], small) + diagonal.shape[2:]
   )
   return jnp.concatenate([swapped, repeated], axis=1)
 

@@ -18,10 +18,10 @@ _CONFIG = config_file.define_flag('config')
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Directory of the run.')
 _CHECK = flags.DEFINE_boolean('check', False, 'Print what would run, and stop.')
 _DISTRIBUTED = flags.DEFINE_boolean(
-    'distributed',
-    False,
-    'Join the other processes of the run: found by themselves on TPU pods,'
-    ' SLURM and Open MPI, else named by the three flags below.',
+  'distributed',
+  False,
+  'Join the other processes of the run: found by themselves on TPU pods,'
+  ' SLURM and Open MPI, else named by the three flags below.',
 )
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port.')
 _PROCESSES = flags.DEFINE_integer('processes', None, 'Number of processes.')
@@ -35,7 +35,7 @@ def main(_) -> int:
   _quiet()
   if _DISTRIBUTED.value:
     jax.distributed.initialize(
-        _COORDINATOR.value, _PROCESSES.value, _PROCESS.value
+      _COORDINATOR.value, _PROCESSES.value, _PROCESS.value
     )
   # After jax.distributed, which must come before any device is touched.
   from semppl_jax import checkpoint, job, nonfinite

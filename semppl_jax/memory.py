@@ -11,14 +11,17 @@ differ from step to step while all shapes stay fixed.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 EMPTY = -1
+
+# An array, its shape, or how the devices hold it.
+Leaf = jax.Array | Any
 
 
 class Queue(NamedTuple):
@@ -32,21 +35,21 @@ class Queue(NamedTuple):
     size: filled slots, int32 scalar in [0, N].
   """
 
-  embedding: jax.Array
-  label: jax.Array
-  index: jax.Array
-  head: jax.Array
-  size: jax.Array
+  embedding: Leaf
+  label: Leaf
+  index: Leaf
+  head: Leaf
+  size: Leaf
 
 
 def empty(views: int, rows: int, dim: int, dtype: jnp.dtype) -> Queue:
   """Returns a queue of `rows` empty slots for `views` embeddings each."""
   return Queue(
-      embedding=jnp.zeros((views, rows, dim), dtype),
-      label=jnp.full((rows,), EMPTY, jnp.int32),
-      index=jnp.full((rows,), EMPTY, jnp.int32),
-      head=jnp.zeros((), jnp.int32),
-      size=jnp.zeros((), jnp.int32),
+    embedding=jnp.zeros((views, rows, dim), dtype),
+    label=jnp.full((rows,), EMPTY, jnp.int32),
+    index=jnp.full((rows,), EMPTY, jnp.int32),
+    head=jnp.zeros((), jnp.int32),
+    size=jnp.zeros((), jnp.int32),
   )
 
 
@@ -58,17 +61,17 @@ def sharding(mesh: Mesh) -> Queue:
 
 
 def age(queue: Queue) -> jax.Array:
-  """Rows pushed since each slot was written, int32 [N]; newest 0, empty >= size."""
+  """Rows pushed since each slot was written, int32 [N]; 0 is the newest."""
   rows = queue.label.shape[0]
   return jnp.mod(queue.head - 1 - jnp.arange(rows, dtype=jnp.int32), rows)
 
 
 def push(
-    queue: Queue,
-    embedding: jax.Array,
-    label: jax.Array,
-    index: jax.Array,
-    mesh: Mesh,
+  queue: Queue,
+  embedding: jax.Array,
+  label: jax.Array,
+  index: jax.Array,
+  mesh: Mesh,
 ) -> Queue:
   """Appends the labelled rows in batch order; the oldest rows leave.
 
@@ -94,11 +97,11 @@ def push(
   last = offset + rows * ((count - 1 - offset) // rows)
   source = order[jnp.where(written, last, 0)]
   return Queue(
-      embedding=_write(queue.embedding, embedding, source, written, mesh),
-      label=jnp.where(written, label[source], queue.label),
-      index=jnp.where(written, index[source], queue.index),
-      head=jnp.mod(queue.head + count, rows),
-      size=jnp.minimum(queue.size + count, rows),
+    embedding=_write(queue.embedding, embedding, source, written, mesh),
+    label=jnp.where(written, label[source], queue.label),
+    index=jnp.where(written, index[source], queue.index),
+    head=jnp.mod(queue.head + count, rows),
+    size=jnp.minimum(queue.size + count, rows),
   )
 
 
@@ -107,10 +110,10 @@ def _write(kept, incoming, source, written, mesh: Mesh) -> jax.Array:
   axis = mesh.axis_names[0]
 
   @functools.partial(
-      jax.shard_map,
-      mesh=mesh,
-      in_specs=(P(None, axis), P(), P(axis), P(axis)),
-      out_specs=P(None, axis),
+    jax.shard_map,
+    mesh=mesh,
+    in_specs=(P(None, axis), P(), P(axis), P(axis)),
+    out_specs=P(None, axis),
   )
   def write(kept, incoming, source, written):
     rows = jnp.swapaxes(incoming[source], 0, 1).astype(kept.dtype)
@@ -135,10 +138,10 @@ def take(queue: Queue, slot: jax.Array, mesh: Mesh) -> jax.Array:
   axis = mesh.axis_names[0]
 
   @functools.partial(
-      jax.shard_map,
-      mesh=mesh,
-      in_specs=(P(None, axis), P()),
-      out_specs=P(axis),
+    jax.shard_map,
+    mesh=mesh,
+    in_specs=(P(None, axis), P()),
+    out_specs=P(axis),
   )
   def read(embedding, slot):
     rows = embedding.shape[1]

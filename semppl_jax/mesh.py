@@ -31,7 +31,7 @@ def to_global(mesh: Mesh, tree: Any) -> Any:
   """Makes global arrays of this process's rows (leading axis [B])."""
   sharding = sharded(mesh)
   return jax.tree.map(
-      lambda x: jax.make_array_from_process_local_data(sharding, x), tree
+    lambda x: jax.make_array_from_process_local_data(sharding, x), tree
   )
 
 

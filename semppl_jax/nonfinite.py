@@ -36,30 +36,28 @@ def stop(job: Job, state: TrainState, compiled, workdir: pathlib.Path) -> None:
   step = int(state.step)
   directory = (workdir / 'nonfinite' / f'step_{step + 1}').absolute()
   host = next(
-      iter(
-          pipeline.train_batches(
-              job.config,
-              job.splits.train,
-              job.subset,
-              start_step=step,
-              process_index=jax.process_index(),
-              process_count=jax.process_count(),
-          )
+    iter(
+      pipeline.train_batches(
+        job.config,
+        job.splits.train,
+        job.subset,
+        start_step=step,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
       )
+    )
   )
   directory.mkdir(parents=True, exist_ok=True)
   arrays = {k: v for k, v in host.batch._asdict().items() if v is not None}
-  np.savez_compressed(
-      directory / f'batch_{jax.process_index()}.npz', **arrays
-  )
+  np.savez_compressed(directory / f'batch_{jax.process_index()}.npz', **arrays)
   with ocp.StandardCheckpointer() as saver:
     saver.save(directory / 'state', state, force=True)
   _, metrics = compiled(state, mesh_lib.to_global(job.mesh, host.batch))
   values = jax.device_get(metrics)
   parts = [name for name, value in values.items() if not np.isfinite(value)]
   raise NonFiniteError(
-      f'Step {step + 1} is not finite in {", ".join(sorted(parts))}. Its batch'
-      f' and state are in {directory}, earlier checkpoints are unharmed; lower'
-      ' optimizer.learning_rate, set network.precision to float32, or set'
-      " on_nonfinite='skip' to drop such updates."
+    f'Step {step + 1} is not finite in {", ".join(sorted(parts))}. Its batch'
+    f' and state are in {directory}, earlier checkpoints are unharmed; lower'
+    ' optimizer.learning_rate, set network.precision to float32, or set'
+    " on_nonfinite='skip' to drop such updates."
   )

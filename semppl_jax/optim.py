@@ -31,26 +31,26 @@ def weights_mask(params: Any) -> Any:
 
 
 def lars(
-    schedule: optax.Schedule,
-    *,
-    momentum: float,
-    trust_coefficient: float,
-    weight_decay: float,
+  schedule: optax.Schedule,
+  *,
+  momentum: float,
+  trust_coefficient: float,
+  weight_decay: float,
 ) -> optax.GradientTransformation:
   """LARS in DeepMind's order; decay and trust ratio for weights only."""
   return optax.chain(
-      optax.add_decayed_weights(weight_decay, mask=weights_mask),
-      optax.masked(
-          optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient),
-          weights_mask,
-      ),
-      optax.trace(decay=momentum),
-      optax.scale_by_learning_rate(schedule),
+    optax.add_decayed_weights(weight_decay, mask=weights_mask),
+    optax.masked(
+      optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient),
+      weights_mask,
+    ),
+    optax.trace(decay=momentum),
+    optax.scale_by_learning_rate(schedule),
   )
 
 
 def adam(
-    schedule: optax.Schedule, *, weight_decay: float
+  schedule: optax.Schedule, *, weight_decay: float
 ) -> optax.GradientTransformation:
   """Adam with decoupled decay of weights, for small networks and batches."""
   inner = optax.adamw(schedule, weight_decay=weight_decay, mask=weights_mask)
@@ -64,22 +64,22 @@ def adam(
 
 
 def make(
-    config: ml_collections.ConfigDict, schedule: optax.Schedule
+  config: ml_collections.ConfigDict, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
   """Builds the optimiser that `config.optimizer` names."""
   o = config.optimizer
   if o.name == 'adam':
     return adam(schedule, weight_decay=o.weight_decay)
   return lars(
-      schedule,
-      momentum=o.momentum,
-      trust_coefficient=o.trust_coefficient,
-      weight_decay=o.weight_decay,
+    schedule,
+    momentum=o.momentum,
+    trust_coefficient=o.trust_coefficient,
+    weight_decay=o.weight_decay,
   )
 
 
 def trust_ratio(
-    params: Any, grads: Any, config: ml_collections.ConfigDict
+  params: Any, grads: Any, config: ml_collections.ConfigDict
 ) -> jax.Array:
   """Mean over the weights of LARS's trust |p| / |g + wd p|, a diagnostic."""
   o = config.optimizer

@@ -46,19 +46,19 @@ class Plan(NamedTuple):
   def __str__(self) -> str:
     memory = self.state_gib + self.batch_gib + self.residual_gib
     rows = (
-        ('steps', f'{self.steps:,} ({self.epochs:.1f} epochs)'),
-        ('parameters', f'{self.parameters:,}'),
-        ('devices', self.devices),
-        (
-            'memory per device',
-            f'at most {memory:.2f} GiB (state {self.state_gib:.2f}, batches'
-            f' {self.batch_gib:.2f}, activations {self.residual_gib:.2f})',
-        ),
-        (
-            'time',
-            f'about {_duration(self.hours)} ({self.tflop:.3g} TFLOP a step and'
-            f' device, at {_EFFICIENCY:.0%} of its matrix-product rate)',
-        ),
+      ('steps', f'{self.steps:,} ({self.epochs:.1f} epochs)'),
+      ('parameters', f'{self.parameters:,}'),
+      ('devices', self.devices),
+      (
+        'memory per device',
+        f'at most {memory:.2f} GiB (state {self.state_gib:.2f}, batches'
+        f' {self.batch_gib:.2f}, activations {self.residual_gib:.2f})',
+      ),
+      (
+        'time',
+        f'about {_duration(self.hours)} ({self.tflop:.3g} TFLOP a step and'
+        f' device, at {_EFFICIENCY:.0%} of its matrix-product rate)',
+      ),
     )
     return '\n'.join(f'{name:<22}{value}' for name, value in rows)
 
@@ -75,15 +75,15 @@ def make(job: Job) -> Plan:
   fetched = 1 + job.config.data.prefetch
   seconds = flops / (_EFFICIENCY * _matmul_rate(job))
   return Plan(
-      steps=job.total_steps,
-      epochs=job.total_steps * job.config.batch_size / examples,
-      parameters=sum(x.size for x in jax.tree.leaves(shapes.params)),
-      devices=f'{devices} x {jax.devices()[0].device_kind}',
-      state_gib=_gib(like, whole=True),
-      batch_gib=_gib(batch) * fetched / devices,
-      residual_gib=_residual_gib(job, shapes) / devices,
-      tflop=flops / 1e12,
-      hours=seconds * job.total_steps / 3600,
+    steps=job.total_steps,
+    epochs=job.total_steps * job.config.batch_size / examples,
+    parameters=sum(x.size for x in jax.tree.leaves(shapes.params)),
+    devices=f'{devices} x {jax.devices()[0].device_kind}',
+    state_gib=_gib(like, whole=True),
+    batch_gib=_gib(batch) * fetched / devices,
+    residual_gib=_residual_gib(job, shapes) / devices,
+    tflop=flops / 1e12,
+    hours=seconds * job.total_steps / 3600,
   )
 
 
@@ -105,10 +105,10 @@ def _residual_gib(job: Job, shapes: Any) -> float:
   """Size of what the forward pass of all views leaves for the backward."""
   views = job.config.views
   inputs = tuple(
-      jax.ShapeDtypeStruct(
-          (job.config.batch_size, v.count, v.size, v.size, 3), jnp.float32
-      )
-      for v in (views.large, views.small)
+    jax.ShapeDtypeStruct(
+      (job.config.batch_size, v.count, v.size, v.size, 3), jnp.float32
+    )
+    for v in (views.large, views.small)
   )
 
   def backward(params, net_state, inputs):
@@ -117,9 +117,7 @@ def _residual_gib(job: Job, shapes: Any) -> float:
 
     return jax.vjp(forward, params)[1]
 
-  return _gib(
-      jax.eval_shape(backward, shapes.params, shapes.net_state, inputs)
-  )
+  return _gib(jax.eval_shape(backward, shapes.params, shapes.net_state, inputs))
 
 
 def _gib(tree: Any, whole: bool = False) -> float:

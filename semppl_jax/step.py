@@ -9,15 +9,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-from jax.sharding import Mesh
 import jax.numpy as jnp
+from jax.sharding import Mesh
 import ml_collections
 import optax
 
-from semppl_jax import augment as augment_lib
-from semppl_jax import mesh as mesh_lib
-from semppl_jax import optim
-from semppl_jax import schedules
+from semppl_jax import (
+  augment as augment_lib,
+  mesh as mesh_lib,
+  optim,
+  schedules,
+)
 from semppl_jax.batch import Batch
 from semppl_jax.methods.method import Method
 from semppl_jax.network import make_network, Network, Outputs
@@ -68,11 +70,11 @@ class Step(NamedTuple):
 
 
 def make_step(
-    config: ml_collections.ConfigDict,
-    method: Method,
-    mesh: Mesh,
-    total_steps: int,
-    warmup_steps: int,
+  config: ml_collections.ConfigDict,
+  method: Method,
+  mesh: Mesh,
+  total_steps: int,
+  warmup_steps: int,
 ) -> Step:
   """Builds the train step of a config.
 
@@ -84,11 +86,11 @@ def make_step(
     warmup_steps: steps of linear warm-up.
   """
   network = make_network(
-      config.network, heads=method.heads, bn_groups=method.bn_groups
+    config.network, heads=method.heads, bn_groups=method.bn_groups
   )
   target = _TARGETS[method.target](config, method, network)
   rate = schedules.learning_rate(
-      config.optimizer, config.batch_size, warmup_steps, total_steps
+    config.optimizer, config.batch_size, warmup_steps, total_steps
   )
   decay = schedules.ema_decay(config.ema, total_steps)
   optimizer = optim.make(config, rate)
@@ -99,64 +101,58 @@ def make_step(
     params, net_state = network.init(key, _example_views(config))
     target_params, target_state = target.init(params, net_state)
     return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        seed=jnp.asarray(config.seed, jnp.uint32),
-        params=params,
-        net_state=net_state,
-        target_params=target_params,
-        target_state=target_state,
-        opt_state=optimizer.init(params),
-        memory=method.init_memory(),
-        dropped=jnp.zeros((), jnp.int32),
+      step=jnp.zeros((), jnp.int32),
+      seed=jnp.asarray(config.seed, jnp.uint32),
+      params=params,
+      net_state=net_state,
+      target_params=target_params,
+      target_state=target_state,
+      opt_state=optimizer.init(params),
+      memory=method.init_memory(),
+      dropped=jnp.zeros((), jnp.int32),
     )
 
-  def train(
-      state: TrainState, batch: Batch
-  ) -> tuple[TrainState, Metrics]:
+  def train(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(jax.random.key(state.seed), state.step)
     large_key, small_key, loss_key = jax.random.split(key, 3)
     views = (
-        augment(batch.large, large_key, batch.mask),
-        augment(batch.small, small_key, None),
+      augment(batch.large, large_key, batch.mask),
+      augment(batch.small, small_key, None),
     )
     averaged, target_state = target.forward(state, views[0])
 
     def loss_fn(params):
-      online, net_state = network.apply(
-          params, state.net_state, views, is_training=True
-      )
+      online, net_state = network.apply(params, state.net_state, views, True)
       aim = target.outputs(online, averaged, views[0].shape[1])
       result = method.loss(online, aim, batch, state.memory, loss_key)
       return result.loss, (result, online, net_state)
 
     (loss, (result, online, net_state)), grads = jax.value_and_grad(
-        loss_fn, has_aux=True
+      loss_fn, has_aux=True
     )(state.params)
-    updates, opt_state = optimizer.update(
-        grads, state.opt_state, state.params
-    )
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     params = method.after_update(params, state.step)
     grad_norm = optax.tree.norm(grads)
     measured = {
-        'loss/total': loss,
-        'norm/grads': grad_norm,
-        'norm/params': optax.tree.norm(params),
-        'norm/updates': optax.tree.norm(updates),
-        'lars/trust_ratio': optim.trust_ratio(state.params, grads, config),
-        'schedule/learning_rate': jnp.asarray(rate(state.step)),
-        'schedule/ema_decay': jnp.asarray(decay(state.step)),
+      'loss/total': loss,
+      'norm/grads': grad_norm,
+      'norm/params': optax.tree.norm(params),
+      'norm/updates': optax.tree.norm(updates),
+      'lars/trust_ratio': optim.trust_ratio(state.params, grads, config),
+      'schedule/learning_rate': jnp.asarray(rate(state.step)),
+      'schedule/ema_decay': jnp.asarray(decay(state.step)),
     }
     new = state._replace(
-        step=state.step + 1,
-        params=params,
-        net_state=net_state,
-        target_params=target.update(
-            state.target_params, params, decay(state.step)
-        ),
-        target_state=target_state,
-        opt_state=opt_state,
-        memory=result.memory,
+      step=state.step + 1,
+      params=params,
+      net_state=net_state,
+      target_params=target.update(
+        state.target_params, params, decay(state.step)
+      ),
+      target_state=target_state,
+      opt_state=opt_state,
+      memory=result.memory,
     )
     finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
     state = _keep_finite(config.on_nonfinite, finite, state, new)
@@ -182,7 +178,7 @@ def lower(step: Step, state: Any, batch: Any, mesh: Mesh) -> jax.stages.Lowered:
 
 
 def _keep_finite(
-    policy: str, finite: jax.Array, old: TrainState, new: TrainState
+  policy: str, finite: jax.Array, old: TrainState, new: TrainState
 ) -> TrainState:
   """Drops a non-finite update; under 'stop' also every one after it.
 
@@ -195,9 +191,7 @@ def _keep_finite(
     keep = finite
   kept = jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)
   step = old.step + 1 if policy == 'skip' else kept.step
-  return kept._replace(
-      step=step, dropped=old.dropped + jnp.where(keep, 0, 1)
-  )
+  return kept._replace(step=step, dropped=old.dropped + jnp.where(keep, 0, 1))
 
 
 class _Target(NamedTuple):
@@ -214,7 +208,7 @@ def _ema_target(config, method: Method, network: Network) -> _Target:
   del network
   heads = tuple(h for h in method.heads if h != 'predictor')
   average = make_network(
-      config.network, heads=heads, bn_groups=method.bn_groups
+    config.network, heads=heads, bn_groups=method.bn_groups
   )
 
   def init(params, net_state):
@@ -222,13 +216,13 @@ def _ema_target(config, method: Method, network: Network) -> _Target:
 
   def forward(state: TrainState, large: jax.Array):
     outputs, target_state = average.apply(
-        state.target_params, state.target_state, (large,), is_training=True
+      state.target_params, state.target_state, (large,), True
     )
     return jax.lax.stop_gradient(outputs), target_state
 
   def update(target_params, params, decay):
     return optax.incremental_update(
-        average.select(params), target_params, 1.0 - decay
+      average.select(params), target_params, 1.0 - decay
     )
 
   return _Target(init, forward, lambda online, aim, large: aim, update)
@@ -249,25 +243,25 @@ def _no_target(config, method, network) -> _Target:
   """No targets at all."""
   del config, method, network
   return _Target(
-      init=lambda params, net_state: ((), ()),
-      forward=lambda state, large: (None, ()),
-      outputs=lambda online, averaged, large: None,
-      update=lambda target_params, params, decay: (),
+    init=lambda params, net_state: ((), ()),
+    forward=lambda state, large: (None, ()),
+    outputs=lambda online, averaged, large: None,
+    update=lambda target_params, params, decay: (),
   )
 
 
 _TARGETS = {
-    'ema': _ema_target,
-    'stop_gradient': _own_target,
-    'none': _no_target,
+  'ema': _ema_target,
+  'stop_gradient': _own_target,
+  'none': _no_target,
 }
 
 
 def _example_views(config) -> tuple[jax.Array, ...]:
   """Views of the config's sizes for two images, to shape the parameters."""
   return tuple(
-      jnp.zeros((2, v.count, v.size, v.size, 3), jnp.float32)
-      for v in (config.views.large, config.views.small)
+    jnp.zeros((2, v.count, v.size, v.size, 3), jnp.float32)
+    for v in (config.views.large, config.views.small)
   )
 
 
@@ -278,9 +272,7 @@ def _deviation(online: Outputs) -> Metrics:
     x = getattr(online, name)
     if x is not None:
       x = x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
-      spread = jnp.mean(jnp.std(x, axis=0)) * jnp.sqrt(
-          jnp.float32(x.shape[-1])
-      )
+      spread = jnp.mean(jnp.std(x, axis=0)) * jnp.sqrt(jnp.float32(x.shape[-1]))
       metrics[f'deviation/{name}'] = spread
   return metrics
 
@@ -290,5 +282,5 @@ def _state_sharding(init, method: Method, mesh: Mesh) -> TrainState:
   shapes = jax.eval_shape(init)
   whole = mesh_lib.replicated(mesh)
   return jax.tree.map(lambda _: whole, shapes)._replace(
-      memory=method.memory_sharding
+    memory=method.memory_sharding
   )

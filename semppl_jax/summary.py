@@ -13,10 +13,10 @@ from semppl_jax.logbook import Logbook
 
 FILE = 'summary.json'
 _ROWS = (
-    ('raw pixels', 'pixels'),
-    ('untrained encoder', 'untrained'),
-    ('trained encoder', 'encoder'),
-    ('its projections', 'projection'),
+  ('raw pixels', 'pixels'),
+  ('untrained encoder', 'untrained'),
+  ('trained encoder', 'encoder'),
+  ('its projections', 'projection'),
 )
 
 
@@ -27,37 +27,37 @@ def read(workdir: pathlib.Path) -> dict[str, Any] | None:
 
 
 def make(
-    job: Job, log: Logbook, floors: dict[str, float], workdir: pathlib.Path
+  job: Job, log: Logbook, floors: dict[str, float], workdir: pathlib.Path
 ) -> dict[str, Any]:
   """Collects what a run learned, from its records and the floors.
 
   Pseudo-label figures are means over the last tenth of the records.
   """
   scores = {
-      name: values[-1][1]
-      for name, values in log.history.items()
-      if name.startswith('knn/')
+    name: values[-1][1]
+    for name, values in log.history.items()
+    if name.startswith('knn/')
   }
   return {
-      'method': job.method.name,
-      'steps': job.total_steps,
-      'images_seen': job.total_steps * job.config.batch_size,
-      'train_images': len(job.splits.train.ids),
-      'labelled_images': len(job.subset.index),
-      'test_images': len(job.splits.test.ids) if job.splits.test else 0,
-      'classes': len(job.splits.train.class_names),
-      'knn_k': job.config.eval.headline_k,
-      'knn': floors | scores,
-      'pseudo_label_accuracy': log.recent('pseudo/accuracy'),
-      'pseudo_label_coverage': log.recent('pseudo/coverage'),
-      'images_per_second': log.recent('images_per_second', 1.0),
-      'input_wait': log.recent('input_wait', 1.0),
-      'devices': f'{job.mesh.size} x {jax.devices()[0].device_kind}',
-      'label_subset': job.subset.hash,
-      'data': job.splits.train.fingerprint,
-      'version': __version__,
-      'finished': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
-      'workdir': str(workdir),
+    'method': job.method.name,
+    'steps': job.total_steps,
+    'images_seen': job.total_steps * job.config.batch_size,
+    'train_images': len(job.splits.train.ids),
+    'labelled_images': len(job.subset.index),
+    'test_images': len(job.splits.test.ids) if job.splits.test else 0,
+    'classes': len(job.splits.train.class_names),
+    'knn_k': job.config.eval.headline_k,
+    'knn': floors | scores,
+    'pseudo_label_accuracy': log.recent('pseudo/accuracy'),
+    'pseudo_label_coverage': log.recent('pseudo/coverage'),
+    'images_per_second': log.recent('images_per_second', 1.0),
+    'input_wait': log.recent('input_wait', 1.0),
+    'devices': f'{job.mesh.size} x {jax.devices()[0].device_kind}',
+    'label_subset': job.subset.hash,
+    'data': job.splits.train.fingerprint,
+    'version': __version__,
+    'finished': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
+    'workdir': str(workdir),
   }
 
 
@@ -79,7 +79,7 @@ def describe(result: dict[str, Any]) -> str:
     lines.append(_pseudo_labels(result))
   workdir = pathlib.Path(result['workdir'])
   lines.append(
-      f'Files in {workdir}: {FILE}, metrics.jsonl, tensorboard/, checkpoints/.'
+    f'Files in {workdir}: {FILE}, metrics.jsonl, tensorboard/, checkpoints/.'
   )
   return '\n'.join(lines)
 
@@ -90,14 +90,14 @@ def _table(result: dict[str, Any]) -> list[str]:
   labelled = f'{result["labelled_images"]:,} labelled'
   whole = f'all {result["train_images"]:,}'
   lines = [
-      f'k-NN top-1 on {result["test_images"]:,} test images, k = {k}'
-      f' (chance {chance:.0%}):',
-      f'{"neighbours among":>20}  {labelled:>14}  {whole:>14}',
+    f'k-NN top-1 on {result["test_images"]:,} test images, k = {k}'
+    f' (chance {chance:.0%}):',
+    f'{"neighbours among":>20}  {labelled:>14}  {whole:>14}',
   ]
   for title, kind in _ROWS:
     values = [
-        result['knn'].get(f'knn/{kind}/{support}/k{k}')
-        for support in ('labelled', 'train')
+      result['knn'].get(f'knn/{kind}/{support}/k{k}')
+      for support in ('labelled', 'train')
     ]
     if values[0] is not None:
       cells = ['-' if v is None else f'{v:.1%}' for v in values]
@@ -108,6 +108,6 @@ def _table(result: dict[str, Any]) -> list[str]:
 def _pseudo_labels(result: dict[str, Any]) -> str:
   accuracy = result['pseudo_label_accuracy']
   return (
-      f'Pseudo-labels: {accuracy:.1%} right,'
-      f' {result["pseudo_label_coverage"]:.0%} of the unlabelled rows have one.'
+    f'Pseudo-labels: {accuracy:.1%} right,'
+    f' {result["pseudo_label_coverage"]:.0%} of the unlabelled rows have one.'
   )

@@ -18,11 +18,13 @@ import jax
 from jax.experimental import multihost_utils
 import ml_collections
 
-from semppl_jax import job as job_lib
-from semppl_jax import mesh as mesh_lib
-from semppl_jax import nonfinite
-from semppl_jax import step as step_lib
-from semppl_jax import summary
+from semppl_jax import (
+  job as job_lib,
+  mesh as mesh_lib,
+  nonfinite,
+  step as step_lib,
+  summary,
+)
 from semppl_jax.batch import Batch
 from semppl_jax.checkpoint import abstract, BEST_METRIC, Checkpointer
 from semppl_jax.data import labels, pipeline
@@ -40,9 +42,9 @@ _AHEAD = 4
 
 
 def run(
-    config: ml_collections.ConfigDict,
-    workdir: str | pathlib.Path,
-    devices: Sequence[jax.Device] | None = None,
+  config: ml_collections.ConfigDict,
+  workdir: str | pathlib.Path,
+  devices: Sequence[Any] | None = None,
 ) -> dict[str, Any] | None:
   """Trains, evaluates and saves; continues what it finds in `workdir`.
 
@@ -64,7 +66,7 @@ def run(
   workdir = pathlib.Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   checkpoints = Checkpointer(
-      workdir, job_lib.identity(job), config.checkpoint.keep
+    workdir, job_lib.identity(job), config.checkpoint.keep
   )
   with contextlib.closing(checkpoints):
     state = _first_state(job, checkpoints)
@@ -76,7 +78,7 @@ def run(
     if jax.process_index() == 0:
       labels.write_ids(workdir / 'labels.txt', job.subset, job.splits.train)
       (workdir / 'config.json').write_text(
-          config.to_json_best_effort(indent=2) + '\n'
+        config.to_json_best_effort(indent=2) + '\n'
       )
     log = Logbook(workdir, start, job.total_steps)
     with contextlib.closing(log), _Interrupts() as interrupts:
@@ -115,7 +117,7 @@ def _batches(job: Job, start: int) -> Prefetcher:
   train = job.splits.train
   # Each process sees its own rows, and so its own share of what is unreadable.
   corrupt = CorruptCount(
-      train, job.config.data.max_corrupt / jax.process_count()
+    train, job.config.data.max_corrupt / jax.process_count()
   )
 
   def place(host: pipeline.HostBatch) -> Batch:
@@ -126,26 +128,26 @@ def _batches(job: Job, start: int) -> Prefetcher:
     return mesh_lib.to_global(job.mesh, host.batch)
 
   return Prefetcher(
-      pipeline.train_batches(
-          job.config,
-          train,
-          job.subset,
-          start_step=start,
-          process_index=jax.process_index(),
-          process_count=jax.process_count(),
-      ),
-      place,
-      job.config.data.prefetch,
+    pipeline.train_batches(
+      job.config,
+      train,
+      job.subset,
+      start_step=start,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    ),
+    place,
+    job.config.data.prefetch,
   )
 
 
 def _train(
-    job: Job,
-    state: TrainState,
-    checkpoints: Checkpointer,
-    log: Logbook,
-    workdir: pathlib.Path,
-    interrupts: '_Interrupts',
+  job: Job,
+  state: TrainState,
+  checkpoints: Checkpointer,
+  log: Logbook,
+  workdir: pathlib.Path,
+  interrupts: '_Interrupts',
 ) -> TrainState | None:
   """Takes every step that is left; None where it was told to stop."""
   start = int(state.step)
@@ -200,13 +202,13 @@ def _save(job, checkpoints, step, state, scores, compiled, workdir) -> None:
 def _raise_if_stopped(job, lines, state, compiled, workdir) -> None:
   """Stops the run where a written record says that an update was dropped."""
   if job.config.on_nonfinite == 'stop' and any(
-      line.get('dropped') for line in lines
+    line.get('dropped') for line in lines
   ):
     nonfinite.stop(job, state, compiled, workdir)
 
 
 def _finish(
-    job: Job, state: TrainState, log: Logbook, workdir: pathlib.Path
+  job: Job, state: TrainState, log: Logbook, workdir: pathlib.Path
 ) -> dict[str, Any]:
   """Evaluates the floors, writes the summary and prints it."""
   floors = {}
@@ -241,8 +243,8 @@ class _Meter:
     if before is not None and seconds > 0:
       images = (step - before) * self._batch_size
       result = {
-          'images_per_second': images / seconds,
-          'input_wait': waited / seconds,
+        'images_per_second': images / seconds,
+        'input_wait': waited / seconds,
       }
     return result
 

@@ -6,13 +6,13 @@ import pathlib
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
-import jax  # noqa: E402
+import jax
 
 jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_dtype_promotion', 'strict')
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update(
-    'jax_compilation_cache_dir',
-    str(pathlib.Path(__file__).parent.parent / '.cache' / 'jax'),
+  'jax_compilation_cache_dir',
+  str(pathlib.Path(__file__).parent.parent / '.cache' / 'jax'),
 )
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)

@@ -2,16 +2,13 @@
 
 import collections
 
-from hypothesis import given
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from semppl_jax import knn
-from semppl_jax import mesh as mesh_lib
+from semppl_jax import knn, mesh as mesh_lib
 
 
 def _mesh(devices):
@@ -25,9 +22,9 @@ def _slow_top_k(query, query_index, bank, bank_index, age, k):
   for m, q in enumerate(query):
     for b, rows in enumerate(bank):
       allowed = [
-          (-float(q @ rows[s]), age[s], s)
-          for s in range(len(rows))
-          if bank_index[s] >= 0 and bank_index[s] != query_index[m]
+        (-float(q @ rows[s]), age[s], s)
+        for s in range(len(rows))
+        if bank_index[s] >= 0 and bank_index[s] != query_index[m]
       ]
       for n, (negated, _, s) in enumerate(sorted(allowed)[:k]):
         similarity[m, b, n], slot[m, b, n] = -negated, s
@@ -36,11 +33,11 @@ def _slow_top_k(query, query_index, bank, bank_index, age, k):
 
 @settings(max_examples=30, deadline=None)
 @given(
-    seed=st.integers(0, 10_000),
-    devices=st.sampled_from([1, 2, 8]),
-    k=st.sampled_from([1, 2, 5, 8]),
-    rows=st.sampled_from([8, 16, 40]),
-    filled=st.floats(0, 1),
+  seed=st.integers(0, 10_000),
+  devices=st.sampled_from([1, 2, 8]),
+  k=st.sampled_from([1, 2, 5, 8]),
+  rows=st.sampled_from([8, 16, 40]),
+  filled=st.floats(0, 1),
 )
 def test_top_k_is_exact_with_ties(seed, devices, k, rows, filled):
   rng = np.random.default_rng(seed)
@@ -54,7 +51,7 @@ def test_top_k_is_exact_with_ties(seed, devices, k, rows, filled):
   arguments = (query, query_index, bank, bank_index, age)
   want_similarity, want_slot = _slow_top_k(*arguments, k)
   got = jax.jit(knn.top_k, static_argnames=('k', 'mesh'))(
-      *arguments, k=k, mesh=_mesh(devices)
+    *arguments, k=k, mesh=_mesh(devices)
   )
   np.testing.assert_array_equal(got.similarity, want_similarity)
   found = np.isfinite(want_similarity)
@@ -64,11 +61,11 @@ def test_top_k_is_exact_with_ties(seed, devices, k, rows, filled):
 def test_top_k_in_chunks_changes_nothing(monkeypatch):
   rng = np.random.default_rng(0)
   arguments = (
-      rng.normal(size=(64, 4)).astype(np.float32),
-      np.full(64, -2, np.int32),
-      rng.normal(size=(1, 32, 4)).astype(np.float32),
-      np.arange(32, dtype=np.int32),
-      np.arange(32, dtype=np.int32),
+    rng.normal(size=(64, 4)).astype(np.float32),
+    np.full(64, -2, np.int32),
+    rng.normal(size=(1, 32, 4)).astype(np.float32),
+    np.arange(32, dtype=np.int32),
+    np.arange(32, dtype=np.int32),
   )
   whole = knn.top_k(*arguments, k=3, mesh=_mesh(2))
   monkeypatch.setattr(knn, '_CHUNK_BYTES', 4 * 16 * 8)
@@ -90,12 +87,10 @@ def test_top_k_gathers_candidates_and_not_scores():
       mesh_lib.sharded(mesh),
   )  # fmt: skip
   text = (
-      jax.jit(
-          lambda *a: knn.top_k(*a, k=1, mesh=mesh), in_shardings=shardings
-      )
-      .lower(*arguments)
-      .compile()
-      .as_text()
+    jax.jit(lambda *a: knn.top_k(*a, k=1, mesh=mesh), in_shardings=shardings)
+    .lower(*arguments)
+    .compile()
+    .as_text()
   )
   gathers = [line for line in text.splitlines() if 'all-gather' in line]
   assert not [line for line in gathers if str(rows) in line], gathers
@@ -116,12 +111,12 @@ def _slow_vote(label, similarity, tie):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    votes=st.lists(
-        st.tuples(st.integers(-1, 3), st.integers(-4, 4)),
-        min_size=6,
-        max_size=6,
-    ),
-    tie=st.sampled_from(['similarity', 'smallest_class']),
+  votes=st.lists(
+    st.tuples(st.integers(-1, 3), st.integers(-4, 4)),
+    min_size=6,
+    max_size=6,
+  ),
+  tie=st.sampled_from(['similarity', 'smallest_class']),
 )
 def test_vote_is_the_majority_with_the_tie_rule(votes, tie):
   label = np.array([v[0] for v in votes], np.int32)
@@ -145,9 +140,9 @@ def test_tie_goes_to_the_closer_label_then_to_the_smaller():
 
 @settings(max_examples=30, deadline=None)
 @given(
-    seed=st.integers(0, 10_000),
-    rows=st.sampled_from([1, 7, 32]),
-    empty=st.floats(0, 1),
+  seed=st.integers(0, 10_000),
+  rows=st.sampled_from([1, 7, 32]),
+  empty=st.floats(0, 1),
 )
 def test_draws_are_of_the_label_and_never_of_the_anchor(seed, rows, empty):
   rng = np.random.default_rng(seed)
@@ -156,17 +151,17 @@ def test_draws_are_of_the_label_and_never_of_the_anchor(seed, rows, empty):
   label[rng.random(rows) < empty] = -1
   anchor_index = np.arange(24, dtype=np.int32) - 2
   anchor_label = np.where(
-      anchor_index < 0, -1, np.maximum(anchor_index, 0) % 3
+    anchor_index < 0, -1, np.maximum(anchor_index, 0) % 3
   ).astype(np.int32)
   anchor_label[20:] = 5  # A label that nobody has.
   got = knn.draw_same_label(
-      jax.random.key(seed), label, index, anchor_label, anchor_index, (2, 3)
+    jax.random.key(seed), label, index, anchor_label, anchor_index, (2, 3)
   )
   for b in range(24):
     allowed = [
-        s
-        for s in range(rows)
-        if label[s] == anchor_label[b] >= 0 and index[s] != anchor_index[b]
+      s
+      for s in range(rows)
+      if label[s] == anchor_label[b] >= 0 and index[s] != anchor_index[b]
     ]
     assert got.valid[b] == bool(allowed)
     if allowed:
@@ -194,6 +189,6 @@ def test_draw_may_or_may_not_return_the_anchor(exclude):
   index = jnp.full(1, 4, jnp.int32)
   anchor = jnp.full(1, 4 if exclude else -1, jnp.int32)
   got = knn.draw_same_label(
-      jax.random.key(0), label, index, jnp.zeros(1, jnp.int32), anchor, (1,)
+    jax.random.key(0), label, index, jnp.zeros(1, jnp.int32), anchor, (1,)
   )
   assert got.valid[0] != exclude

@@ -10,7 +10,7 @@ from semppl_jax import losses
 
 def _random(*shape, seed=0):
   return jnp.asarray(
-      np.random.default_rng(seed).normal(size=shape), jnp.float32
+    np.random.default_rng(seed).normal(size=shape), jnp.float32
   )
 
 
@@ -26,7 +26,7 @@ def test_normalize_of_bfloat16_is_float32():
 def test_log_probability_golden():
   # One positive of logit 1, negatives 0 and 2: 1 - log(e + 1 + e^2).
   got = losses.log_probability(
-      jnp.full((1, 1, 1, 1), 1.0), jnp.array([0.0, 2.0]).reshape(1, 1, 1, 2)
+    jnp.full((1, 1, 1, 1), 1.0), jnp.array([0.0, 2.0]).reshape(1, 1, 1, 2)
   )
   want = np.array([1.0, 0.0, 2.0]) - np.log(np.e + 1.0 + np.e**2)
   np.testing.assert_allclose(got[0, 0, 0, 0], want, rtol=1e-6)
@@ -36,7 +36,7 @@ def test_log_ratio_golden_value_and_gradient():
   stopped = jnp.log(jnp.array([0.5, 0.25, 0.25]))
   trained = jnp.log(jnp.array([0.25, 0.5, 0.25]))
   np.testing.assert_allclose(
-      losses.log_ratio(stopped, trained), np.log(2.0), rtol=1e-6
+    losses.log_ratio(stopped, trained), np.log(2.0), rtol=1e-6
   )
   grads = jax.grad(losses.log_ratio, argnums=(0, 1))(stopped, trained)
   np.testing.assert_array_equal(grads[0], np.zeros(3))
@@ -48,7 +48,7 @@ def test_kl_golden_value_and_gradient():
   trained = jnp.log(jnp.array([0.25, 0.5, 0.25]))
   # 0.5 log 2 + 0.25 log 0.5 + 0 = 0.25 log 2.
   np.testing.assert_allclose(
-      losses.kl_divergence(stopped, trained), 0.25 * np.log(2.0), rtol=1e-6
+    losses.kl_divergence(stopped, trained), 0.25 * np.log(2.0), rtol=1e-6
   )
   grads = jax.grad(losses.kl_divergence, argnums=(0, 1))(stopped, trained)
   np.testing.assert_array_equal(grads[0], np.zeros(3))

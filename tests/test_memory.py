@@ -1,15 +1,12 @@
 """The queue against a plain list, whatever the device count."""
 
-from hypothesis import given
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from semppl_jax import memory
-from semppl_jax import mesh as mesh_lib
+from semppl_jax import memory, mesh as mesh_lib
 
 VIEWS, DIM = 2, 3
 
@@ -26,9 +23,9 @@ def _empty(rows, mesh):
 def _batch(seed, size, labels):
   rng = np.random.default_rng(seed)
   return (
-      rng.normal(size=(size, VIEWS, DIM)).astype(np.float32),
-      np.asarray(labels, np.int32),
-      rng.permutation(1000)[:size].astype(np.int32),
+    rng.normal(size=(size, VIEWS, DIM)).astype(np.float32),
+    np.asarray(labels, np.int32),
+    rng.permutation(1000)[:size].astype(np.int32),
   )
 
 
@@ -38,8 +35,8 @@ def _contents(queue):
   age = np.asarray(memory.age(queue))
   order = [s for s in np.argsort(-age) if age[s] < queue.size]
   return [
-      (queue.label[s], queue.index[s], queue.embedding[:, s].tolist())
-      for s in order
+    (queue.label[s], queue.index[s], queue.embedding[:, s].tolist())
+    for s in order
   ]
 
 
@@ -54,14 +51,14 @@ def test_push_is_a_list_with_a_limit(data):
   push = jax.jit(memory.push, static_argnames='mesh')
   for step in range(data.draw(st.integers(1, 4))):
     labels = data.draw(
-        st.lists(st.integers(-1, 3), min_size=size, max_size=size)
+      st.lists(st.integers(-1, 3), min_size=size, max_size=size)
     )
     embedding, label, index = _batch(step, size, labels)
     queue = push(queue, embedding, label, index, mesh=mesh)
     model += [
-        (label[b], index[b], embedding[b].tolist())
-        for b in range(size)
-        if label[b] >= 0
+      (label[b], index[b], embedding[b].tolist())
+      for b in range(size)
+      if label[b] >= 0
     ]
     model = model[-rows:]
     assert _contents(queue) == model
@@ -80,7 +77,7 @@ def test_take_reads_the_slots_of_each_view(seed, devices):
   got = jax.jit(memory.take, static_argnames='mesh')(queue, slot, mesh=mesh)
   for view in range(VIEWS):
     np.testing.assert_array_equal(
-        got[:, view], np.asarray(queue.embedding)[view][slot[:, view]]
+      got[:, view], np.asarray(queue.embedding)[view][slot[:, view]]
     )
 
 
@@ -88,7 +85,7 @@ def test_push_keeps_shape_type_and_sharding():
   mesh = _mesh(8)
   queue = _empty(16, mesh)
   after = jax.jit(
-      memory.push, static_argnames='mesh', out_shardings=memory.sharding(mesh)
+    memory.push, static_argnames='mesh', out_shardings=memory.sharding(mesh)
   )(queue, *_batch(0, 8, np.arange(8)), mesh=mesh)
   for old, new in zip(queue, after, strict=True):
     assert (old.shape, old.dtype) == (new.shape, new.dtype)
@@ -109,8 +106,8 @@ def test_no_collective_is_as_large_as_the_queue(name):
     arguments = (np.zeros((8, VIEWS, 3), np.int32),)
   text = jax.jit(run).lower(queue, *arguments).compile().as_text()
   gathers = [
-      line
-      for line in text.splitlines()
-      if 'all-gather' in line or 'all-reduce(' in line
+    line
+    for line in text.splitlines()
+    if 'all-gather' in line or 'all-reduce(' in line
   ]
   assert not [line for line in gathers if f'{rows},{DIM}' in line], gathers

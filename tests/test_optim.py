@@ -7,8 +7,7 @@ import optax
 import pytest
 
 from configs import base
-from semppl_jax import optim
-from semppl_jax import schedules
+from semppl_jax import optim, schedules
 
 SETTINGS = dict(momentum=0.9, trust_coefficient=1e-3, weight_decay=1e-2)
 
@@ -17,19 +16,19 @@ def _params(seed=0):
   rng = np.random.default_rng(seed)
   draw = lambda *s: jnp.asarray(rng.normal(size=s), jnp.float32)
   return {
-      'net/conv': {'w': draw(3, 3, 2, 4)},
-      'net/batchnorm': {'scale': draw(1, 1, 1, 4), 'offset': draw(1, 1, 1, 4)},
-      'net/embed': {'w': draw(4, 5), 'b': draw(5)},
-      'net/zero': {'w': jnp.zeros((2, 2))},
+    'net/conv': {'w': draw(3, 3, 2, 4)},
+    'net/batchnorm': {'scale': draw(1, 1, 1, 4), 'offset': draw(1, 1, 1, 4)},
+    'net/embed': {'w': draw(4, 5), 'b': draw(5)},
+    'net/zero': {'w': jnp.zeros((2, 2))},
   }
 
 
 def test_weights_are_told_by_name():
   assert optim.weights_mask(_params()) == {
-      'net/conv': {'w': True},
-      'net/batchnorm': {'scale': False, 'offset': False},
-      'net/embed': {'w': True, 'b': False},
-      'net/zero': {'w': True},
+    'net/conv': {'w': True},
+    'net/batchnorm': {'scale': False, 'offset': False},
+    'net/embed': {'w': True, 'b': False},
+    'net/zero': {'w': True},
   }
 
 
@@ -60,7 +59,7 @@ def test_lars_is_its_recursion():
 
     moved = jax.tree.map(one, slow, grads, buffers, mask)
     pick = lambda n, moved=moved: jax.tree.map(
-        lambda pair: pair[n], moved, is_leaf=lambda x: isinstance(x, tuple)
+      lambda pair: pair[n], moved, is_leaf=lambda x: isinstance(x, tuple)
     )
     slow, buffers = pick(0), pick(1)
     jax.tree.map(
@@ -118,6 +117,6 @@ def test_adam_decays_weights_only():
   grads = jax.tree.map(jnp.zeros_like, params)
   updates, _ = tx.update(grads, tx.init(params), params)
   np.testing.assert_allclose(
-      updates['net/conv']['w'], -0.05 * params['net/conv']['w'], rtol=1e-6
+    updates['net/conv']['w'], -0.05 * params['net/conv']['w'], rtol=1e-6
   )
   assert not updates['net/embed']['b'].any()

@@ -150,9 +150,7 @@ def test_schedules_trace_and_give_float32_scalars(schedule):
 )
 def test_learning_rate_scales_with_the_batch(reference, expected):
   optimizer = ml_collections.ConfigDict(
-    dict(
-      learning_rate=0.3, final_learning_rate=0.01, reference_batch=reference
-    )
+    dict(learning_rate=0.3, final_learning_rate=0.01, reference_batch=reference)
   )
   rate = schedules.learning_rate(optimizer, 4096, 10, 100)
   np.testing.assert_allclose((rate(10), rate(100)), expected, rtol=1e-6)

@@ -43,9 +43,7 @@ class CorruptCount:
     for index in np.asarray(indices).tolist():
       if index not in self._seen:
         self._seen[index] = None
-        _log.warning(
-          'Skipped an unreadable image: %s', self._train.ids[index]
-        )
+        _log.warning('Skipped an unreadable image: %s', self._train.ids[index])
     share = self.count / self._train.size
     if share > self._limit:
       names = [self._train.ids[index] for index in self._seen]

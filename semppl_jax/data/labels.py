@@ -5,6 +5,7 @@ so that every process sees the same classes in the same shares.
 """
 
 from collections.abc import Callable
+import os
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -82,7 +83,9 @@ def select(config: ConfigDict, train: Dataset) -> LabelSubset:
   return LabelSubset(index, digest(train.ids[index], train.labels[index]))
 
 
-def write_ids(path: str, subset: LabelSubset, train: Dataset) -> None:
+def write_ids(
+  path: str | os.PathLike, subset: LabelSubset, train: Dataset
+) -> None:
   """Writes the ids of the subset, one per line, as `ids:FILE` reads them."""
   with open(path, 'w', encoding='utf-8') as file:
     file.writelines(f'{name}\n' for name in train.ids[subset.index])

@@ -8,8 +8,7 @@ from jax.sharding import Mesh
 import ml_collections
 import numpy as np
 
-from semppl_jax import augment
-from semppl_jax import mesh as mesh_lib
+from semppl_jax import augment, mesh as mesh_lib
 from semppl_jax.network import Network
 
 
@@ -35,7 +34,7 @@ EmbedFn = Callable[[Any, Any, jax.Array], tuple[jax.Array, jax.Array]]
 
 
 def make_embed(
-    config: ml_collections.ConfigDict, network: Network, mesh: Mesh
+  config: ml_collections.ConfigDict, network: Network, mesh: Mesh
 ) -> EmbedFn:
   """Returns jitted `(params, state, images [b, H, W, 3] uint8) -> features`.
 
@@ -47,19 +46,20 @@ def make_embed(
   def embed(params, net_state, images):
     normal = augment.normalize(images, mean, std)
     outputs = network.embed(params, net_state, normal)
+    assert outputs.projection is not None
     return outputs.features[:, 0], outputs.projection[:, 0]
 
   return jax.jit(embed, out_shardings=mesh_lib.replicated(mesh))
 
 
 def collect(
-    batches: Iterator[Any],
-    embed: EmbedFn,
-    params: Any,
-    net_state: Any,
-    mesh: Mesh,
-    *,
-    pixels: bool = False,
+  batches: Iterator[Any],
+  embed: EmbedFn,
+  params: Any,
+  net_state: Any,
+  mesh: Mesh,
+  *,
+  pixels: bool = False,
 ) -> Features:
   """Embeds every image of a pass over a data set.
 
@@ -79,20 +79,22 @@ def collect(
     label, index, valid = whole((device.label, device.index, device.valid))
     keep = np.asarray(valid)
     raw = np.asarray(whole(device.image))[keep] if pixels else None
-    parts.append((
+    parts.append(
+      (
         np.asarray(encoder)[keep],
         np.asarray(projection)[keep],
         raw,
         np.asarray(label)[keep],
         np.asarray(index)[keep],
-    ))
+      )
+    )
   encoder, projection, raw, label, index = zip(*parts, strict=True)
   return Features(
-      encoder=np.concatenate(encoder),
-      projection=np.concatenate(projection),
-      pixels=_standardised(np.concatenate(raw)) if pixels else None,
-      label=np.concatenate(label),
-      index=np.concatenate(index),
+    encoder=np.concatenate(encoder),
+    projection=np.concatenate(projection),
+    pixels=_standardised(np.concatenate(raw)) if pixels else None,
+    label=np.concatenate(label),
+    index=np.concatenate(index),
   )
 
 

@@ -11,17 +11,16 @@ import jax
 from jax.sharding import Mesh
 import numpy as np
 
-from semppl_jax import knn
-from semppl_jax import mesh as mesh_lib
+from semppl_jax import knn, mesh as mesh_lib
 
 
 def predict(
-    query: np.ndarray,
-    support: np.ndarray,
-    support_label: np.ndarray,
-    k: Sequence[int],
-    temperature: float,
-    mesh: Mesh,
+  query: np.ndarray,
+  support: np.ndarray,
+  support_label: np.ndarray,
+  k: Sequence[int],
+  temperature: float,
+  mesh: Mesh,
 ) -> dict[int, np.ndarray]:
   """Classifies every query for every k.
 
@@ -51,13 +50,13 @@ def predict(
 
 
 def top1(
-    query: np.ndarray,
-    query_label: np.ndarray,
-    support: np.ndarray,
-    support_label: np.ndarray,
-    k: Sequence[int],
-    temperature: float,
-    mesh: Mesh,
+  query: np.ndarray,
+  query_label: np.ndarray,
+  support: np.ndarray,
+  support_label: np.ndarray,
+  k: Sequence[int],
+  temperature: float,
+  mesh: Mesh,
 ) -> dict[int, float]:
   """Share of queries with a known class that each k classifies right.
 
@@ -66,27 +65,27 @@ def top1(
   known = support_label >= 0
   asked = query_label >= 0
   predicted = predict(
-      query[asked], support[known], support_label[known], k, temperature, mesh
+    query[asked], support[known], support_label[known], k, temperature, mesh
   )
   truth = query_label[asked]
   return {n: float(np.mean(p == truth)) for n, p in predicted.items()}
 
 
 def _neighbours(
-    query: np.ndarray, support: np.ndarray, k: int, mesh: Mesh
+  query: np.ndarray, support: np.ndarray, k: int, mesh: Mesh
 ) -> tuple[np.ndarray, np.ndarray]:
   """Pads to whole shards, searches on the devices, and cuts the padding."""
   padded = _padded(_unit(query), mesh.size)
   bank = _padded(_unit(support), mesh.size)
   index = np.arange(len(bank), dtype=np.int32)
   found = _search(
-      padded,
-      np.full(len(padded), -2, np.int32),
-      bank[None],
-      np.where(index < len(support), index, -1),
-      index,
-      k,
-      mesh,
+    padded,
+    np.full(len(padded), -2, np.int32),
+    bank[None],
+    np.where(index < len(support), index, -1),
+    index,
+    k,
+    mesh,
   )
   similarity, slot = jax.device_get(found)
   return similarity[: len(query), 0], slot[: len(query), 0]
@@ -94,9 +93,9 @@ def _neighbours(
 
 def _search(query, query_index, bank, bank_index, age, k: int, mesh: Mesh):
   search = jax.jit(
-      knn.top_k,
-      static_argnames=('k', 'mesh'),
-      out_shardings=mesh_lib.replicated(mesh),
+    knn.top_k,
+    static_argnames=('k', 'mesh'),
+    out_shardings=mesh_lib.replicated(mesh),
   )
   return search(query, query_index, bank, bank_index, age, k=k, mesh=mesh)
 

@@ -7,11 +7,11 @@ from jax.sharding import Mesh
 import ml_collections
 import numpy as np
 
+from semppl_jax import augment, mesh as mesh_lib
 from semppl_jax.data import pipeline
 from semppl_jax.data.dataset import Dataset, Splits
 from semppl_jax.data.labels import LabelSubset
-from semppl_jax.evaluators import features as features_lib
-from semppl_jax.evaluators import knn
+from semppl_jax.evaluators import features as features_lib, knn
 from semppl_jax.evaluators.features import Features
 from semppl_jax.network import Network
 
@@ -19,12 +19,17 @@ from semppl_jax.network import Network
 class State(Protocol):
   """What is read of a train state."""
 
-  params: Any
-  net_state: Any
+  @property
+  def params(self) -> Any:
+    """Online parameters."""
+
+  @property
+  def net_state(self) -> Any:
+    """Online batch-norm averages."""
 
 
 def make(
-    config: ml_collections.ConfigDict, network: Network, mesh: Mesh
+  config: ml_collections.ConfigDict, network: Network, mesh: Mesh
 ) -> 'KnnEvaluation':
   """Builds the evaluation of a run's encoder and projections."""
   return KnnEvaluation(config, network, mesh)
@@ -34,13 +39,13 @@ class KnnEvaluation:
   """k-NN top-1 with the labelled images, and all of train, as support."""
 
   def __init__(
-      self, config: ml_collections.ConfigDict, network: Network, mesh: Mesh
+    self, config: ml_collections.ConfigDict, network: Network, mesh: Mesh
   ):
     self._config, self._mesh, self._network = config, mesh, network
     self._embed = features_lib.make_embed(config, network, mesh)
 
   def __call__(
-      self, state: State, splits: Splits, subset: LabelSubset
+    self, state: State, splits: Splits, subset: LabelSubset
   ) -> dict[str, float]:
     """Returns `knn/<features>/<support>/k<n>` in [0, 1], and `best`.
 
@@ -59,7 +64,7 @@ class KnnEvaluation:
     return scores | {'best': scores[headline]}
 
   def floors(
-      self, state: State, splits: Splits, subset: LabelSubset
+    self, state: State, splits: Splits, subset: LabelSubset
   ) -> dict[str, float]:
     """The same figures for raw pixels and for an untrained encoder.
 
@@ -76,26 +81,26 @@ class KnnEvaluation:
     pixels = self._scores('pixels', query, support, subset)
     untrained = self._scores('encoder', query, support, subset)
     renamed = {
-        name.replace('/encoder/', '/untrained/'): value
-        for name, value in untrained.items()
+      name.replace('/encoder/', '/untrained/'): value
+      for name, value in untrained.items()
     }
     return pixels | renamed
 
   def _features(self, state, splits, subset, pixels: bool = False):
     train = (
-        np.arange(len(splits.train.ids), dtype=np.int32)
-        if self._config.eval.full_support
-        else subset.index
+      np.arange(len(splits.train.ids), dtype=np.int32)
+      if self._config.eval.full_support
+      else subset.index
     )
 
     def collect(data: Dataset, indices: np.ndarray) -> Features:
       return features_lib.collect(
-          self._batches(data, indices),
-          self._embed,
-          state.params,
-          state.net_state,
-          self._mesh,
-          pixels=pixels,
+        self._batches(data, indices),
+        self._embed,
+        state.params,
+        state.net_state,
+        self._mesh,
+        pixels=pixels,
       )
 
     everything = np.arange(len(splits.test.ids), dtype=np.int32)
@@ -103,16 +108,16 @@ class KnnEvaluation:
 
   def _batches(self, data: Dataset, indices: np.ndarray):
     return pipeline.eval_batches(
-        self._config,
-        data,
-        indices,
-        self._config.eval.batch_size,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+      self._config,
+      data,
+      indices,
+      self._config.eval.batch_size,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
     )
 
   def _scores(
-      self, kind: str, query: Features, support: Features, subset: LabelSubset
+    self, kind: str, query: Features, support: Features, subset: LabelSubset
   ) -> dict[str, float]:
     e = self._config.eval
     rows = {'labelled': np.isin(support.index, subset.index)}
@@ -121,13 +126,13 @@ class KnnEvaluation:
     scores = {}
     for name, kept in rows.items():
       result = knn.top1(
-          getattr(query, kind),
-          query.label,
-          getattr(support, kind)[kept],
-          support.label[kept],
-          tuple(sorted({*e.k, e.headline_k})),
-          e.temperature,
-          self._mesh,
+        getattr(query, kind),
+        query.label,
+        getattr(support, kind)[kept],
+        support.label[kept],
+        tuple(sorted({*e.k, e.headline_k})),
+        e.temperature,
+        self._mesh,
       )
       for k, value in result.items():
         scores[f'knn/{kind}/{name}/k{k}'] = value
@@ -135,19 +140,14 @@ class KnnEvaluation:
 
   def _calibrated(self, state, data: Dataset):
     """Gives an untrained network the batch-norm averages of one batch."""
-    from semppl_jax import augment
-    from semppl_jax import mesh as mesh_lib
-
     first = next(iter(self._batches(data, np.arange(len(data.ids)))))
     images = mesh_lib.to_global(self._mesh, first.image)
 
     def statistics(params, net_state, images):
       normal = augment.normalize(
-          images, self._config.augment.mean, self._config.augment.std
+        images, self._config.augment.mean, self._config.augment.std
       )
-      return self._network.apply(
-          params, net_state, (normal[:, None],), is_training=True
-      )[1]
+      return self._network.apply(params, net_state, (normal[:, None],), True)[1]
 
     net_state = jax.jit(statistics)(state.params, state.net_state, images)
     return state._replace(net_state=net_state)

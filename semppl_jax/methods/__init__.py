@@ -7,8 +7,8 @@ from semppl_jax.methods import semppl, supervised
 from semppl_jax.methods.method import Method
 
 _TABLE = {
-    'semppl': semppl.make,
-    'supervised': supervised.make,
+  'semppl': semppl.make,
+  'supervised': supervised.make,
 }
 NAMES = tuple(_TABLE)
 

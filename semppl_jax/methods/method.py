@@ -28,7 +28,7 @@ class LossResult(NamedTuple):
 
 
 LossFn = Callable[
-    [Outputs, Outputs | None, Batch, Memory, jax.Array], LossResult
+  [Outputs, Outputs | None, Batch, Memory, jax.Array], LossResult
 ]
 
 

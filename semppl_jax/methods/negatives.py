@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-from jax.sharding import Mesh
 import jax.numpy as jnp
+from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax import losses
-from semppl_jax import mesh as mesh_lib
+from semppl_jax import losses, mesh as mesh_lib
 
 
 class NegativeLogits(NamedTuple):
@@ -25,11 +24,11 @@ class NegativeLogits(NamedTuple):
 
 
 def draw(
-    key: jax.Array,
-    index: jax.Array,
-    count: int,
-    mesh: Mesh,
-    pairs: tuple[int, ...] = (),
+  key: jax.Array,
+  index: jax.Array,
+  count: int,
+  mesh: Mesh,
+  pairs: tuple[int, ...] = (),
 ) -> jax.Array:
   """Draws `count` other rows for each row, uniformly without replacement.
 
@@ -49,7 +48,7 @@ def draw(
   rows = index.shape[0]
   # Without the constraint every device would draw and sort for all B rows.
   score = jax.lax.with_sharding_constraint(
-      jax.random.uniform(key, (rows, *pairs, rows)), mesh_lib.sharded(mesh)
+    jax.random.uniform(key, (rows, *pairs, rows)), mesh_lib.sharded(mesh)
   )
   same_image = index[:, None] == index[None, :]
   penalty = jnp.where(same_image, 1.0, 0.0) + jnp.eye(rows, dtype=jnp.float32)
@@ -57,9 +56,7 @@ def draw(
   return jax.lax.top_k(score, count)[1]
 
 
-def make(
-    config: ml_collections.ConfigDict, views: int, mesh: Mesh
-) -> Callable:
+def make(config: ml_collections.ConfigDict, views: int, mesh: Mesh) -> Callable:
   """Returns a function that draws negatives and computes their logits.
 
   Args:
@@ -83,7 +80,7 @@ def make(
   def per_pair(key, anchor, target, index, temperature) -> NegativeLogits:
     large = target.shape[1]
     i, j = jnp.meshgrid(
-        jnp.arange(views), jnp.arange(large), indexing='ij'
+      jnp.arange(views), jnp.arange(large), indexing='ij'
     )  # [V, L]
     chosen = draw(key, index, count, mesh, (views, large))
     swap = i < large
@@ -91,7 +88,7 @@ def make(
 
     def logits(view, target_view):
       return losses.paired_negative_logits(
-          anchor[:, view], target[chosen, target_view[..., None]], temperature
+        anchor[:, view], target[chosen, target_view[..., None]], temperature
       )
 
     return NegativeLogits(logits(i, j), logits(seen_anchor, seen_view))

@@ -7,19 +7,16 @@ No gradient, and of the true labels of unlabelled rows nothing but metrics:
 from collections.abc import Callable
 
 import jax
-from jax.sharding import Mesh
 import jax.numpy as jnp
+from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax import knn
-from semppl_jax import memory as memory_lib
+from semppl_jax import knn, memory as memory_lib
 from semppl_jax.batch import Batch
 from semppl_jax.memory import Queue
 
 Metrics = dict[str, jax.Array]
-LabelRows = Callable[
-    [jax.Array, Batch, Queue], tuple[jax.Array, Metrics]
-]
+LabelRows = Callable[[jax.Array, Batch, Queue], tuple[jax.Array, Metrics]]
 
 
 def make(config: ml_collections.ConfigDict, mesh: Mesh) -> LabelRows:
@@ -54,7 +51,7 @@ def make(config: ml_collections.ConfigDict, mesh: Mesh) -> LabelRows:
 
 
 def _votes(
-    config, mesh: Mesh, anchor: jax.Array, batch: Batch, queue: Queue
+  config, mesh: Mesh, anchor: jax.Array, batch: Batch, queue: Queue
 ) -> knn.Vote:
   """One vote per online large view and queue, then the majority of L x L.
 
@@ -65,25 +62,27 @@ def _votes(
   bank = queue.embedding[:views]
   rows, dim = anchor.shape[0], anchor.shape[-1]
   query = anchor[:, :views].astype(bank.dtype).reshape(rows * views, dim)
-  identity = batch.index if config.exclude_self else jnp.full_like(batch.index, -2)
+  identity = (
+    batch.index if config.exclude_self else jnp.full_like(batch.index, -2)
+  )
   found = knn.top_k(
-      query,
-      jnp.repeat(identity, views),
-      bank,
-      jnp.where(queue.label >= 0, queue.index, -1),
-      memory_lib.age(queue),
-      config.k,
-      mesh,
+    query,
+    jnp.repeat(identity, views),
+    bank,
+    jnp.where(queue.label >= 0, queue.index, -1),
+    memory_lib.age(queue),
+    config.k,
+    mesh,
   )  # [B x L, L, K]
   label = jnp.where(
-      jnp.isfinite(found.similarity), queue.label[found.slot], knn.NO_LABEL
+    jnp.isfinite(found.similarity), queue.label[found.slot], knn.NO_LABEL
   )
   each = knn.vote(label, found.similarity, config.tie)
   votes = views * views
   return knn.vote(
-      each.label.reshape(rows, votes),
-      each.similarity.reshape(rows, votes),
-      config.tie,
+    each.label.reshape(rows, votes),
+    each.similarity.reshape(rows, votes),
+    config.tie,
   )
 
 
@@ -97,10 +96,10 @@ def _metrics(label: jax.Array, batch: Batch, share: jax.Array) -> Metrics:
   frequency = _mean(same.astype(jnp.float32), covered[None, :], axis=-1)
   surprise = -jnp.log(jnp.maximum(frequency, 1e-12))
   return {
-      'pseudo/coverage': _mean(covered.astype(jnp.float32), unlabelled),
-      'pseudo/agreement': _mean(share, covered),
-      'pseudo/entropy': _mean(surprise, covered),
-      'pseudo/accuracy': _mean(right.astype(jnp.float32), known),
+    'pseudo/coverage': _mean(covered.astype(jnp.float32), unlabelled),
+    'pseudo/agreement': _mean(share, covered),
+    'pseudo/entropy': _mean(surprise, covered),
+    'pseudo/accuracy': _mean(right.astype(jnp.float32), known),
   }
 
 

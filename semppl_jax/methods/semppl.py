@@ -14,18 +14,14 @@ both kinds of positives against the same few negatives.
 import functools
 
 import jax
-from jax.sharding import Mesh
 import jax.numpy as jnp
+from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax import knn
-from semppl_jax import losses
-from semppl_jax import memory as memory_lib
-from semppl_jax import mesh as mesh_lib
+from semppl_jax import knn, losses, memory as memory_lib, mesh as mesh_lib
 from semppl_jax.batch import Batch
 from semppl_jax.memory import Queue
-from semppl_jax.methods import negatives as negatives_lib
-from semppl_jax.methods import pseudo_labels
+from semppl_jax.methods import negatives as negatives_lib, pseudo_labels
 from semppl_jax.methods.method import LossResult, Method
 from semppl_jax.network import Outputs
 from semppl_jax.schedules import queue_rows
@@ -37,26 +33,26 @@ def make(config: ml_collections.ConfigDict, mesh: Mesh) -> Method:
   large, small = config.views.large.count, config.views.small.count
   dtype = jnp.dtype(config.network.precision)
   init_memory = functools.partial(
-      memory_lib.empty,
-      views=large,
-      rows=queue_rows(s.queue, config.batch_size),
-      dim=config.network.projector.output,
-      dtype=dtype,
+    memory_lib.empty,
+    views=large,
+    rows=queue_rows(s.queue, config.batch_size),
+    dim=config.network.projector.output,
+    dtype=dtype,
   )
   label_rows = pseudo_labels.make(s, mesh)
   draw_negatives = negatives_lib.make(s, large + small, mesh)
   contrast = functools.partial(
-      _contrast,
-      pairs=_pairs(large, small, s.include_same_view),
-      invariance=losses.INVARIANCE[s.invariance],
+    _contrast,
+    pairs=_pairs(large, small, s.include_same_view),
+    invariance=losses.INVARIANCE[s.invariance],
   )
 
   def loss(
-      online: Outputs,
-      target: Outputs | None,
-      batch: Batch,
-      memory: Queue,
-      key: jax.Array,
+    online: Outputs,
+    target: Outputs | None,
+    batch: Batch,
+    memory: Queue,
+    key: jax.Array,
   ) -> LossResult:
     assert target is not None and online.prediction is not None
     assert target.projection is not None
@@ -65,12 +61,10 @@ def make(config: ml_collections.ConfigDict, mesh: Mesh) -> Method:
     # Gathered once, in the compute type; everything below reads this copy.
     t = t.astype(dtype)
     everyone = jax.lax.with_sharding_constraint(t, mesh_lib.replicated(mesh))
-    queue = memory_lib.push(
-        memory, everyone, batch.label, batch.index, mesh
-    )
+    queue = memory_lib.push(memory, everyone, batch.label, batch.index, mesh)
     negative_key, draw_key = jax.random.split(key)
     negative = draw_negatives(
-        negative_key, o, everyone, batch.index, s.temperature
+      negative_key, o, everyone, batch.index, s.temperature
     )
 
     def terms(positive, weight):
@@ -81,7 +75,9 @@ def make(config: ml_collections.ConfigDict, mesh: Mesh) -> Method:
     labels, metrics = label_rows(jax.lax.stop_gradient(o), batch, queue)
     l_sempos, i_sempos = jnp.float32(0), jnp.float32(0)
     if s.semantic_positives:
-      exclude = batch.index if s.exclude_self else jnp.full_like(batch.index, -1)
+      exclude = (
+        batch.index if s.exclude_self else jnp.full_like(batch.index, -1)
+      )
       drawn = knn.draw_same_label(
           draw_key, queue.label, queue.index, labels, exclude,
           (large, s.num_positives),
@@ -94,22 +90,22 @@ def make(config: ml_collections.ConfigDict, mesh: Mesh) -> Method:
     total = s.contrast_weight * contrastive
     total += s.invariance_weight * (i_augm + i_sempos)
     metrics |= {
-        'loss/augmentation': l_augm,
-        'loss/semantic': l_sempos,
-        'loss/invariance_augmentation': i_augm,
-        'loss/invariance_semantic': i_sempos,
-        'queue/fill': queue.size.astype(jnp.float32) / queue.label.shape[0],
+      'loss/augmentation': l_augm,
+      'loss/semantic': l_sempos,
+      'loss/invariance_augmentation': i_augm,
+      'loss/invariance_semantic': i_sempos,
+      'queue/fill': queue.size.astype(jnp.float32) / queue.label.shape[0],
     }
     return LossResult(total, queue, metrics)
 
   return Method(
-      name='semppl',
-      heads=('projector', 'predictor'),
-      target='ema',
-      bn_groups='view',
-      init_memory=init_memory,
-      memory_sharding=memory_lib.sharding(mesh),
-      loss=loss,
+    name='semppl',
+    heads=('projector', 'predictor'),
+    target='ema',
+    bn_groups='view',
+    init_memory=init_memory,
+    memory_sharding=memory_lib.sharding(mesh),
+    loss=loss,
   )
 
 
@@ -120,12 +116,12 @@ def _pairs(large: int, small: int, include_same_view: bool) -> jax.Array:
 
 
 def _contrast(
-    positive: jax.Array,
-    negative: negatives_lib.NegativeLogits,
-    weight: jax.Array,
-    *,
-    pairs: jax.Array,
-    invariance,
+  positive: jax.Array,
+  negative: negatives_lib.NegativeLogits,
+  weight: jax.Array,
+  *,
+  pairs: jax.Array,
+  invariance,
 ) -> tuple[jax.Array, jax.Array]:
   """Contrastive term and invariance penalty of one kind of positives.
 
@@ -148,6 +144,6 @@ def _contrast(
   stopped = jnp.concatenate([own[:, :large], other[:, large:]], axis=1)
   trained = jnp.concatenate([other[:, :large], own[:, large:]], axis=1)
   return (
-      -losses.pair_mean(own[..., 0], weight, pairs),
-      losses.pair_mean(invariance(stopped, trained), weight, pairs),
+    -losses.pair_mean(own[..., 0], weight, pairs),
+    losses.pair_mean(invariance(stopped, trained), weight, pairs),
   )

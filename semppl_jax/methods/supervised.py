@@ -4,8 +4,8 @@ The projector is the classifier: its output has one logit per class.
 """
 
 import jax
-from jax.sharding import Mesh
 import jax.numpy as jnp
+from jax.sharding import Mesh
 import ml_collections
 import optax
 
@@ -18,22 +18,22 @@ def make(config: ml_collections.ConfigDict, mesh: Mesh) -> Method:
   """Builds the supervised method; `network.projector.output` is C."""
   del config, mesh
   return Method(
-      name='supervised',
-      heads=('projector',),
-      target='none',
-      bn_groups='view',
-      init_memory=lambda: (),
-      memory_sharding=(),
-      loss=_loss,
+    name='supervised',
+    heads=('projector',),
+    target='none',
+    bn_groups='view',
+    init_memory=lambda: (),
+    memory_sharding=(),
+    loss=_loss,
   )
 
 
 def _loss(
-    online: Outputs,
-    target: Outputs | None,
-    batch: Batch,
-    memory: Memory,
-    key: jax.Array,
+  online: Outputs,
+  target: Outputs | None,
+  batch: Batch,
+  memory: Memory,
+  key: jax.Array,
 ) -> LossResult:
   """Mean cross-entropy over the labelled rows and their views."""
   del target, key
@@ -42,13 +42,13 @@ def _loss(
   labelled = (batch.label >= 0).astype(jnp.float32)[:, None]
   label = jnp.broadcast_to(batch.label[:, None], logits.shape[:2])
   each = optax.softmax_cross_entropy_with_integer_labels(
-      logits, jnp.maximum(label, 0)
+    logits, jnp.maximum(label, 0)
   )
   right = (jnp.argmax(logits, axis=-1) == label).astype(jnp.float32)
   count = jnp.maximum(jnp.sum(labelled) * logits.shape[1], 1.0)
   loss = jnp.sum(each * labelled) / count
   metrics = {
-      'loss/cross_entropy': loss,
-      'supervised/accuracy': jnp.sum(right * labelled) / count,
+    'loss/cross_entropy': loss,
+    'supervised/accuracy': jnp.sum(right * labelled) / count,
   }
   return LossResult(loss, memory, metrics)

@@ -38,7 +38,7 @@ def test_predictions_are_those_of_numpy(devices):
   got = knn.predict(query, support, label, (1, 5, 20, 200), 0.07, mesh)
   for k, predicted in got.items():
     np.testing.assert_array_equal(
-        predicted, _slow(query, support, label, k, 0.07)
+      predicted, _slow(query, support, label, k, 0.07)
     )
 
 
@@ -48,9 +48,7 @@ def test_images_without_a_label_neither_vote_nor_count():
   hidden_truth, hidden_label = truth.copy(), label.copy()
   hidden_truth[::3] = -1
   hidden_label[::2] = -1
-  got = knn.top1(
-      query, hidden_truth, support, hidden_label, (5,), 0.07, mesh
-  )
+  got = knn.top1(query, hidden_truth, support, hidden_label, (5,), 0.07, mesh)
   asked, known = hidden_truth >= 0, hidden_label >= 0
   want = _slow(query[asked], support[known], label[known], 5, 0.07)
   assert got[5] == np.mean(want == truth[asked])

@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 
 from configs import base
-from semppl_jax import knn
-from semppl_jax import memory as memory_lib
-from semppl_jax import mesh as mesh_lib
+from semppl_jax import knn, memory as memory_lib, mesh as mesh_lib
 from semppl_jax.batch import Batch
-from semppl_jax.methods import negatives
-from semppl_jax.methods import semppl
+from semppl_jax.methods import negatives, semppl
 from semppl_jax.network import Outputs
 
 ROWS, LARGE, SMALL, DIM = 16, 2, 1, 6
@@ -43,7 +40,7 @@ def _inputs(seed=0, collapsed=False):
 
   online = Outputs(features=None, projection=None, prediction=draw(shape))
   target = Outputs(
-      features=None, projection=draw((ROWS, LARGE, DIM)), prediction=None
+    features=None, projection=draw((ROWS, LARGE, DIM)), prediction=None
   )
   truth = rng.integers(0, 3, ROWS).astype(np.int32)
   label = np.where(rng.random(ROWS) < 0.5, truth, -1).astype(np.int32)
@@ -58,13 +55,11 @@ def _inputs(seed=0, collapsed=False):
 
 def _memory(method, batches, mesh):
   """A queue that has seen some earlier batches."""
-  queue = jax.jit(
-      method.init_memory, out_shardings=method.memory_sharding
-  )()
+  queue = jax.jit(method.init_memory, out_shardings=method.memory_sharding)()
   for seed in range(1, batches + 1):
     _, target, batch = _inputs(seed)
     unit = target.projection / jnp.linalg.norm(
-        target.projection, axis=-1, keepdims=True
+      target.projection, axis=-1, keepdims=True
     )
     queue = memory_lib.push(queue, unit, batch.label, batch.index, mesh)
   return queue
@@ -85,9 +80,7 @@ def _slow_loss(config, online, target, batch, queue, key):
   negative_key, draw_key = jax.random.split(key)
   pairs = () if s.negatives == 'shared' else (LARGE + SMALL, LARGE)
   chosen = np.asarray(
-      negatives.draw(
-          negative_key, batch.index, s.num_negatives, _mesh(), pairs
-      )
+    negatives.draw(negative_key, batch.index, s.num_negatives, _mesh(), pairs)
   )
   labels = _slow_labels(config, o, batch, queue)
   drawn = knn.draw_same_label(
@@ -127,11 +120,11 @@ def _slow_loss(config, online, target, batch, queue, key):
             contrast, penalty = both(bank[j, slot[m, j, p]],
                                      bank[b, slot[m, b, p]])  # fmt: skip
             sums[2:] += np.array([contrast, penalty]) / (
-                s.num_positives * max(valid.sum(), 1)
+              s.num_positives * max(valid.sum(), 1)
             )
   l_augm, i_augm, l_sem, i_sem = sums / kept
   return s.contrast_weight * (
-      l_augm + s.semantic_weight * l_sem
+    l_augm + s.semantic_weight * l_sem
   ) + s.invariance_weight * (i_augm + i_sem)
 
 
@@ -151,7 +144,7 @@ def _slow_labels(config, o, batch, queue):
       for j in range(views):
         score = np.asarray(queue.embedding[j]) @ o[m, i]
         order = sorted(
-            (-score[n], age[n], n) for n in np.flatnonzero(queue.label >= 0)
+          (-score[n], age[n], n) for n in np.flatnonzero(queue.label >= 0)
         )[: s.k]
         own = {}
         for negated, _, n in order:
@@ -198,9 +191,7 @@ def test_collapsed_embedding_has_the_known_loss(invariance, drawn):
   method = semppl.make(config, _mesh())
   online, target, batch = _inputs(collapsed=True)
   queue = jax.jit(method.init_memory)()
-  result = jax.jit(method.loss)(
-      online, target, batch, queue, jax.random.key(0)
-  )
+  result = jax.jit(method.loss)(online, target, batch, queue, jax.random.key(0))
   # 0.3 x 1.2 x log 11; some label has two images, so positives exist.
   np.testing.assert_allclose(result.loss, 0.8632, atol=1e-4)
   assert abs(result.metrics['loss/invariance_augmentation']) < 1e-6
@@ -234,7 +225,7 @@ def test_gradient_of_kl_is_that_of_its_trained_side():
   step = 1e-2
   slope = frozen(x + step * direction) - frozen(x - step * direction)
   np.testing.assert_allclose(
-      np.sum(np.asarray(grad) * direction), slope / (2 * step), rtol=5e-3
+    np.sum(np.asarray(grad) * direction), slope / (2 * step), rtol=5e-3
   )
 
 
@@ -247,7 +238,7 @@ def test_gradient_of_log_ratio_is_that_of_its_trained_side():
   step = 1e-2
   slope = frozen(x + step * direction) - frozen(x - step * direction)
   np.testing.assert_allclose(
-      np.sum(np.asarray(grad) * direction), slope / (2 * step), rtol=5e-3
+    np.sum(np.asarray(grad) * direction), slope / (2 * step), rtol=5e-3
   )
 
 
@@ -261,16 +252,16 @@ def _frozen_loss(config, frozen_x):
   _, target, batch = _inputs()
   method = semppl.make(config, _mesh())
   memory = _memory(method, 2, _mesh())
-  unit = lambda x: np.asarray(x, np.float64) / np.linalg.norm(
-      x, axis=-1, keepdims=True
+  unit = lambda x: (
+    np.asarray(x, np.float64) / np.linalg.norm(x, axis=-1, keepdims=True)
   )
   t = unit(target.projection)
   queue = memory_lib.push(
-      memory, jnp.asarray(t, jnp.float32), batch.label, batch.index, _mesh()
+    memory, jnp.asarray(t, jnp.float32), batch.label, batch.index, _mesh()
   )
   negative_key, draw_key = jax.random.split(jax.random.key(3))
   rows = np.asarray(
-      negatives.draw(negative_key, batch.index, s.num_negatives, _mesh())
+    negatives.draw(negative_key, batch.index, s.num_negatives, _mesh())
   )
   drawn = knn.draw_same_label(
       draw_key, queue.label, queue.index, batch.label, batch.index,
@@ -308,8 +299,8 @@ def _frozen_loss(config, frozen_x):
               stopped = _log_p(still[m, j], z_other, t[n, j], s.temperature)
               trained = trained_own
             total += share * (
-                -s.contrast_weight * weight * trained_own[0]
-                + s.invariance_weight * penalty(stopped, trained)
+              -s.contrast_weight * weight * trained_own[0]
+              + s.invariance_weight * penalty(stopped, trained)
             )
     return total / ((LARGE + SMALL) * LARGE)
 
@@ -328,9 +319,9 @@ def test_true_labels_of_unlabelled_rows_change_nothing_but_metrics():
   online, target, batch = _inputs()
   memory = _memory(method, 2, mesh)
   hidden = batch._replace(
-      diagnostic_label=jnp.where(
-          batch.label < 0, 2 - batch.diagnostic_label, batch.diagnostic_label
-      )
+    diagnostic_label=jnp.where(
+      batch.label < 0, 2 - batch.diagnostic_label, batch.diagnostic_label
+    )
   )
 
   @jax.jit
@@ -343,7 +334,7 @@ def test_true_labels_of_unlabelled_rows_change_nothing_but_metrics():
       return result.loss, result
 
     (_, result), grad = jax.value_and_grad(loss, has_aux=True)(
-        online.prediction
+      online.prediction
     )
     return result, grad
 
@@ -352,7 +343,7 @@ def test_true_labels_of_unlabelled_rows_change_nothing_but_metrics():
   np.testing.assert_array_equal(one_grad, two_grad)
   jax.tree.map(np.testing.assert_array_equal, one.memory, two.memory)
   differing = {
-      name for name in one.metrics if one.metrics[name] != two.metrics[name]
+    name for name in one.metrics if one.metrics[name] != two.metrics[name]
   }
   assert differing == {'pseudo/accuracy'}
 
@@ -368,7 +359,7 @@ def test_device_count_changes_no_number(devices):
     rows = mesh_lib.sharded(mesh)
     place = lambda tree: jax.tree.map(lambda x: jax.device_put(x, rows), tree)
     return jax.jit(method.loss)(
-        place(online), place(target), place(batch), memory, jax.random.key(1)
+      place(online), place(target), place(batch), memory, jax.random.key(1)
     )
 
   one, many = run(1), run(devices)
@@ -382,9 +373,7 @@ def test_device_count_changes_no_number(devices):
 def test_negatives_are_other_images_without_repeats():
   index = jnp.array([0, 1, 2, 3, 3, 5, 6, 7], jnp.int32)
   for seed in range(20):
-    chosen = np.asarray(
-        negatives.draw(jax.random.key(seed), index, 4, _mesh())
-    )
+    chosen = np.asarray(negatives.draw(jax.random.key(seed), index, 4, _mesh()))
     for row, others in enumerate(chosen):
       assert len(set(others)) == 4
       assert index[row] not in np.asarray(index)[others]

@@ -14,9 +14,9 @@ def write_config(directory: pathlib.Path, images: pathlib.Path, steps: int):
   """A config file of the tiny run, as a path."""
   path = directory / f'tiny_{steps}.py'
   path.write_text(
-      f'import pathlib, sys\nsys.path.insert(0, {str(HERE)!r})\nimport tiny\n'
-      f'def get_config():\n'
-      f'  return tiny.config(pathlib.Path({str(images)!r}), {steps})\n'
+    f'import pathlib, sys\nsys.path.insert(0, {str(HERE)!r})\nimport tiny\n'
+    f'def get_config():\n'
+    f'  return tiny.config(pathlib.Path({str(images)!r}), {steps})\n'
   )
   return path
 
@@ -27,10 +27,10 @@ def start(*arguments, devices: int = 1, file_kib: int | None = None):
   With `file_kib`, writing beyond so many KiB of a file fails as on a full disk.
   """
   environment = os.environ | {
-      'JAX_PLATFORMS': 'cpu',
-      'JAX_NUM_CPU_DEVICES': str(devices),
-      'JAX_COMPILATION_CACHE_DIR': str(ROOT / '.cache' / 'jax'),
-      'PYTHONPATH': str(ROOT),
+    'JAX_PLATFORMS': 'cpu',
+    'JAX_NUM_CPU_DEVICES': str(devices),
+    'JAX_COMPILATION_CACHE_DIR': str(ROOT / '.cache' / 'jax'),
+    'PYTHONPATH': str(ROOT),
   }
 
   command = [sys.executable, '-m', 'semppl_jax.main', *map(str, arguments)]
@@ -40,12 +40,12 @@ def start(*arguments, devices: int = 1, file_kib: int | None = None):
     shell = f'trap "" XFSZ; ulimit -f {file_kib}; exec "$@"'
     command = ['bash', '-c', shell, 'bash', *command]
   return subprocess.Popen(
-      command,
-      env=environment,
-      cwd=HERE,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT,
-      text=True,
+    command,
+    env=environment,
+    cwd=HERE,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
   )
 
 

@@ -20,7 +20,7 @@ def straight(images, tmp_path_factory):
   config = program.write_config(directory, images, STEPS)
   workdir = directory / 'run'
   status, output = program.finish(
-      program.start(f'--config={config}', f'--workdir={workdir}')
+    program.start(f'--config={config}', f'--workdir={workdir}')
   )
   assert status == 0, output
   assert 'k-NN top-1 on 18 test images' in output
@@ -43,11 +43,9 @@ def _wait_for_step(workdir, step, process):
     time.sleep(0.002)
 
 
-@pytest.mark.parametrize(
-    'kills', [1, pytest.param(5, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize('kills', [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_killed_at_random_steps_it_ends_the_same(
-    images, straight, tmp_path, kills
+  images, straight, tmp_path, kills
 ):
   config, (step, want) = straight
   rng = random.Random(kills)
@@ -79,9 +77,7 @@ def test_sigterm_saves_and_exits_0(images, straight, tmp_path):
   assert _state(images, workdir)[0] == saved
 
 
-def test_a_full_disk_keeps_the_last_good_checkpoint(
-    images, straight, tmp_path
-):
+def test_a_full_disk_keeps_the_last_good_checkpoint(images, straight, tmp_path):
   config, _ = straight
   workdir = tmp_path / 'run'
   command = (f'--config={config}', f'--workdir={workdir}')
@@ -109,7 +105,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
 def test_bad_input_is_one_sentence(images, tmp_path, arguments, sentence):
   config = program.write_config(tmp_path, images, STEPS)
   status, output = program.finish(
-      program.start(f'--config={config}', *arguments)
+    program.start(f'--config={config}', *arguments)
   )
   assert status == 2, output
   assert 'Traceback' not in output
@@ -119,8 +115,9 @@ def test_bad_input_is_one_sentence(images, tmp_path, arguments, sentence):
 def test_check_prints_the_plan_and_trains_nothing(images, tmp_path):
   config = program.write_config(tmp_path, images, STEPS)
   status, output = program.finish(
-      program.start(f'--config={config}', f'--workdir={tmp_path / "run"}',
-                    '--check')  # fmt: skip
+    program.start(
+      f'--config={config}', f'--workdir={tmp_path / "run"}', '--check'
+    )
   )
   assert status == 0, output
   for word in ('images', 'labelled', 'steps', 'parameters', 'memory', 'time'):

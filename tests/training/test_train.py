@@ -15,8 +15,8 @@ from semppl_jax import checkpoint, job as job_lib, nonfinite, train
 
 def _lines(workdir):
   return [
-      json.loads(line)
-      for line in (workdir / 'metrics.jsonl').read_text().splitlines()
+    json.loads(line)
+    for line in (workdir / 'metrics.jsonl').read_text().splitlines()
   ]
 
 
@@ -78,7 +78,7 @@ def _stop_after(monkeypatch, step):
 
 
 def test_sigterm_saves_and_the_rest_is_bit_for_bit(
-    images, reference, tmp_path, monkeypatch
+  images, reference, tmp_path, monkeypatch
 ):
   config, devices = tiny.config(images), jax.devices()[:1]
   with monkeypatch.context() as patched:
@@ -176,7 +176,7 @@ def test_nonfinite_step_keeps_the_checkpoints_before_it(images, tmp_path):
 
 
 def test_skipping_nonfinite_updates_keeps_the_last_good_parameters(
-    images, tmp_path
+  images, tmp_path
 ):
   config = tiny.config(images, 5)
   config.optimizer.update(learning_rate=1e38, warmup='0 steps')

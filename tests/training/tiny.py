@@ -14,7 +14,7 @@ CLASSES = ('bright', 'dark')
 
 
 def write_images(root: pathlib.Path, each: int = 24) -> None:
-  """Two classes that brightness tells apart, in sub-folders of 8-12 px files."""
+  """Two classes that brightness tells apart, files of 8 to 12 px."""
   rng = np.random.default_rng(0)
   for place, name in enumerate(CLASSES):
     (root / name).mkdir(parents=True)
@@ -58,10 +58,10 @@ def final_state(config, workdir, devices=None):
 
   built = job.build(config, devices)
   saved = checkpoint.Checkpointer(
-      pathlib.Path(workdir), job.identity(built), config.checkpoint.keep
+    pathlib.Path(workdir), job.identity(built), config.checkpoint.keep
   )
   like = checkpoint.abstract(
-      jax.eval_shape(built.step.init), built.step.state_sharding
+    jax.eval_shape(built.step.init), built.step.state_sharding
   )
   step = saved.latest_step()
   state = jax.device_get(saved.restore(step, like))
