@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+STAMP_ALL := $(VENV)/.installed-all
 JOBS ?= 2
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -17,11 +18,12 @@ quickstart: $(STAMP)  ## Trains on the embedded images, in minutes on a CPU.
 test: $(STAMP)  ## The core tests.
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
-test-all: $(STAMP)  ## The long tests, which `test` leaves out.
+test-all: $(STAMP_ALL)  ## The long tests, which `test` leaves out.
 	$(BIN)/python -m pytest -n $(JOBS) -m slow
 
 lint: $(STAMP)  ## Style and likely bugs.
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 types: $(STAMP)  ## Type errors.
 	$(BIN)/pyright
@@ -35,6 +37,12 @@ $(STAMP): setup.py requirements.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $(STAMP)
+
+# The compile check's tests need libtpu, which is large and made for Linux.
+$(STAMP_ALL): $(STAMP)
+	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then \
+	  $(BIN)/python -m pip install --quiet --editable '.[test,tpu]'; fi
+	@touch $(STAMP_ALL)
 
 clean:  ## Removes the environment and caches, and keeps runs/.
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build \

@@ -80,7 +80,8 @@ def _local(query, query_index, bank, bank_index, age, k: int, axis: str):
 
   def search_bank(rows_of_bank):
     def search(chunk):
-      return _best(*chunk, rows_of_bank, bank_index, min(k, rows))
+      some, identity = chunk
+      return _best(some, identity, rows_of_bank, bank_index, min(k, rows))
 
     return jax.lax.map(search, _chunks((query, query_index), rows))
 
