@@ -12,7 +12,6 @@ import json
 import pathlib
 from typing import Any, NamedTuple
 
-import jax
 import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
@@ -157,15 +156,6 @@ def _writing(directory: pathlib.Path) -> Iterator[None]:
       f' {cause[0] if cause else type(error).__name__}. The ones before it'
       ' are whole; make room and start the same command again.'
     ) from error
-
-
-def abstract(state: Any, shardings: Any) -> Any:
-  """Shapes and types of a state with the shardings it should have."""
-  return jax.tree.map(
-    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-    state,
-    shardings,
-  )
 
 
 def plain_config(config: ml_collections.ConfigDict) -> dict[str, Any]:

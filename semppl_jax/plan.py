@@ -8,9 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from semppl_jax import mesh as mesh_lib
-from semppl_jax.batch import Batch
-from semppl_jax.checkpoint import abstract
+from semppl_jax import lowering
 from semppl_jax.job import Job
 
 # Share of a matrix product's rate that a step of convolutions reaches.
@@ -66,9 +64,9 @@ class Plan(NamedTuple):
 def make(job: Job) -> Plan:
   """Traces the step of a job, compiles nothing, and counts."""
   shapes = jax.eval_shape(job.step.init)
-  like = abstract(shapes, job.step.state_sharding)
-  batch = batch_like(job)
-  cost = jax.jit(job.step.train).lower(like, batch).cost_analysis()
+  like = lowering.state_like(job.step)
+  batch = lowering.batch_like(job.config, job.mesh)
+  cost = lowering.lower(job.step, like, batch, job.mesh).cost_analysis()
   flops = _first(cost).get('flops', 0.0) / job.mesh.size
   devices = job.mesh.size
   examples = job.splits.train.size
@@ -85,20 +83,6 @@ def make(job: Job) -> Plan:
     tflop=flops / 1e12,
     hours=seconds * job.total_steps / 3600,
   )
-
-
-def batch_like(job: Job) -> Batch:
-  """Shapes of one batch [B, ...], split over the devices."""
-  rows = mesh_lib.sharded(job.mesh)
-  size = job.config.batch_size
-
-  def crops(view) -> jax.ShapeDtypeStruct:
-    shape = (size, view.count, view.size, view.size, 3)
-    return jax.ShapeDtypeStruct(shape, jnp.uint8, sharding=rows)
-
-  number = jax.ShapeDtypeStruct((size,), jnp.int32, sharding=rows)
-  views = job.config.views
-  return Batch(crops(views.large), crops(views.small), number, number, number)
 
 
 def _residual_gib(job: Job, shapes: Any) -> float:

@@ -163,20 +163,6 @@ def make_step(
   return Step(init, train, _state_sharding(init, method, mesh), network)
 
 
-def lower(step: Step, state: Any, batch: Any, mesh: Mesh) -> jax.stages.Lowered:
-  """Traces the step as a run compiles it: the state donated, its layout kept.
-
-  Args:
-    step: the step.
-    state: a train state, or its `jax.ShapeDtypeStruct`s with shardings.
-    batch: a batch, or likewise.
-    mesh: the devices.
-  """
-  shardings = step.state_sharding, mesh_lib.replicated(mesh)
-  jitted = jax.jit(step.train, donate_argnums=0, out_shardings=shardings)
-  return jitted.lower(state, batch)
-
-
 def _keep_finite(
   policy: str, finite: jax.Array, old: TrainState, new: TrainState
 ) -> TrainState:

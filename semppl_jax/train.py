@@ -20,13 +20,13 @@ import ml_collections
 
 from semppl_jax import (
   job as job_lib,
+  lowering,
   mesh as mesh_lib,
   nonfinite,
-  step as step_lib,
   summary,
 )
 from semppl_jax.batch import Batch
-from semppl_jax.checkpoint import abstract, BEST_METRIC, Checkpointer
+from semppl_jax.checkpoint import BEST_METRIC, Checkpointer
 from semppl_jax.data import labels, pipeline
 from semppl_jax.data.corrupt import CorruptCount
 from semppl_jax.data.prefetch import Prefetcher
@@ -90,7 +90,7 @@ def run(
 
 def _first_state(job: Job, checkpoints: Checkpointer) -> TrainState:
   """The newest checkpoint's state, or the initial one."""
-  like = abstract(jax.eval_shape(job.step.init), job.step.state_sharding)
+  like = lowering.state_like(job.step)
   step = checkpoints.latest_step()
   if step is not None:
     state = checkpoints.restore(step, like)
@@ -107,7 +107,7 @@ def initial_state(job: Job) -> TrainState:
 def compile_step(job: Job, state: TrainState, batch: Batch):
   """Compiles the train step ahead of time: a changed shape is an error."""
   began = time.monotonic()
-  compiled = step_lib.lower(job.step, state, batch, job.mesh).compile()
+  compiled = lowering.lower(job.step, state, batch, job.mesh).compile()
   _log.info('Compiled the step in %.0f s.', time.monotonic() - began)
   return compiled
 

@@ -3,10 +3,18 @@
 import pathlib
 import re
 
+import jax
 import pytest
 
 from configs import base
-from semppl_jax import config_file, validate
+from semppl_jax import (
+  config_file,
+  lowering,
+  mesh as mesh_lib,
+  methods,
+  validate,
+)
+from semppl_jax.step import make_step
 
 FOLDER = pathlib.Path(base.__file__).parent
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem[0] != '_')
@@ -56,6 +64,23 @@ def test_a_config_can_run(name):
     labelled=_LABELLED[config.data.labels],
   )
   assert not found
+
+
+# A 1pct config is its 10pct one with other labels, as a test below says.
+@pytest.mark.parametrize(
+  'name', [n for n in NAMES if n != 'base' and not n.endswith('_1pct')]
+)
+def test_the_step_of_a_config_traces(name):
+  config, mesh = config_file.load(f'configs/{name}.py'), mesh_lib.make_mesh()
+  step = make_step(config, methods.make(config, mesh), mesh, 100, 10)
+  state = lowering.state_like(step)
+  after, metrics = jax.eval_shape(
+    step.train, state, lowering.batch_like(config, mesh)
+  )
+  assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+    lambda x: (x.shape, x.dtype), state
+  )
+  assert all(x.shape == () for x in metrics.values())
 
 
 def _slice(name):

@@ -8,19 +8,17 @@ from typing import Any
 
 import jax
 from jax.experimental import topologies
-import jax.numpy as jnp
 from jax.sharding import Mesh
 import ml_collections
 
 from semppl_jax import (
   __version__,
-  checkpoint,
   job,
+  lowering,
   mesh as mesh_lib,
   methods,
   step as step_lib,
 )
-from semppl_jax.batch import Batch
 from semppl_jax.methods.method import Method
 from semppl_jax.tools import chips, figures
 from semppl_jax.tools.bare import bare
@@ -122,25 +120,5 @@ def compile_step(
     jax.errors.JaxRuntimeError: RESOURCE_EXHAUSTED where it does not fit.
   """
   step = step_lib.make_step(config, method, mesh, _TOTAL_STEPS, _WARMUP_STEPS)
-  state = checkpoint.abstract(jax.eval_shape(step.init), step.state_sharding)
-  return step_lib.lower(step, state, _batch(config, mesh), mesh).compile()
-
-
-def _batch(config: ml_collections.ConfigDict, mesh: Mesh) -> Batch:
-  """Shapes of a run's batch, split over the devices; without masks."""
-  rows = mesh_lib.sharded(mesh)
-
-  def array(kind: Any, *shape: int) -> Any:
-    shape = (config.batch_size, *shape)
-    return jax.ShapeDtypeStruct(shape, kind, sharding=rows)
-
-  def images(views: Any) -> Any:
-    return array(jnp.uint8, views.count, views.size, views.size, 3)
-
-  return Batch(
-    large=images(config.views.large),
-    small=images(config.views.small),
-    label=array(jnp.int32),
-    index=array(jnp.int32),
-    diagnostic_label=array(jnp.int32),
-  )
+  state, batch = lowering.state_like(step), lowering.batch_like(config, mesh)
+  return lowering.lower(step, state, batch, mesh).compile()

@@ -54,15 +54,13 @@ def config(root: pathlib.Path, steps: int = 8) -> ml_collections.ConfigDict:
 
 def final_state(config, workdir, devices=None):
   """The state in the newest checkpoint, on the host, with its step."""
-  from semppl_jax import checkpoint, job
+  from semppl_jax import checkpoint, job, lowering
 
   built = job.build(config, devices)
   saved = checkpoint.Checkpointer(
     pathlib.Path(workdir), job.identity(built), config.checkpoint.keep
   )
-  like = checkpoint.abstract(
-    jax.eval_shape(built.step.init), built.step.state_sharding
-  )
+  like = lowering.state_like(built.step)
   step = saved.latest_step()
   state = jax.device_get(saved.restore(step, like))
   saved.close()
