@@ -21,17 +21,17 @@ from semppl_jax import train
 
 _OUT = flags.DEFINE_string('out', 'runs/learns', 'Directory of the runs.')
 _SEEDS = flags.DEFINE_integer('seeds', 3, 'Seeds 0, 1, ... of each arm.')
-_DURATION = flags.DEFINE_string('duration', '', 'Length of a run, if another.')
+_DURATION = flags.DEFINE_string('duration', '3000 steps', 'Length of a run.')
 _ARMS = flags.DEFINE_list('arms', [], 'Only these arms.')
 
 ARMS = {
-  'SemPPL, log_ratio': {},
-  'SemPPL, kl': {'semppl.invariance': 'kl'},
+  'SemPPL log_ratio': {},
+  'SemPPL kl': {'semppl.invariance': 'kl'},
   'no semantic positives': {'semppl.semantic_positives': False},
   'oracle labels': {'semppl.pseudo_labels': 'oracle'},
   'supervised': {
     'method': 'supervised',
-    'data.labelled_per_batch': 256,
+    'data.labelled_per_batch': 64,
     'views.large.count': 1,
     'network.projector.output': 10,
   },
@@ -50,8 +50,7 @@ def config_of(arm: str, seed: int) -> ml_collections.ConfigDict:
   c = quickstart.get_config()
   c.update_from_flattened_dict(ARMS[arm])
   c.seed = c.data.labels_seed = seed
-  if _DURATION.value:
-    c.duration = _DURATION.value
+  c.duration = c.eval.every = c.checkpoint.every = _DURATION.value
   return c
 
 
@@ -61,7 +60,7 @@ def main(_) -> None:
   results = {}
   for seed in range(_SEEDS.value):
     for arm in _ARMS.value or ARMS:
-      name = arm.replace(', ', '-').replace(' ', '-')
+      name = arm.replace(' ', '-')
       summary = train.run(config_of(arm, seed), out / f'{name}-{seed}')
       if summary is None:
         return
@@ -86,8 +85,6 @@ def table(results: dict[str, list[dict]]) -> str:
 
 
 def _cell(summaries: list[dict], column: str) -> str:
-  if column.startswith(('knn/projection',)) and not summaries:
-    return ''
   key = f'{column}/k{summaries[0]["knn_k"]}'
   return _spread([s['knn'].get(key) for s in summaries])
 
