@@ -16,10 +16,10 @@ quickstart: $(STAMP)  ## Trains on the embedded images, in minutes on a CPU.
 	  --workdir=runs/quickstart
 
 test: $(STAMP)  ## The core tests.
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 test-all: $(STAMP_ALL)  ## The long tests, which `test` leaves out.
-	$(BIN)/python -m pytest -n $(JOBS) -m slow
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow
 
 lint: $(STAMP)  ## Style and likely bugs.
 	$(BIN)/ruff check .

@@ -84,7 +84,6 @@ def _leave(error: Exception) -> NoReturn:
 
 def _quiet() -> None:
   """Shows this program's own messages and errors, not those of libraries."""
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   absl_logging.set_verbosity(absl_logging.FATAL)
   handler = absl_logging.get_absl_handler()
   handler.setFormatter(logging.Formatter('%(message)s'))

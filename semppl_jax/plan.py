@@ -135,5 +135,5 @@ def _first(cost: Any) -> dict[str, float]:
 
 def _duration(hours: float) -> str:
   if hours < 1:
-    return f'{60 * hours:.0f} minutes'
+    return f'{max(60 * hours, 1):.0f} minutes'
   return f'{hours:.1f} hours' if hours < 48 else f'{hours / 24:.0f} days'

@@ -104,12 +104,14 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(images, straight, tmp_path):
 ], ids=str)  # fmt: skip
 def test_bad_input_is_one_sentence(images, tmp_path, arguments, sentence):
   config = program.write_config(tmp_path, images, STEPS)
+  workdir = [f'--workdir={tmp_path / "run"}'] if arguments else []
   status, output = program.finish(
-    program.start(f'--config={config}', *arguments)
+    program.start(f'--config={config}', *workdir, *arguments)
   )
   assert status == 2, output
   assert 'Traceback' not in output
   assert sentence in output
+  assert not (tmp_path / 'run').exists()
 
 
 def test_check_prints_the_plan_and_trains_nothing(images, tmp_path):

@@ -42,8 +42,10 @@ def config(root: pathlib.Path, steps: int = 8) -> ml_collections.ConfigDict:
   c.network.predictor.hidden = 16
   c.semppl.update(queue='32 rows', num_negatives=4)
   # Adam turns the rounding of a gradient that is zero, as of a bias before
-  # batch norm, into whole steps; LARS does not.
-  c.optimizer.update(name='lars', learning_rate=1.0, warmup='2 steps')
+  # batch norm, into whole steps; so does LARS at a rate that biases feel.
+  c.optimizer.update(
+    name='lars', learning_rate=0.01, trust_coefficient=0.1, warmup='2 steps'
+  )
   c.eval.update(
       every='4 steps', k=(1, 5), headline_k=5, batch_size=16, resize=8, crop=8,
       baselines=False,
