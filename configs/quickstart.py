@@ -3,8 +3,9 @@
   python -m semppl_jax.main --config=configs/quickstart.py --workdir=DIR
 
 Hardware: 2 CPU cores.
-Hours: not yet run.
-Expected: not yet run.
+Hours: 0.1 (about 6 minutes).
+Expected: k-NN top-1 (k = 20) 42.9 % among the labelled images and 46.4 % among
+all (seed 0); `benchmarks/learns.py` has the spread.
 """
 
 import ml_collections
@@ -23,7 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.data.kind = 'embedded'
   c.data.labels = 'per_class:60'
 
-  # Two views and no blur: a step costs a fifth of one with 4 + 2 views.
+  # Two views and no blur, for speed.
   c.views.large.update(count=2, size=32, area=(0.5, 1.0))
   c.views.small.update(count=0, size=18, area=(0.3, 0.5))
   c.views.interpolation = 'bilinear'

@@ -166,27 +166,33 @@ def _train(
       running.append(metrics['loss/total'])
       if len(running) > _AHEAD:
         jax.block_until_ready(running.popleft())
-      last = step == job.total_steps
-      if step % job.log_every == 0 or last:
+      last, stop = step == job.total_steps, interrupts.asked(step)
+      judge = last or step % job.eval_every == 0
+      save = judge or stop or step % job.save_every == 0
+      if last or step % job.log_every == 0:
         log.record(step, metrics, meter.read(step))
-      _raise_if_stopped(job, log.flush(step - _AHEAD), state, compiled, workdir)
+      # Before a checkpoint, everything: a restart does not repeat its steps.
+      lines = log.flush(None if save else step - _AHEAD)
+      _raise_if_stopped(job, lines, state, compiled, workdir)
       log.advance(step)
-      scores = None
-      if step % job.eval_every == 0 or last:
-        _raise_if_stopped(job, log.flush(), state, compiled, workdir)
+      if save:
         with meter.paused():
-          scores = evaluate(state, job.splits, job.subset)
-          log.scalars(step, scores)
-      stop = interrupts.asked(step)
-      if step % job.save_every == 0 or scores or last or stop:
-        with meter.paused():
+          scores = {}
+          if judge:
+            scores = evaluate(state, job.splits, job.subset)
+            log.scalars(step, scores)
           _save(job, checkpoints, step, state, scores, compiled, workdir)
       if stop:
         checkpoints.wait()
         _log.info('Asked to stop: saved step %d.', step)
         return None
       if not last:
-        batch = next(batches)
+        try:
+          batch = next(batches)
+        except Exception:  # Whatever the input fails with, keep the work.
+          _save(job, checkpoints, step, state, {}, compiled, workdir)
+          checkpoints.wait()
+          raise
     checkpoints.wait()
     return state
 
@@ -195,7 +201,7 @@ def _save(job, checkpoints, step, state, scores, compiled, workdir) -> None:
   """Saves a state that is known to be good."""
   if job.config.on_nonfinite == 'stop' and int(state.dropped):
     nonfinite.stop(job, state, compiled, workdir)
-  best = {BEST_METRIC: scores['best']} if scores and 'best' in scores else None
+  best = {BEST_METRIC: scores['best']} if 'best' in scores else None
   checkpoints.save(step, state, best)
 
 
@@ -262,6 +268,8 @@ class _Interrupts:
   def __enter__(self) -> '_Interrupts':
     self._asked = False
     self._old = {}
+    if jax.process_count() > 1:  # The coordinator listens for all of them.
+      return self
     for number in (signal.SIGTERM, signal.SIGINT):
       with contextlib.suppress(ValueError):  # Not in the main thread.
         self._old[number] = signal.signal(number, self._note)

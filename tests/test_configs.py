@@ -68,7 +68,12 @@ def test_a_config_can_run(name):
 
 # A 1pct config is its 10pct one with other labels, as a test below says.
 @pytest.mark.parametrize(
-  'name', [n for n in NAMES if n != 'base' and not n.endswith('_1pct')]
+  'name',
+  [
+    pytest.param(name, marks=[pytest.mark.slow] * ('200' in name))
+    for name in NAMES
+    if name != 'base' and not name.endswith('_1pct')
+  ],
 )
 def test_the_step_of_a_config_traces(name):
   config, mesh = config_file.load(f'configs/{name}.py'), mesh_lib.make_mesh()

@@ -9,17 +9,25 @@ from configs import base, quickstart
 from semppl_jax import validate
 
 
+def _config():
+  """The quick start at sizes that the sentences below name."""
+  config = quickstart.get_config()
+  config.batch_size, config.duration = 256, '1000 steps'
+  config.semppl.queue = '1024 rows'
+  return config
+
+
 def _problems(config=None, **facts):
   known = dict(
     device_count=8, process_count=1, examples=6000, classes=10, labelled=600
   )
   return validate.problems(
-    quickstart.get_config() if config is None else config, **(known | facts)
+    _config() if config is None else config, **(known | facts)
   )
 
 
 def _changed(**fields):
-  config = quickstart.get_config()
+  config = _config()
   with config.ignore_type():
     config.update_from_flattened_dict(
       {name.replace('__', '.'): value for name, value in fields.items()}
@@ -28,6 +36,7 @@ def _changed(**fields):
 
 
 def test_the_quick_start_has_no_problem():
+  assert _problems(quickstart.get_config()) == []
   assert _problems() == []
   assert _problems(examples=None, classes=None, labelled=None) == []
 

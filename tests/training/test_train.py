@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import chex
@@ -184,3 +185,31 @@ def test_skipping_nonfinite_updates_keeps_the_last_good_parameters(
   train.run(config, tmp_path, jax.devices()[:1])
   step, state = tiny.final_state(config, tmp_path, jax.devices()[:1])
   assert step == 5 and state.dropped == 4
+
+
+def _with_broken_images(images, root):
+  """The images, three of them cut short, as a config."""
+  for split in ('train', 'test'):
+    shutil.copytree(images / split, root / split)
+  for n in (1, 5, 9):
+    path = root / 'train' / 'dark' / f'{n:02}.png'
+    path.write_bytes(path.read_bytes()[:40])
+  return tiny.config(root, 4)
+
+
+def test_too_many_unreadable_images_stop_the_run_and_keep_its_work(
+  images, tmp_path
+):
+  config = _with_broken_images(images, tmp_path)
+  with pytest.raises(job_lib.InputError) as error:
+    train.run(config, tmp_path / 'run', jax.devices()[:1])
+  assert 'max_corrupt=0.01' in str(error.value)
+  assert 'dark/0' in str(error.value)
+
+
+def test_a_few_unreadable_images_are_passed_over(images, tmp_path, caplog):
+  config = _with_broken_images(images, tmp_path)
+  config.data.max_corrupt = 0.5
+  assert train.run(config, tmp_path / 'run', jax.devices()[:1])
+  named = [r.message for r in caplog.records if 'unreadable' in r.message]
+  assert named and len(named) == len(set(named))
