@@ -21,7 +21,7 @@ from semppl_jax import train
 
 _OUT = flags.DEFINE_string('out', 'runs/learns', 'Directory of the runs.')
 _SEEDS = flags.DEFINE_integer('seeds', 3, 'Seeds 0, 1, ... of each arm.')
-_DURATION = flags.DEFINE_string('duration', '3000 steps', 'Length of a run.')
+_DURATION = flags.DEFINE_string('duration', '4000 steps', 'Length of a run.')
 _ARMS = flags.DEFINE_list('arms', [], 'Only these arms.')
 
 ARMS = {
@@ -50,7 +50,7 @@ def config_of(arm: str, seed: int) -> ml_collections.ConfigDict:
   c = quickstart.get_config()
   c.update_from_flattened_dict(ARMS[arm])
   c.seed = c.data.labels_seed = seed
-  c.duration = c.eval.every = c.checkpoint.every = _DURATION.value
+  c.duration = c.eval.every = _DURATION.value
   return c
 
 
@@ -75,7 +75,10 @@ def table(results: dict[str, list[dict]]) -> str:
   rows = [['', *_COLUMNS, 'pseudo-labels right']]
   rows.append(['---'] * len(rows[0]))
   for title, kind in _FLOORS.items():
-    keys = [c.replace('/encoder/', f'/{kind}/') for c in _COLUMNS.values()]
+    keys = [
+      c.replace('/encoder/', f'/{kind}/') if '/encoder/' in c else ''
+      for c in _COLUMNS.values()
+    ]
     rows.append([title, *(_cell(first, key) for key in keys), ''])
   for arm, summaries in results.items():
     cells = [_cell(summaries, key) for key in _COLUMNS.values()]
