@@ -18,7 +18,9 @@ setuptools.setup(
   version='0.1.0',
   description='Semi-supervised pre-training with SemPPL in JAX and Haiku.',
   license='Apache-2.0',
-  packages=setuptools.find_packages(include=['semppl_jax', 'semppl_jax.*']),
+  packages=setuptools.find_packages(
+    include=['configs', 'semppl_jax', 'semppl_jax.*']
+  ),
   package_data={'semppl_jax': ['data/embedded/*']},
   python_requires='>=3.11',
   install_requires=_requirements(),
@@ -27,6 +29,7 @@ setuptools.setup(
     'cuda': ['jax[cuda13]'],
     'test': [
       'hypothesis>=6.100',
+      'pre-commit>=4.0',
       'pyright[nodejs]>=1.1.390',
       'pytest>=8.0',
       'pytest-xdist>=3.5',

@@ -21,7 +21,7 @@ def describe(config: ml_collections.ConfigDict) -> tuple[str, bool]:
     splits = dataset.load(config.data)
     subset = labels.select(config.data, splits.train)
     data = report.report(config, splits, subset, decode=True)
-    parts.append(str(data))
+    parts.append(str(data._replace(problems=[])))
     problems += data.problems
   except ValueError as error:
     problems.append(str(error))

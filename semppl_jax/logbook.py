@@ -128,7 +128,9 @@ def _keep_until(path: pathlib.Path, step: int) -> list[dict[str, Any]]:
       continue
     if line['step'] <= step:
       kept.append(line)
-  path.write_text(''.join(json.dumps(line) + '\n' for line in kept))
+  temporary = path.with_suffix('.tmp')
+  temporary.write_text(''.join(json.dumps(line) + '\n' for line in kept))
+  temporary.rename(path)
   return kept
 
 

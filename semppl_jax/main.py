@@ -46,7 +46,7 @@ def main(_) -> int:
     return _complain(error, BAD_INPUT)
   except nonfinite.NonFiniteError as error:
     return _complain(error, FAILED)
-  except checkpoint.WriteError as error:
+  except (checkpoint.WriteError, OSError) as error:
     _leave(error)
 
 

@@ -62,7 +62,7 @@ class Plan(NamedTuple):
 
 
 def make(job: Job) -> Plan:
-  """Traces the step of a job, compiles nothing, and counts."""
+  """Traces the step of a job, without compiling it, and counts."""
   shapes = jax.eval_shape(job.step.init)
   like = lowering.state_like(job.step)
   batch = lowering.batch_like(job.config, job.mesh)
@@ -77,7 +77,7 @@ def make(job: Job) -> Plan:
     epochs=job.total_steps * job.config.batch_size / examples,
     parameters=sum(x.size for x in jax.tree.leaves(shapes.params)),
     devices=f'{devices} x {jax.devices()[0].device_kind}',
-    state_gib=_gib(like, whole=True),
+    state_gib=_gib(like, per_device=True),
     batch_gib=_gib(batch) * fetched / devices,
     residual_gib=_residual_gib(job, shapes) / devices,
     tflop=flops / 1e12,
@@ -104,11 +104,11 @@ def _residual_gib(job: Job, shapes: Any) -> float:
   return _gib(jax.eval_shape(backward, shapes.params, shapes.net_state, inputs))
 
 
-def _gib(tree: Any, whole: bool = False) -> float:
-  """Bytes of arrays in GiB; of one device's part where `whole` is asked."""
+def _gib(tree: Any, per_device: bool = False) -> float:
+  """GiB of arrays, whole or `per_device`."""
 
   def count(x) -> int:
-    shape = x.sharding.shard_shape(x.shape) if whole else x.shape
+    shape = x.sharding.shard_shape(x.shape) if per_device else x.shape
     return math.prod(shape) * x.dtype.itemsize
 
   return sum(count(x) for x in jax.tree.leaves(tree)) / 2**30

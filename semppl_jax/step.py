@@ -26,6 +26,9 @@ from semppl_jax.network import make_network, Network, Outputs
 
 Metrics = dict[str, jax.Array]
 
+# Apart, since fold_in(key, n) is also the n-th key that a split gives.
+_INIT_STREAM, _STEP_STREAM = 0, 1
+
 
 class TrainState(NamedTuple):
   """Everything that a run needs to go on, and nothing else.
@@ -97,7 +100,7 @@ def make_step(
   augment = augment_lib.make_augment(config.augment, config.saliency)
 
   def init() -> TrainState:
-    key = jax.random.key(config.seed)
+    key = jax.random.fold_in(jax.random.key(config.seed), _INIT_STREAM)
     params, net_state = network.init(key, _example_views(config))
     target_params, target_state = target.init(params, net_state)
     return TrainState(
@@ -113,7 +116,8 @@ def make_step(
     )
 
   def train(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-    key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+    key = jax.random.fold_in(jax.random.key(state.seed), _STEP_STREAM)
+    key = jax.random.fold_in(key, state.step)
     large_key, small_key, loss_key = jax.random.split(key, 3)
     views = (
       augment(batch.large, large_key, batch.mask),
@@ -154,7 +158,14 @@ def make_step(
       opt_state=opt_state,
       memory=result.memory,
     )
-    finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+    # The update too: a finite gradient can still throw the parameters away.
+    finite = jnp.all(jnp.isfinite(jnp.stack(list(measured.values()))))
+    averages = [
+      jnp.all(jnp.isfinite(x))
+      for x in jax.tree.leaves(net_state)
+      if jnp.issubdtype(x.dtype, jnp.floating)
+    ]
+    finite &= jnp.all(jnp.stack(averages))
     state = _keep_finite(config.on_nonfinite, finite, state, new)
     metrics = result.metrics | _deviation(online) | measured
     metrics['dropped'] = state.dropped.astype(jnp.float32)

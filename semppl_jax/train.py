@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
+import jax.numpy as jnp
 import ml_collections
 
 from semppl_jax import (
@@ -95,6 +96,9 @@ def _first_state(job: Job, checkpoints: Checkpointer) -> TrainState:
   if step is not None:
     state = checkpoints.restore(step, like)
     _log.info('Continuing from step %d.', step)
+    if job.config.on_nonfinite == 'stop':
+      # What the run dropped under 'skip' before must not halt it now.
+      state = state._replace(dropped=jnp.zeros_like(state.dropped))
     return state
   return initial_state(job)
 
@@ -114,31 +118,39 @@ def compile_step(job: Job, state: TrainState, batch: Batch):
 
 def _batches(job: Job, start: int) -> Prefetcher:
   """Device batches from step `start` on, a few ready ahead."""
-  train = job.splits.train
-  # Each process sees its own rows, and so its own share of what is unreadable.
-  corrupt = CorruptCount(
-    train, job.config.data.max_corrupt / jax.process_count()
-  )
-
-  def place(host: pipeline.HostBatch) -> Batch:
-    try:
-      corrupt.add(host.corrupt)
-    except ValueError as error:
-      raise InputError(str(error)) from error
-    return mesh_lib.to_global(job.mesh, host.batch)
-
   return Prefetcher(
-    pipeline.train_batches(
-      job.config,
-      train,
-      job.subset,
-      start_step=start,
-      process_index=jax.process_index(),
-      process_count=jax.process_count(),
-    ),
-    place,
+    _readable(job, start),
+    lambda batch: mesh_lib.to_global(job.mesh, batch),
     job.config.data.prefetch,
   )
+
+
+def _readable(job: Job, start: int) -> Iterator[Batch]:
+  """This process's batches; too many unreadable images in an epoch stop it.
+
+  Raises:
+    InputError: there are too many, or the data fails in another way.
+  """
+  train, size = job.splits.train, job.config.batch_size
+  # Each process sees its own rows, and so its own share of what is unreadable.
+  limit = job.config.data.max_corrupt / jax.process_count()
+  epoch, corrupt = -1, CorruptCount(train, limit)
+  batches = pipeline.train_batches(
+    job.config,
+    train,
+    job.subset,
+    start_step=start,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+  try:
+    for step, host in enumerate(batches, start):
+      if step * size // train.size != epoch:
+        epoch, corrupt = step * size // train.size, CorruptCount(train, limit)
+      corrupt.add(host.corrupt)
+      yield host.batch
+  except ValueError as error:
+    raise InputError(str(error)) from error
 
 
 def _train(
@@ -190,8 +202,10 @@ def _train(
         try:
           batch = next(batches)
         except Exception:  # Whatever the input fails with, keep the work.
-          _save(job, checkpoints, step, state, {}, compiled, workdir)
-          checkpoints.wait()
+          # Of several processes the others may not have failed, nor save.
+          if jax.process_count() == 1:
+            _save(job, checkpoints, step, state, {}, compiled, workdir)
+            checkpoints.wait()
           raise
     checkpoints.wait()
     return state
@@ -216,7 +230,7 @@ def _raise_if_stopped(job, lines, state, compiled, workdir) -> None:
 def _finish(
   job: Job, state: TrainState, log: Logbook, workdir: pathlib.Path
 ) -> dict[str, Any]:
-  """Evaluates the floors, writes the summary and prints it."""
+  """Evaluates the floors and writes the summary."""
   floors = {}
   if job.config.eval.baselines:
     evaluate = pretraining.make(job.config, job.step.network, job.mesh)

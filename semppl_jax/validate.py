@@ -179,6 +179,7 @@ def problems(
       _data,
       _schedule,
       _evaluation,
+      _sizes,
       _METHOD_CHECKS.get(config.method, _nothing),
     ):
       found.extend(check(config, facts))
@@ -245,6 +246,14 @@ def _batch(config: ConfigDict, facts: _Facts) -> Iterator[str]:
     yield _must(
       config, 'batch_size', f'be at most the {facts.examples} train images'
     )
+  if 0 < config.data.labelled_per_batch < size and (
+    facts.labelled is not None and facts.labelled == facts.examples
+  ):
+    yield _must(
+      config,
+      'data.labelled_per_batch',
+      f'be 0 or batch_size={size} where every train image is labelled',
+    )
   if config.data.labelled_per_batch > size:
     yield _must(
       config, 'data.labelled_per_batch', f'be at most batch_size={size}'
@@ -293,8 +302,38 @@ def _evaluation(config: ConfigDict, facts: _Facts) -> Iterator[str]:
     )
 
 
+def _sizes(config: ConfigDict, facts: _Facts) -> Iterator[str]:
+  del facts
+  if config.network.stem != 'space_to_depth':
+    return
+  fields = ['views.large.size', 'eval.crop']
+  if config.views.small.count:
+    fields.append('views.small.size')
+  for field in fields:
+    if _get(config, field) % 2:
+      yield _must(config, field, "be even where network.stem='space_to_depth'")
+
+
+def _supervised(config: ConfigDict, facts: _Facts) -> Iterator[str]:
+  output = config.network.projector.output
+  if facts.classes is not None and output < facts.classes:
+    yield _must(
+      config,
+      'network.projector.output',
+      f'be at least the {facts.classes} classes, as it has their logits',
+    )
+
+
 def _semppl(config: ConfigDict, facts: _Facts) -> Iterator[str]:
   s, size = config.semppl, config.batch_size
+  if not s.include_same_view and (
+    config.views.large.count == 1 and not config.views.small.count
+  ):
+    yield _must(
+      config,
+      'semppl.include_same_view',
+      'be True where there is one view, which has no other to compare with',
+    )
   if s.num_negatives >= size:
     yield _must(
       config,
@@ -342,6 +381,7 @@ def _nothing(config: ConfigDict, facts: _Facts) -> Iterator[str]:
 
 _METHOD_CHECKS: dict[str, Callable[[ConfigDict, _Facts], Iterator[str]]] = {
   'semppl': _semppl,
+  'supervised': _supervised,
 }
 
 

@@ -100,6 +100,15 @@ def test_the_quick_start_has_no_problem():
     (dict(semppl__queue='0 rows'), r'queue=.*one or more rows'),
     (dict(semppl__queue='1001 rows'), r'queue=.*multiple of the 8 devices'),
     (dict(semppl__queue='16 rows'), r'queue=.*hold the 26 labels'),
+    (dict(views__large__size=33), r'large\.size=33 .*be even'),
+    (
+      dict(method='supervised', network__projector__output=5),
+      r'projector\.output=5 .*at least the 10 classes',
+    ),
+    (
+      dict(semppl__include_same_view=False, views__large__count=1),
+      r'include_same_view=False .*one view',
+    ),
     (dict(data__labelled_per_batch=300), r'labelled_per_batch=300 .*=256'),
     (dict(data__kind='fold'), r"kind='fold' .*mean 'folder'\?"),
     (dict(data__kind='folder'), r"path='' must name a folder"),

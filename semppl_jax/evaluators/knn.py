@@ -60,10 +60,13 @@ def top1(
 ) -> dict[int, float]:
   """Share of queries with a known class that each k classifies right.
 
-  Images without a known class neither vote nor count.
+  Images without a known class neither vote nor count; where none is left
+  there is no share to give.
   """
   known = support_label >= 0
   asked = query_label >= 0
+  if not known.any() or not asked.any():
+    return {}
   predicted = predict(
     query[asked], support[known], support_label[known], k, temperature, mesh
   )

@@ -61,7 +61,7 @@ class KnnEvaluation:
     for kind in ('encoder', 'projection'):
       scores |= self._scores(kind, query, support, subset)
     headline = f'knn/encoder/labelled/k{self._config.eval.headline_k}'
-    return scores | {'best': scores[headline]}
+    return scores | ({'best': scores[headline]} if headline in scores else {})
 
   def floors(
     self, state: State, splits: Splits, subset: LabelSubset

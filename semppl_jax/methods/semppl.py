@@ -58,7 +58,8 @@ def make(config: ml_collections.ConfigDict, mesh: Mesh) -> Method:
     assert target.projection is not None
     o = losses.normalize(online.prediction)
     t = jax.lax.stop_gradient(losses.normalize(target.projection))
-    # Gathered once, in the compute type; everything below reads this copy.
+    # Gathered once, in the compute type (choice: half the bytes on a pod);
+    # everything below reads this copy, so all see the same rounding.
     t = t.astype(dtype)
     everyone = jax.lax.with_sharding_constraint(t, mesh_lib.replicated(mesh))
     queue = memory_lib.push(memory, everyone, batch.label, batch.index, mesh)

@@ -52,3 +52,10 @@ def test_images_without_a_label_neither_vote_nor_count():
   asked, known = hidden_truth >= 0, hidden_label >= 0
   want = _slow(query[asked], support[known], label[known], 5, 0.07)
   assert got[5] == np.mean(want == truth[asked])
+
+
+def test_a_test_set_without_labels_has_no_accuracy():
+  mesh = mesh_lib.make_mesh(jax.devices()[:1])
+  query, truth, support, label = _data()
+  hidden = np.full_like(truth, -1)
+  assert knn.top1(query, hidden, support, label, (5,), 0.07, mesh) == {}

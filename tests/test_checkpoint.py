@@ -1,0 +1,78 @@
+"""What is kept, and what may not differ when a run goes on."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from semppl_jax.checkpoint import (
+  BEST_METRIC,
+  Checkpointer,
+  Identity,
+  MismatchError,
+)
+
+
+def _identity(**changes):
+  known = dict(
+    config={'seed': 0, 'log_every': '1 steps'},
+    data='images',
+    labels='subset',
+    labelled=np.arange(3, dtype=np.int32),
+  )
+  return Identity(**(known | changes))
+
+
+def _state(value):
+  return {'w': jnp.full((4,), value, jnp.float32)}
+
+
+LIKE = jax.tree.map(
+  lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+  _state(0.0),
+)
+
+
+@pytest.fixture
+def saved(tmp_path):
+  """Five checkpoints, the second of them the best; two newest are kept."""
+  checkpoints = Checkpointer(tmp_path, _identity(), keep=2)
+  for step, score in ((1, 0.1), (2, 0.9), (3, 0.2), (4, None), (5, 0.3)):
+    metrics = None if score is None else {BEST_METRIC: score}
+    checkpoints.save(step, _state(step), metrics)
+  checkpoints.close()
+  return tmp_path
+
+
+def test_the_newest_and_the_best_are_kept(saved):
+  names = {p.name for p in (saved / 'checkpoints').iterdir() if p.is_dir()}
+  assert names == {'2', '4', '5'}
+
+
+def test_a_state_comes_back(saved):
+  checkpoints = Checkpointer(saved, _identity(), keep=2)
+  assert checkpoints.latest_step() == 5
+  np.testing.assert_array_equal(checkpoints.restore(2, LIKE)['w'], [2.0] * 4)
+  checkpoints.close()
+
+
+@pytest.mark.parametrize(
+  'changes, words',
+  [
+    (dict(config={'seed': 1}), 'seed was 0 and is 1'),
+    (dict(data='others'), 'the train set holds other images'),
+    (dict(labels='others'), 'the labelled subset is another one'),
+  ],
+)
+def test_another_run_is_refused(saved, changes, words):
+  checkpoints = Checkpointer(saved, _identity(**changes), keep=2)
+  with pytest.raises(MismatchError, match=words):
+    checkpoints.restore(5, LIKE)
+  checkpoints.close()
+
+
+def test_what_is_only_printed_may_differ(saved):
+  other = _identity(config={'seed': 0, 'log_every': '9 steps'})
+  checkpoints = Checkpointer(saved, other, keep=2)
+  checkpoints.restore(5, LIKE)
+  checkpoints.close()
