@@ -5,8 +5,9 @@
 Runs the quick start's setting with each invariance form, without semantic
 positives, with oracle labels, and a supervised network on the same labels:
 equal steps, several seeds (network, order, crops and labelled images change
-with the seed). The projections of the supervised network are its logits. A run that is there is not run again, and one that was stopped
-goes on. Writes `table.json` and prints the table of the README.
+with the seed). The projections of the supervised network are its logits. A run
+that is there is not run again, and one that was stopped goes on.
+Writes `table.json` and prints the table of the README.
 """
 
 import json

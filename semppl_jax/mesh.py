@@ -30,6 +30,13 @@ def sharded(mesh: Mesh, axis: int = 0) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec(*(None,) * axis, AXIS))
 
 
+def spread(mesh: Mesh, x: np.ndarray, axis: int) -> jax.Array:
+  """Splits an array that every process holds whole over the devices."""
+  return jax.make_array_from_callback(
+    x.shape, sharded(mesh, axis), lambda part: x[part]
+  )
+
+
 def to_global(mesh: Mesh, tree: Any) -> Any:
   """Makes global arrays of this process's rows (leading axis [B])."""
   sharding = sharded(mesh)

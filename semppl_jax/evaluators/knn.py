@@ -84,7 +84,8 @@ def _neighbours(
   found = _search(
     padded,
     np.full(len(padded), -2, np.int32),
-    bank[None],
+    # Whole on one device, the features of ImageNet would not fit.
+    mesh_lib.spread(mesh, bank[None], 1),
     np.where(index < len(support), index, -1),
     index,
     k,
