@@ -52,6 +52,8 @@ def config_of(arm: str, seed: int) -> ml_collections.ConfigDict:
   c.update_from_flattened_dict(ARMS[arm])
   c.seed = c.data.labels_seed = seed
   c.duration = c.eval.every = _DURATION.value
+  # The floors depend on the seed alone.
+  c.eval.baselines = arm == next(iter(ARMS))
   return c
 
 

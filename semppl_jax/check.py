@@ -11,16 +11,16 @@ def describe(config: ml_collections.ConfigDict) -> tuple[str, bool]:
   """Returns what would run, as text, and whether it could.
 
   Args:
-    config: the run's config. Every image is decoded once to find the unreadable
-      ones.
+    config: the run's config. If nothing else is wrong with it, every image is
+      decoded once to find the unreadable ones.
   """
   mesh = mesh_lib.make_mesh()
-  parts, problems = [], []
+  parts, problems = [], job_lib.check(config, mesh)
   splits = subset = None
   try:
     splits = dataset.load(config.data)
     subset = labels.select(config.data, splits.train)
-    data = report.report(config, splits, subset, decode=True)
+    data = report.report(config, splits, subset, decode=not problems)
     parts.append(str(data._replace(problems=[])))
     problems += data.problems
   except ValueError as error:

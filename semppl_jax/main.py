@@ -46,8 +46,13 @@ def main(_) -> int:
     return _complain(error, BAD_INPUT)
   except nonfinite.NonFiniteError as error:
     return _complain(error, FAILED)
-  except (checkpoint.WriteError, OSError) as error:
-    _leave(error)
+  except checkpoint.WriteError as error:
+    _leave(str(error))
+  except OSError as error:
+    _leave(
+      f'Reading or writing failed: {error}. Checkpoints written before are'
+      ' whole; put that right and start the same command again.'
+    )
 
 
 def _run() -> int:
@@ -74,7 +79,7 @@ def _complain(error: Exception | str, status: int) -> int:
   return status
 
 
-def _leave(error: Exception) -> NoReturn:
+def _leave(error: str) -> NoReturn:
   """Ends the program at once, without the destructors of failed writes."""
   _complain(error, FAILED)
   sys.stdout.flush()

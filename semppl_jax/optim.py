@@ -78,11 +78,13 @@ def make(
   )
 
 
-def trust_ratio(
+def diagnostics(
   params: Any, grads: Any, config: ml_collections.ConfigDict
-) -> jax.Array:
-  """Mean over the weights of LARS's trust |p| / |g + wd p|, a diagnostic."""
+) -> dict[str, jax.Array]:
+  """Under LARS, the mean over the weights of its trust |p| / |g + wd p|."""
   o = config.optimizer
+  if o.name != 'lars':
+    return {}
 
   def ratio(weight, p, g):
     if not weight:
@@ -93,4 +95,4 @@ def trust_ratio(
     return jnp.where((p_norm == 0) | (g_norm == 0), 1.0, scaled)
 
   ratios = jax.tree.map(ratio, weights_mask(params), params, grads)
-  return jnp.mean(jnp.stack(jax.tree.leaves(ratios)))
+  return {'lars/trust_ratio': jnp.mean(jnp.stack(jax.tree.leaves(ratios)))}

@@ -143,10 +143,9 @@ def make_step(
       'norm/grads': grad_norm,
       'norm/params': optax.tree.norm(params),
       'norm/updates': optax.tree.norm(updates),
-      'lars/trust_ratio': optim.trust_ratio(state.params, grads, config),
       'schedule/learning_rate': jnp.asarray(rate(state.step)),
       'schedule/ema_decay': jnp.asarray(decay(state.step)),
-    }
+    } | optim.diagnostics(state.params, grads, config)
     new = state._replace(
       step=state.step + 1,
       params=params,

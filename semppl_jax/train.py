@@ -63,8 +63,16 @@ def run(
     checkpoint.MismatchError: `workdir` holds another run.
     nonfinite.NonFiniteError: the loss or a gradient is not finite.
   """
-  job = job_lib.build(config, devices)
-  workdir = pathlib.Path(workdir)
+  with _Interrupts() as interrupts:
+    job = job_lib.build(config, devices)
+    return _run(job, pathlib.Path(workdir), interrupts)
+
+
+def _run(
+  job: Job, workdir: pathlib.Path, interrupts: '_Interrupts'
+) -> dict[str, Any] | None:
+  """Opens the files of a run, then trains and finishes it."""
+  config = job.config
   workdir.mkdir(parents=True, exist_ok=True)
   checkpoints = Checkpointer(
     workdir, job_lib.identity(job), config.checkpoint.keep
@@ -82,7 +90,7 @@ def run(
         config.to_json_best_effort(indent=2) + '\n'
       )
     log = Logbook(workdir, start, job.total_steps)
-    with contextlib.closing(log), _Interrupts() as interrupts:
+    with contextlib.closing(log):
       finished = _train(job, state, checkpoints, log, workdir, interrupts)
       if finished is None:
         return None
@@ -170,6 +178,9 @@ def _train(
     if batch.mask is None:
       _log.info('The data has no saliency masks: no view is masked.')
     compiled = compile_step(job, state, batch)
+    if interrupts.asked(start):
+      _log.info('Asked to stop before the first step: nothing new to save.')
+      return None
     evaluate = pretraining.make(job.config, job.step.network, job.mesh)
     meter = _Meter(job.config.batch_size, batches)
     running = collections.deque()

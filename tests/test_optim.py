@@ -107,8 +107,10 @@ def test_trust_ratio_is_the_mean_over_weights():
             'z': {'w': jnp.zeros(2)}}  # fmt: skip
   grads = {'a': {'w': jnp.array([0.0, 2.0]), 'b': jnp.ones(2)},
            'z': {'w': jnp.ones(2)}}  # fmt: skip
-  got = optim.trust_ratio(params, grads, config)
+  got = optim.diagnostics(params, grads, config)['lars/trust_ratio']
   np.testing.assert_allclose(got, (0.1 * 5 / 2 + 1.0) / 2, rtol=1e-6)
+  config.optimizer.name = 'adam'
+  assert optim.diagnostics(params, grads, config) == {}
 
 
 def test_adam_decays_weights_only():

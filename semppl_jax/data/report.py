@@ -33,6 +33,7 @@ class DataReport(NamedTuple):
     unreadable: ids of images that cannot be decoded, or None: not tried.
     label_hash: SHA-256 of the label subset.
     problems: one sentence each; none if the run can start.
+    notes: what a run would go without, one sentence each.
   """
 
   train: int
@@ -46,6 +47,7 @@ class DataReport(NamedTuple):
   unreadable: list[str] | None
   label_hash: str
   problems: list[str]
+  notes: list[str]
 
   def __str__(self) -> str:
     counts = sorted(self.per_class.values())
@@ -68,6 +70,7 @@ class DataReport(NamedTuple):
     if len(self.per_class) <= _LISTED_CLASSES:
       each = ', '.join(f'{k} {v}' for k, v in self.per_class.items())
       lines.insert(4, ('', each))
+    lines += [('note', note) for note in self.notes]
     lines += [('problem', problem) for problem in self.problems]
     return '\n'.join(f'{name:<22}{value}' for name, value in lines)
 
@@ -101,23 +104,18 @@ def report(
     duplicates=duplicates,
     unreadable=unreadable,
     label_hash=subset.hash,
-    problems=_problems(config, splits, missing, unreadable),
+    problems=_problems(config, train, missing, unreadable),
+    notes=_notes(splits.test),
   )
 
 
 def _problems(
   config: ConfigDict,
-  splits: Splits,
+  train: Dataset,
   missing: list[str],
   unreadable: list[str] | None,
 ) -> list[str]:
   problems = []
-  train, test = splits
-  if train.size < config.batch_size:
-    problems.append(
-      f'config.batch_size={config.batch_size} is over the {train.size} train '
-      'images: a batch would show an image twice.'
-    )
   if missing:
     problems.append(f'The train set has {naming("missing file(s)", missing)}.')
   bad = unreadable or []
@@ -126,14 +124,18 @@ def _problems(
       f'The train set has {naming("unreadable image(s)", bad)}, over '
       f'config.data.max_corrupt={config.data.max_corrupt} of {train.size}.'
     )
-  if test is None:
-    problems.append(
-      'There is no test set; set config.data.test_split, test_path or '
-      'test_holdout.'
-    )
-  elif (test.labels == UNLABELLED).all():
-    problems.append(f'The test set {test.name!r} has no labels.')
   return problems
+
+
+def _notes(test: Dataset | None) -> list[str]:
+  if test is None:
+    return [
+      'There is no test set, so nothing is evaluated; config.data.test_split, '
+      'test_path or test_holdout names one.'
+    ]
+  if (test.labels == UNLABELLED).all():
+    return [f'The test set {test.name!r} has no labels: nothing is evaluated.']
+  return []
 
 
 def _files(train: Dataset, compare: bool) -> tuple[list[str], list[str]]:

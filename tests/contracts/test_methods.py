@@ -171,6 +171,26 @@ def test_the_target_is_a_moving_average(method):
   jax.tree_util.tree_map_with_path(check, before, after.target_params)
 
 
+def test_true_labels_of_unlabelled_rows_change_nothing(method):
+  """Neither gradient, queue, vote nor average; one diagnostic may differ."""
+  _, step, _ = method
+  train = jax.jit(step.train)
+  mesh = mesh_lib.make_mesh(jax.devices()[:1])
+  # With rows in the memory, so that there are votes to change.
+  state, _ = train(jax.jit(step.init)(), _batch(mesh))
+  batch = _batch(mesh, 1)
+  truth = batch.diagnostic_label
+  hidden = batch._replace(
+    diagnostic_label=jnp.where(batch.label < 0, CLASSES - 1 - truth, truth)
+  )
+  assert (hidden.diagnostic_label != truth).any()
+  one, one_metrics = train(state, batch)
+  two, two_metrics = train(state, hidden)
+  chex.assert_trees_all_equal(jax.device_get(one), jax.device_get(two))
+  differing = {k for k, v in one_metrics.items() if v != two_metrics[k]}
+  assert differing <= {'pseudo/accuracy'}
+
+
 def test_a_nonfinite_batch_changes_nothing(method):
   """Under 'stop' the state of the offending step stays, whatever follows."""
   name, _, _ = method

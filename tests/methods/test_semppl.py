@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
+import slow_semppl
 
 from configs import base
-from semppl_jax import knn, memory as memory_lib, mesh as mesh_lib
+from semppl_jax import memory as memory_lib, mesh as mesh_lib
 from semppl_jax.batch import Batch
 from semppl_jax.methods import negatives, semppl
 from semppl_jax.network import Outputs
@@ -30,133 +31,59 @@ def _mesh(devices=1):
   return mesh_lib.make_mesh(jax.devices()[:devices])
 
 
-def _inputs(seed=0, collapsed=False):
+def _inputs(config, seed=0, collapsed=False):
+  """Outputs and batch of one step; every seed brings half of the images."""
   rng = np.random.default_rng(seed)
-  shape = (ROWS, LARGE + SMALL, DIM)
+  large, small = config.views.large.count, config.views.small.count
 
-  def draw(shape):
+  def draw(views):
+    shape = (ROWS, views, DIM)
     x = np.ones(shape) if collapsed else rng.normal(size=shape)
     return jnp.asarray(x, jnp.float32)
 
-  online = Outputs(features=None, projection=None, prediction=draw(shape))
-  target = Outputs(
-    features=None, projection=draw((ROWS, LARGE, DIM)), prediction=None
-  )
+  online = Outputs(None, projection=None, prediction=draw(large + small))
+  target = Outputs(None, projection=draw(large), prediction=None)
   truth = rng.integers(0, 3, ROWS).astype(np.int32)
   label = np.where(rng.random(ROWS) < 0.5, truth, -1).astype(np.int32)
   empty = np.zeros((ROWS, 0, 1, 1, 3), np.uint8)
   batch = Batch(
       large=empty, small=empty, label=jnp.asarray(label),
-      index=jnp.arange(ROWS, dtype=jnp.int32) + 100 * seed,
+      index=jnp.arange(ROWS, dtype=jnp.int32) + ROWS // 2 * seed,
       diagnostic_label=jnp.asarray(truth),
   )  # fmt: skip
   return online, target, batch
 
 
-def _memory(method, batches, mesh):
+def _memory(config, method, batches, mesh):
   """A queue that has seen some earlier batches."""
   queue = jax.jit(method.init_memory, out_shardings=method.memory_sharding)()
   for seed in range(1, batches + 1):
-    _, target, batch = _inputs(seed)
-    unit = target.projection / jnp.linalg.norm(
-      target.projection, axis=-1, keepdims=True
-    )
+    _, target, batch = _inputs(config, seed)
+    unit = jnp.asarray(slow_semppl.unit(target.projection), jnp.float32)
     queue = memory_lib.push(queue, unit, batch.label, batch.index, mesh)
   return queue
 
 
-def _log_p(anchor, positive, negative, tau):
-  """All log-probabilities of one softmax: positive first."""
-  logits = np.array([anchor @ positive, *(anchor @ n for n in negative)]) / tau
-  top = logits.max()
-  return logits - top - np.log(np.exp(logits - top).sum())
-
-
-def _slow_loss(config, online, target, batch, queue, key):
-  """The equations, row by row, pair by pair, positive by positive."""
-  s = config.semppl
-  unit = lambda x: np.asarray(x) / np.linalg.norm(x, axis=-1, keepdims=True)
-  o, t = unit(online.prediction), unit(target.projection)
-  negative_key, draw_key = jax.random.split(key)
-  pairs = () if s.negatives == 'shared' else (LARGE + SMALL, LARGE)
-  chosen = np.asarray(
-    negatives.draw(negative_key, batch.index, s.num_negatives, _mesh(), pairs)
-  )
-  labels = _slow_labels(config, o, batch, queue)
-  drawn = knn.draw_same_label(
-      draw_key, queue.label, queue.index, jnp.asarray(labels), batch.index,
-      (LARGE, s.num_positives),
+def _given(config, key, online, target, batch, queue) -> slow_semppl.Given:
+  """The same step as the slow version sees it."""
+  unit = slow_semppl.unit(target.projection).astype(np.float32)
+  rounded = jnp.asarray(unit, config.network.precision)
+  return slow_semppl.Given(
+      np.asarray(online.prediction), np.asarray(rounded.astype(jnp.float32)),
+      batch, queue, key, _mesh(),
   )  # fmt: skip
-  slot, valid = np.asarray(drawn.slot), np.asarray(drawn.valid)
-  bank = np.asarray(queue.embedding)
-
-  def invariance(first, second):
-    if s.invariance == 'log_ratio':
-      return first[0] - second[0]
-    return np.sum(np.exp(first) * (first - second))
-
-  sums = np.zeros(4)  # L_augm, I_augm, L_sempos, I_sempos.
-  kept = 0
-  for i in range(LARGE + SMALL):
-    for j in range(LARGE):
-      if i == j and not s.include_same_view:
-        continue
-      kept += 1
-      a, b = (j, i) if i < LARGE else (j, j)
-      for m in range(ROWS):
-        rows = chosen[m] if s.negatives == 'shared' else chosen[m, i, j]
-
-        def both(positive_j, positive_b, m=m, rows=rows, i=i, j=j, a=a, b=b):
-          one = _log_p(o[m, i], positive_j, t[rows, j], s.temperature)
-          two = _log_p(o[m, a], positive_b, t[rows, b], s.temperature)
-          swap = i < LARGE
-          pair = (one, two) if swap else (two, one)
-          return -one[0], invariance(*pair)
-
-        contrast, penalty = both(t[m, j], t[m, b])
-        sums[:2] += np.array([contrast, penalty]) / ROWS
-        if valid[m] and s.semantic_positives:
-          for p in range(s.num_positives):
-            contrast, penalty = both(bank[j, slot[m, j, p]],
-                                     bank[b, slot[m, b, p]])  # fmt: skip
-            sums[2:] += np.array([contrast, penalty]) / (
-              s.num_positives * max(valid.sum(), 1)
-            )
-  l_augm, i_augm, l_sem, i_sem = sums / kept
-  return s.contrast_weight * (
-    l_augm + s.semantic_weight * l_sem
-  ) + s.invariance_weight * (i_augm + i_sem)
 
 
-def _slow_labels(config, o, batch, queue):
-  """Votes by sorting the whole queue for each view."""
-  s = config.semppl
-  labels = np.asarray(batch.label).copy()
-  age = np.asarray(memory_lib.age(queue))
-  views = 1 if s.vote_views == 'single' else LARGE
-  for m in np.flatnonzero(labels < 0):
-    if s.pseudo_labels == 'oracle':
-      labels[m] = batch.diagnostic_label[m]
-    if s.pseudo_labels != 'knn':
-      continue
-    votes = {}
-    for i in range(views):
-      for j in range(views):
-        score = np.asarray(queue.embedding[j]) @ o[m, i]
-        order = sorted(
-          (-score[n], age[n], n) for n in np.flatnonzero(queue.label >= 0)
-        )[: s.k]
-        own = {}
-        for negated, _, n in order:
-          count, total = own.get(int(queue.label[n]), (0, 0.0))
-          own[int(queue.label[n])] = (count + 1, total - negated)
-        if own:
-          best = min(own, key=lambda c: (-own[c][0], -own[c][1], c))
-          count, total = votes.get(best, (0, 0.0))
-          votes[best] = (count + 1, total + own[best][1])
-    if votes:
-      labels[m] = min(votes, key=lambda c: (-votes[c][0], -votes[c][1], c))
-  return labels
+def _both_losses(config, batches=3, change=lambda batch: batch):
+  """The loss of the method and that of the slow version."""
+  mesh, key = _mesh(), jax.random.key(7)
+  method = semppl.make(config, mesh)
+  online, target, batch = _inputs(config)
+  batch = change(batch)
+  memory = _memory(config, method, batches, mesh)
+  got = jax.jit(method.loss)(online, target, batch, memory, key)
+  given = _given(config, key, online, target, batch, got.memory)
+  return got, slow_semppl.loss(config, given)
 
 
 @pytest.mark.parametrize('overrides', [
@@ -169,19 +96,48 @@ def _slow_labels(config, o, batch, queue):
     {'pseudo_labels': 'none'},
     {'pseudo_labels': 'oracle'},
     {'k': 3},
+    {'k': 3, 'tie': 'smallest_class'},
     {'k': 5, 'vote_views': 'single'},
+    {'exclude_self': False},
     {'semantic_weight': 0.0, 'num_positives': 1},
     {'invariance_weight': 0.0},
 ], ids=str)  # fmt: skip
 def test_loss_is_that_of_the_equations(overrides):
-  config, mesh = _config(**overrides), _mesh()
-  method = semppl.make(config, mesh)
-  online, target, batch = _inputs()
-  memory = _memory(method, 3, mesh)
-  key = jax.random.key(7)
-  got = jax.jit(method.loss)(online, target, batch, memory, key)
-  want = _slow_loss(config, online, target, batch, got.memory, key)
+  got, want = _both_losses(_config(**overrides))
   np.testing.assert_allclose(got.loss, want, rtol=2e-5)
+
+
+@pytest.mark.parametrize('large,small', [(1, 0), (1, 2), (2, 0), (3, 2)])
+@pytest.mark.parametrize('invariance', ['log_ratio', 'kl'])
+def test_loss_with_other_views(large, small, invariance):
+  config = _config(invariance=invariance)
+  config.views.large.count, config.views.small.count = large, small
+  got, want = _both_losses(config)
+  np.testing.assert_allclose(got.loss, want, rtol=2e-5)
+
+
+def test_loss_in_bfloat16():
+  """Targets and queue are rounded, as the slow version's; sums are not."""
+  config = _config(k=3)
+  config.network.precision = 'bfloat16'
+  got, want = _both_losses(config)
+  assert got.memory.embedding.dtype == jnp.bfloat16
+  assert got.loss.dtype == jnp.float32
+  np.testing.assert_allclose(got.loss, want, rtol=2e-5)
+
+
+@pytest.mark.parametrize('batches', [0, 3], ids=['empty queue', 'full queue'])
+@pytest.mark.parametrize('labelled', [0, 1, ROWS])
+def test_loss_with_any_number_of_labelled_rows(labelled, batches):
+  def change(batch):
+    known = jnp.arange(ROWS) < labelled
+    return batch._replace(label=jnp.where(known, batch.diagnostic_label, -1))
+
+  got, want = _both_losses(_config(), batches, change)
+  np.testing.assert_allclose(got.loss, want, rtol=2e-5)
+  if labelled == batches == 0:
+    assert got.metrics['semantic/anchors'] == 0
+    assert got.metrics['pseudo/coverage'] == 0
 
 
 @pytest.mark.parametrize('invariance', ['log_ratio', 'kl'])
@@ -189,7 +145,7 @@ def test_loss_is_that_of_the_equations(overrides):
 def test_collapsed_embedding_has_the_known_loss(invariance, drawn):
   config = _config(invariance=invariance, negatives=drawn, num_negatives=10)
   method = semppl.make(config, _mesh())
-  online, target, batch = _inputs(collapsed=True)
+  online, target, batch = _inputs(config, collapsed=True)
   queue = jax.jit(method.init_memory)()
   result = jax.jit(method.loss)(online, target, batch, queue, jax.random.key(0))
   # 0.3 x 1.2 x log 11; some label has two images, so positives exist.
@@ -198,152 +154,65 @@ def test_collapsed_embedding_has_the_known_loss(invariance, drawn):
   assert abs(result.metrics['loss/invariance_semantic']) < 1e-6
 
 
-def _loss_of_prediction(config, seed=0):
-  """The loss as a function of the online predictions, in float32."""
-  method = semppl.make(config, _mesh())
-  online, target, batch = _inputs(seed)
-  memory = _memory(method, 2, _mesh())
-
-  @jax.jit
-  def value(prediction, target=target.projection, batch=batch):
-    result = method.loss(
-        online._replace(prediction=prediction),
-        Outputs(None, target, None), batch, memory, jax.random.key(3),
-    )  # fmt: skip
-    return result.loss
-
-  return value, online.prediction, target.projection, batch
-
-
-@pytest.mark.parametrize('invariance', ['log_ratio', 'kl'])
-def test_gradient_is_that_of_the_trained_side(invariance):
-  """Against finite differences of the loss with its stopped side frozen."""
-  config = _config(invariance=invariance, pseudo_labels='none')
-  value, x, _, _ = _loss_of_prediction(config)
-  grad = jax.grad(value)(x)
-  frozen = _frozen_loss(config, x)
-  direction = _direction(x)
-  step = 1e-2
-  slope = frozen(x + step * direction) - frozen(x - step * direction)
-  np.testing.assert_allclose(
-    np.sum(np.asarray(grad) * direction), slope / (2 * step), rtol=5e-3
-  )
-
-
-def _direction(x):
-  return np.random.default_rng(5).normal(size=x.shape).astype(np.float32)
-
-
-def _frozen_loss(config, frozen_x):
-  """The loss in NumPy, with every stopped likelihood taken at `frozen_x`."""
-  s = config.semppl
-  _, target, batch = _inputs()
-  method = semppl.make(config, _mesh())
-  memory = _memory(method, 2, _mesh())
-  unit = lambda x: (
-    np.asarray(x, np.float64) / np.linalg.norm(x, axis=-1, keepdims=True)
-  )
-  t = unit(target.projection)
-  queue = memory_lib.push(
-    memory, jnp.asarray(t, jnp.float32), batch.label, batch.index, _mesh()
-  )
-  negative_key, draw_key = jax.random.split(jax.random.key(3))
-  rows = np.asarray(
-    negatives.draw(negative_key, batch.index, s.num_negatives, _mesh())
-  )
-  drawn = knn.draw_same_label(
-      draw_key, queue.label, queue.index, batch.label, batch.index,
-      (LARGE, s.num_positives),
-  )  # fmt: skip
-  slot, valid = np.asarray(drawn.slot), np.asarray(drawn.valid)
-  bank = np.asarray(queue.embedding, np.float64)
-
-  def penalty(stopped, trained):
-    if s.invariance == 'log_ratio':
-      return stopped[0] - trained[0]
-    return np.sum(np.exp(stopped) * (stopped - trained))
-
-  def loss(x):
-    o, still = unit(x), unit(frozen_x)
-    total = 0.0
-    for i in range(LARGE + SMALL):
-      for j in range(LARGE):
-        for m in range(ROWS):
-          kinds = [(t[m, j], t[m, i] if i < LARGE else t[m, j], 1.0, 1 / ROWS)]
-          if valid[m]:
-            other = i if i < LARGE else j
-            kinds += [
-                (bank[j, slot[m, j, p]], bank[other, slot[m, other, p]],
-                 s.semantic_weight, 1 / (s.num_positives * valid.sum()))
-                for p in range(s.num_positives)
-            ]  # fmt: skip
-          for z_j, z_other, weight, share in kinds:
-            n = rows[m]
-            trained_own = _log_p(o[m, i], z_j, t[n, j], s.temperature)
-            if i < LARGE:
-              stopped = _log_p(still[m, i], z_j, t[n, j], s.temperature)
-              trained = _log_p(o[m, j], z_other, t[n, i], s.temperature)
-            else:
-              stopped = _log_p(still[m, j], z_other, t[n, j], s.temperature)
-              trained = trained_own
-            total += share * (
-              -s.contrast_weight * weight * trained_own[0]
-              + s.invariance_weight * penalty(stopped, trained)
-            )
-    return total / ((LARGE + SMALL) * LARGE)
-
-  return loss
-
-
-def test_targets_and_queue_take_no_gradient():
-  value, x, target, batch = _loss_of_prediction(_config())
-  grad = jax.grad(lambda t: value(x, t, batch))(target)
-  np.testing.assert_array_equal(grad, np.zeros_like(grad))
-
-
-def test_true_labels_of_unlabelled_rows_change_nothing_but_metrics():
-  config, mesh = _config(), _mesh()
+def _loss_of_prediction(config):
+  """The loss as a function of predictions and targets, and what goes in."""
+  mesh, key = _mesh(), jax.random.key(3)
   method = semppl.make(config, mesh)
-  online, target, batch = _inputs()
-  memory = _memory(method, 2, mesh)
-  hidden = batch._replace(
-    diagnostic_label=jnp.where(
-      batch.label < 0, 2 - batch.diagnostic_label, batch.diagnostic_label
-    )
-  )
+  online, target, batch = _inputs(config)
+  memory = _memory(config, method, 2, mesh)
 
   @jax.jit
-  def learn(batch):
-    def loss(prediction):
-      result = method.loss(
-          online._replace(prediction=prediction), target, batch, memory,
-          jax.random.key(0),
-      )  # fmt: skip
-      return result.loss, result
+  def value(prediction, projection):
+    return method.loss(
+        online._replace(prediction=prediction),
+        target._replace(projection=projection), batch, memory, key,
+    )  # fmt: skip
 
-    (_, result), grad = jax.value_and_grad(loss, has_aux=True)(
-      online.prediction
-    )
-    return result, grad
+  result = value(online.prediction, target.projection)
+  given = _given(config, key, online, target, batch, result.memory)
+  return value, online.prediction, target.projection, given
 
-  (one, one_grad), (two, two_grad) = learn(batch), learn(hidden)
-  assert one.loss == two.loss
-  np.testing.assert_array_equal(one_grad, two_grad)
-  jax.tree.map(np.testing.assert_array_equal, one.memory, two.memory)
-  differing = {
-    name for name in one.metrics if one.metrics[name] != two.metrics[name]
-  }
-  assert differing == {'pseudo/accuracy'}
+
+@pytest.mark.parametrize('overrides', [
+    {'invariance': 'log_ratio'},
+    {'invariance': 'kl'},
+    {'invariance': 'kl', 'negatives': 'per_pair'},
+    {'invariance': 'log_ratio', 'include_same_view': False},
+], ids=str)  # fmt: skip
+def test_gradient_is_that_of_the_trained_side(overrides):
+  """Against finite differences of the loss with its stopped side frozen."""
+  # Votes that change within the difference would be a step, not a slope.
+  config = _config(pseudo_labels='none', **overrides)
+  value, x, target, given = _loss_of_prediction(config)
+  grad = jax.grad(lambda x: value(x, target).loss)(x)
+  direction = np.random.default_rng(5).normal(size=x.shape)
+  step = 1e-5
+
+  def frozen(at):
+    moved = given._replace(online=np.asarray(x, np.float64) + at * direction)
+    return slow_semppl.loss(config, moved, frozen=x)
+
+  slope = (frozen(step) - frozen(-step)) / (2 * step)
+  np.testing.assert_allclose(
+    np.sum(np.asarray(grad) * direction), slope, rtol=1e-4
+  )
+
+
+def test_targets_take_no_gradient():
+  value, x, target, _ = _loss_of_prediction(_config())
+  grad = jax.grad(lambda t: value(x, t).loss)(target)
+  np.testing.assert_array_equal(grad, np.zeros_like(grad))
 
 
 @pytest.mark.parametrize('devices', [2, 8])
 def test_device_count_changes_no_number(devices):
-  online, target, batch = _inputs()
+  config = _config(k=2)
+  online, target, batch = _inputs(config)
 
   def run(devices):
     mesh = _mesh(devices)
-    method = semppl.make(_config(k=2), mesh)
-    memory = _memory(method, 3, mesh)
+    method = semppl.make(config, mesh)
+    memory = _memory(config, method, 3, mesh)
     rows = mesh_lib.sharded(mesh)
     place = lambda tree: jax.tree.map(lambda x: jax.device_put(x, rows), tree)
     return jax.jit(method.loss)(

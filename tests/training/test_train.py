@@ -95,6 +95,22 @@ def test_sigterm_saves_and_the_rest_is_bit_for_bit(
   assert [*map(strip, _lines(workdir))] == [*map(strip, _lines(tmp_path))]
 
 
+def test_sigterm_before_the_first_step_saves_nothing(
+  images, tmp_path, monkeypatch
+):
+  compile_step = train.compile_step
+
+  def interrupted(*args):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return compile_step(*args)
+
+  monkeypatch.setattr(train, 'compile_step', interrupted)
+  config = tiny.config(images)
+  assert train.run(config, tmp_path, jax.devices()[:1]) is None
+  assert not [*(tmp_path / 'checkpoints').iterdir()]
+  assert not _lines(tmp_path)
+
+
 def test_resume_on_other_devices(images, reference, tmp_path, monkeypatch):
   config = tiny.config(images)
   with monkeypatch.context() as patched:
