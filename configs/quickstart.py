@@ -16,13 +16,15 @@ from configs import base, cifar10_4000
 def get_config() -> ml_collections.ConfigDict:
   """Returns the settings of the quick start."""
   c = base.get_config()
-  # Ten negatives need no large batch: many small steps learn more per image.
+  # Few negatives need no large batch: many small steps learn more per image.
   c.batch_size = 64
   c.duration = '4000 steps'
   c.log_every = '50 steps'
 
   c.data.kind = 'embedded'
   c.data.labels = 'per_class:60'
+  # A quarter of each batch, so that the queue holds fresh embeddings.
+  c.data.labelled_per_batch = 16
 
   # Two views and no blur, for speed.
   c.views.large.update(count=2, size=32, area=(0.5, 1.0))
@@ -35,12 +37,13 @@ def get_config() -> ml_collections.ConfigDict:
   c.network.update(
     backbone='resnet_tiny', stem='space_to_depth', precision='float32'
   )
-  c.network.projector.update(hidden=256, output=64)
-  c.network.predictor.hidden = 256
+  c.network.projector.update(hidden=512, output=128)
+  c.network.predictor.hidden = 512
 
-  c.semppl.queue = '1024 rows'
+  # One neighbour of a young encoder is wrong too often; ten of them vote.
+  c.semppl.update(queue='1024 rows', k=10, num_negatives=30)
 
-  c.optimizer.update(name='adam', learning_rate=3e-3, reference_batch=0)
+  c.optimizer.update(name='adam', learning_rate=5e-3, reference_batch=0)
   c.optimizer.warmup = '100 steps'
   c.ema.decay = 0.99
 
