@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 STAMP_ALL := $(VENV)/.installed-all
 JOBS ?= 2
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && echo $$p && break; done)
 
 .PHONY: quickstart test test-all lint types install clean
@@ -31,8 +31,8 @@ types: $(STAMP)  ## Type errors.
 install: $(STAMP)  ## The environment alone.
 
 $(STAMP): setup.py requirements.txt
-	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "Python 3.11 or \
-	newer was not found; name one with make PYTHON=/path/to/python." >&2; exit 1; }
+	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "No Python \
+	3.11 to 3.13 was found; name one: make PYTHON=/path/to/python." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[test]'

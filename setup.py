@@ -22,7 +22,7 @@ setuptools.setup(
     include=['configs', 'semppl_jax', 'semppl_jax.*']
   ),
   package_data={'semppl_jax': ['data/embedded/*']},
-  python_requires='>=3.11',
+  python_requires='>=3.11,<3.14',
   install_requires=_requirements(),
   extras_require={
     'tpu': ['jax[tpu]'],

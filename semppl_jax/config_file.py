@@ -88,6 +88,8 @@ def parse_flags(
     raise ConfigError(
       f'--{name}=FILE is missing, as in --{name}=configs/quickstart.py.'
     )
+  if rest[1:]:
+    raise ConfigError(f'{rest[1]!r} is no flag; flags begin with --.')
   return rest
 
 

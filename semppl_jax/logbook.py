@@ -8,6 +8,7 @@ import collections
 from collections.abc import Mapping
 import json
 import logging
+import math
 import pathlib
 import time
 from typing import Any
@@ -68,8 +69,10 @@ class Logbook:
     return written
 
   def scalars(self, step: int, values: Mapping[str, float]) -> dict[str, float]:
-    """Writes numbers of the host at once and returns the line."""
-    line = {'step': step, **{k: float(v) for k, v in values.items()}}
+    """Writes the finite numbers of the host at once and returns the line."""
+    # JSON has no others, and `dropped` tells of a loss that is not finite.
+    values = {k: float(v) for k, v in values.items() if math.isfinite(v)}
+    line = {'step': step, **values}
     if not self._main:
       return line
     self._file.write(json.dumps(line) + '\n')

@@ -28,6 +28,10 @@ _PROCESSES = flags.DEFINE_integer('processes', None, 'Number of processes.')
 _PROCESS = flags.DEFINE_integer('process', None, 'Index of this process.')
 
 OK, FAILED, BAD_INPUT = 0, 1, 2
+_GO_ON = (
+  ' Checkpoints written before are whole; the same command goes on from the'
+  ' newest.'
+)
 
 
 def main(_) -> int:
@@ -49,10 +53,9 @@ def main(_) -> int:
   except checkpoint.WriteError as error:
     _leave(str(error))
   except OSError as error:
-    _leave(
-      f'Reading or writing failed: {error}. Checkpoints written before are'
-      ' whole; put that right and start the same command again.'
-    )
+    _leave(f'Reading or writing failed: {error}.{_GO_ON}')
+  except KeyboardInterrupt:
+    _leave(f'Stopped at once.{_GO_ON}')
 
 
 def _run() -> int:
@@ -93,6 +96,8 @@ def _quiet() -> None:
   handler = absl_logging.get_absl_handler()
   handler.setFormatter(logging.Formatter('%(message)s'))
   logging.getLogger('semppl_jax').setLevel(logging.INFO)
+  # JAX warns of an accelerator that it cannot use.
+  logging.getLogger('jax').setLevel(logging.WARNING)
 
 
 if __name__ == '__main__':

@@ -54,7 +54,12 @@ def stop(job: Job, state: TrainState, compiled, workdir: pathlib.Path) -> None:
     saver.save(directory / 'state', state, force=True)
   _, metrics = compiled(state, mesh_lib.to_global(job.mesh, host.batch))
   values = jax.device_get(metrics)
-  parts = [name for name, value in values.items() if not np.isfinite(value)]
+  # Other metrics are NaN where a batch has nothing to measure.
+  parts = [
+    name
+    for name, value in values.items()
+    if name.startswith(('loss/', 'norm/')) and not np.isfinite(value)
+  ] or ['the batch-norm averages']
   raise NonFiniteError(
     f'Step {step + 1} is not finite in {", ".join(sorted(parts))}. Its batch'
     f' and state are in {directory}, earlier checkpoints are unharmed; lower'

@@ -43,6 +43,7 @@ def make(
     'steps': job.total_steps,
     'images_seen': job.total_steps * job.config.batch_size,
     'train_images': len(job.splits.train.ids),
+    'train_images_with_label': int((job.splits.train.labels >= 0).sum()),
     'labelled_images': len(job.subset.index),
     'test_images': len(job.splits.test.ids) if job.splits.test else 0,
     'classes': len(job.splits.train.class_names),
@@ -79,7 +80,8 @@ def describe(result: dict[str, Any]) -> str:
     lines.append(_pseudo_labels(result))
   workdir = pathlib.Path(result['workdir'])
   lines.append(
-    f'Files in {workdir}: {FILE}, metrics.jsonl, tensorboard/, checkpoints/.'
+    f'Files in {workdir}: {FILE}, metrics.jsonl, tensorboard/, checkpoints/,'
+    ' config.json, labels.txt.'
   )
   return '\n'.join(lines)
 
@@ -88,7 +90,7 @@ def _table(result: dict[str, Any]) -> list[str]:
   k = result['knn_k']
   chance = 1 / max(result['classes'], 1)
   labelled = f'{result["labelled_images"]:,} labelled'
-  whole = f'all {result["train_images"]:,}'
+  whole = f'all {result["train_images_with_label"]:,}'
   lines = [
     f'k-NN top-1 on {result["test_images"]:,} test images, k = {k}'
     f' (chance {chance:.0%}):',
@@ -107,7 +109,12 @@ def _table(result: dict[str, Any]) -> list[str]:
 
 def _pseudo_labels(result: dict[str, Any]) -> str:
   accuracy = result['pseudo_label_accuracy']
+  right = (
+    'right or wrong is not known, as no unlabelled image has a label'
+    if accuracy is None
+    else f'{accuracy:.1%} right'
+  )
   return (
-    f'Pseudo-labels: {accuracy:.1%} right,'
+    f'Pseudo-labels: {right};'
     f' {result["pseudo_label_coverage"]:.0%} of the unlabelled rows have one.'
   )

@@ -9,6 +9,7 @@ import collections
 from collections.abc import Iterator, Sequence
 import contextlib
 import logging
+import os
 import pathlib
 import signal
 import time
@@ -65,7 +66,7 @@ def run(
   """
   with _Interrupts() as interrupts:
     job = job_lib.build(config, devices)
-    return _run(job, pathlib.Path(workdir), interrupts)
+    return _run(job, pathlib.Path(workdir).expanduser(), interrupts)
 
 
 def _run(
@@ -74,6 +75,8 @@ def _run(
   """Opens the files of a run, then trains and finishes it."""
   config = job.config
   workdir.mkdir(parents=True, exist_ok=True)
+  devices = f'{job.mesh.size} x {jax.devices()[0].device_kind}'
+  _log.info('Training in %s on %s.', workdir, devices)
   checkpoints = Checkpointer(
     workdir, job_lib.identity(job), config.checkpoint.keep
   )
@@ -82,7 +85,10 @@ def _run(
     start = int(state.step)
     done = summary.read(workdir)
     if start == job.total_steps and done is not None:
-      _log.info('This run is finished: %s.', workdir / summary.FILE)
+      _log.info(
+        'This run is finished, and nothing is trained or evaluated again: %s.',
+        workdir / summary.FILE,
+      )
       return done
     if jax.process_index() == 0:
       labels.write_ids(workdir / 'labels.txt', job.subset, job.splits.train)
@@ -207,7 +213,10 @@ def _train(
           _save(job, checkpoints, step, state, scores, compiled, workdir)
       if stop:
         checkpoints.wait()
-        _log.info('Asked to stop: saved step %d.', step)
+        _log.info(
+          'Asked to stop: saved step %d. The same command goes on from there.',
+          step,
+        )
         return None
       if not last:
         try:
@@ -305,8 +314,12 @@ class _Interrupts:
       signal.signal(number, handler)
 
   def _note(self, number, frame) -> None:
-    del number, frame
+    del frame
     self._asked = True
+    if number == signal.SIGINT:
+      # Not the logger, which may be in the middle of a line.
+      os.write(2, b'\nStopping after this step; again to stop at once.\n')
+      signal.signal(number, self._old[number])
 
   def asked(self, step: int) -> bool:
     """Whether to stop after this step, the same on every process."""

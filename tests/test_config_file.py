@@ -102,8 +102,8 @@ def _program(tmp_path, *arguments):
   [[f'--config={QUICK}'], ['--config', QUICK], [f'-config={QUICK}']],
 )
 def test_a_program_reads_its_config(tmp_path, arguments):
-  done = _program(tmp_path, *arguments, '--config.batch_size=64', 'rest')
-  assert done.stdout == "64 ['rest']\n", done.stderr
+  done = _program(tmp_path, *arguments, '--config.batch_size=64')
+  assert done.stdout == '64 []\n', done.stderr
   assert done.returncode == 0
 
 
@@ -113,6 +113,7 @@ def test_a_program_reads_its_config(tmp_path, arguments):
     ([f'--config={QUICK}', '--config.batchsize=256'], "'batch_size'"),
     (['--config=nothing.py'], 'nothing.py'),
     ([f'--config={QUICK}', '--confg=1'], 'confg'),
+    ([f'--config={QUICK}', 'config.batch_size=64'], 'is no flag'),
     ([], '--config=FILE'),
   ],
 )

@@ -50,3 +50,11 @@ def test_collapse_is_said_once(tmp_path, caplog):
     log.scalars(3, {'deviation/projection': 0.01})
   log.close()
   assert len([r for r in caplog.records if 'collaps' in r.message]) == 1
+
+
+def test_what_could_not_be_measured_is_not_recorded(tmp_path):
+  log = Logbook(tmp_path, 0, 10)
+  log.scalars(1, {'pseudo/accuracy': float('nan'), 'loss/total': 1.0})
+  log.close()
+  assert _read(tmp_path) == [{'step': 1, 'loss/total': 1.0}]
+  assert log.recent('pseudo/accuracy') is None

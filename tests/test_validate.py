@@ -13,7 +13,8 @@ def _config():
   """The quick start at sizes that the sentences below name."""
   config = quickstart.get_config()
   config.batch_size, config.duration = 256, '1000 steps'
-  config.semppl.queue = '1024 rows'
+  config.semppl.update(queue='1024 rows', k=1, num_negatives=10)
+  config.data.labelled_per_batch = 0
   return config
 
 

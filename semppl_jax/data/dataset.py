@@ -92,7 +92,13 @@ def load(config: ConfigDict) -> Splits:
     )
   train, test = kinds[config.kind](config)
   _check_same_classes(train, test)
-  if test is None and config.test_holdout:
+  if config.test_holdout:
+    if test is not None:
+      raise ValueError(
+        f'config.data.test_holdout={config.test_holdout} is for data without a '
+        f'test set, and there is {test.name!r}; set it to 0, or leave '
+        'test_split and test_path empty.'
+      )
     train, test = _hold_out(config, train)
   if config.limit:
     train = train.select(np.arange(min(config.limit, train.size)))
@@ -131,7 +137,7 @@ def _tfds(config: ConfigDict) -> Splits:
 def _tfrecord(config: ConfigDict) -> Splits:
   def split(field: str) -> Dataset:
     where = f'config.data.{field}={config[field]!r}'
-    files = sorted(glob.glob(config[field]))
+    files = sorted(glob.glob(os.path.expanduser(config[field])))
     if not files:
       raise ValueError(f'{where} matches no file.')
     return _from_shards(field, [(file,) for file in files], where, ())
@@ -141,16 +147,18 @@ def _tfrecord(config: ConfigDict) -> Splits:
 
 
 def _folder(config: ConfigDict) -> Splits:
-  found = read_folder(config.path, config.labels_file)
+  home = os.path.expanduser
+  labels_file, test_path = home(config.labels_file), home(config.test_path)
+  found = read_folder(home(config.path), labels_file)
   train = _from_folder('train', found)
-  if not config.test_path:
+  if not test_path:
     return Splits(train, None)
   # The test folder may have a labels file of the same name; the one of the
   # train folder speaks of other images.
-  name = os.path.basename(config.labels_file)
-  beside = os.path.join(config.test_path, name)
+  name = os.path.basename(labels_file)
+  beside = os.path.join(test_path, name)
   test = read_folder(
-    config.test_path,
+    test_path,
     beside if name and os.path.exists(beside) else '',
     train.class_names,
     'config.data.test_path',
@@ -216,6 +224,11 @@ def _hold_out(config: ConfigDict, train: Dataset) -> Splits:
       f'{train.name!r} has none.'
     )
   test = np.sort(np.concatenate(held))
+  if not len(test):
+    raise ValueError(
+      f'config.data.test_holdout={share} leaves no test image, since no class '
+      'has two labelled ones; set it to 0 or label more.'
+    )
   rest = np.setdiff1d(np.arange(train.size), test)
   return Splits(
     train.select(rest), train.select(test)._replace(name='hold-out')

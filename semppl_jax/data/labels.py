@@ -22,6 +22,11 @@ FORMS = (
   'ids:FILE',
   'tfds:NAME',
 )
+# Where the labels of a kind of data set come from.
+_REMEDY = {
+  'folder': 'give class sub-folders or config.data.labels_file',
+  'tfrecord': "a record has its label as 'label' or 'image/class/label'",
+}
 
 
 class LabelSubset(NamedTuple):
@@ -56,7 +61,7 @@ def select(config: ConfigDict, train: Dataset) -> LabelSubset:
   if not labelled.any():
     raise ValueError(
       f'{where} needs labelled images, and {train.name!r} has none among its '
-      f'{train.size}; give class sub-folders or config.data.labels_file.'
+      f'{train.size}; {_REMEDY.get(config.kind, "take another data set")}.'
     )
   if form == 'all' and not value:
     index = np.flatnonzero(labelled)
@@ -73,7 +78,7 @@ def select(config: ConfigDict, train: Dataset) -> LabelSubset:
     ids = (
       _file_ids(value, where)
       if form == 'ids'
-      else _tfds_ids(value, config.path)
+      else _tfds_ids(value, config.path if config.kind == 'tfds' else '')
     )
     index = _find(ids, train, where)
   else:
@@ -129,7 +134,7 @@ def _draw(
 
 def _file_ids(file: str, where: str) -> list[str]:
   try:
-    with open(file, encoding='utf-8-sig') as stream:
+    with open(os.path.expanduser(file), encoding='utf-8-sig') as stream:
       lines = [line.strip() for line in stream]
   except (OSError, UnicodeDecodeError) as error:
     raise ValueError(f'{where}: the file cannot be read: {error}.') from error

@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import logging
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -14,7 +15,11 @@ from semppl_jax.data.pipeline import eval_batches
 from semppl_jax.data.sources.files import FileSource
 from semppl_jax.data.sources.problems import naming
 
+_log = logging.getLogger(__name__)
 _LISTED_CLASSES = 20
+# Below so many test images one of them moves an accuracy by over a point.
+_FEW_TEST_IMAGES = 100
+_SPLIT_NAMES = {'train', 'val', 'valid', 'validation', 'test'}
 _BATCH = 64
 
 
@@ -84,15 +89,18 @@ def report(
     config: the whole config.
     splits: from `dataset.load`.
     subset: from `labels.select`.
-    decode: whether to decode every train image, and to compare the bytes of
-      files of equal size; takes as long as an epoch of input.
+    decode: whether to decode every image, and to compare the bytes of files of
+      equal size; takes as long as an epoch of input.
   """
   train = splits.train
   known = np.bincount(
     train.labels[subset.index], minlength=len(train.class_names)
   )
   missing, duplicates = _files(train, decode)
-  unreadable = _unreadable(config, train) if decode else None
+  unreadable, lost = None, []
+  if decode:
+    unreadable = _unreadable(config, train)
+    lost = _unreadable(config, splits.test) if splits.test else []
   return DataReport(
     train=train.size,
     test=splits.test.size if splits.test else 0,
@@ -105,7 +113,7 @@ def report(
     unreadable=unreadable,
     label_hash=subset.hash,
     problems=_problems(config, train, missing, unreadable),
-    notes=_notes(splits.test),
+    notes=_notes(splits, lost),
   )
 
 
@@ -127,15 +135,36 @@ def _problems(
   return problems
 
 
-def _notes(test: Dataset | None) -> list[str]:
+def _notes(splits: Splits, lost: list[str]) -> list[str]:
+  notes = []
+  train, test = splits
+  if {name.lower() for name in train.class_names} <= _SPLIT_NAMES:
+    notes.append(
+      f'The classes are {", ".join(train.class_names)}; config.data.path and '
+      'test_path may be meant to name these folders themselves.'
+    )
   if test is None:
-    return [
+    notes.append(
       'There is no test set, so nothing is evaluated; config.data.test_split, '
       'test_path or test_holdout names one.'
-    ]
-  if (test.labels == UNLABELLED).all():
-    return [f'The test set {test.name!r} has no labels: nothing is evaluated.']
-  return []
+    )
+    return notes
+  known = int((test.labels != UNLABELLED).sum())
+  if not known:
+    notes.append(
+      f'The test set {test.name!r} has no labels: nothing is evaluated.'
+    )
+  elif known < _FEW_TEST_IMAGES:
+    notes.append(
+      f'The test set {test.name!r} has {known} labelled images: each moves an '
+      f'accuracy by {100 / known:.1f} points.'
+    )
+  if lost:
+    notes.append(
+      f'The test set {test.name!r} has {naming("unreadable image(s)", lost)}; '
+      'they are left out of evaluations.'
+    )
+  return notes
 
 
 def _files(train: Dataset, compare: bool) -> tuple[list[str], list[str]]:
@@ -161,13 +190,14 @@ def _files(train: Dataset, compare: bool) -> tuple[list[str], list[str]]:
   return missing, duplicates
 
 
-def _unreadable(config: ConfigDict, train: Dataset) -> list[str]:
-  rows = np.arange(train.size)
+def _unreadable(config: ConfigDict, data: Dataset) -> list[str]:
+  _log.info('Decoding the %d images of %r.', data.size, data.name)
+  rows = np.arange(data.size)
   bad = [
     batch.index[~batch.valid & (batch.index >= 0)]
-    for batch in eval_batches(config, train, rows, _BATCH)
+    for batch in eval_batches(config, data, rows, _BATCH)
   ]
-  return train.ids[np.concatenate(bad)].tolist()
+  return data.ids[np.concatenate(bad)].tolist()
 
 
 def _some(names: list[str]) -> str:

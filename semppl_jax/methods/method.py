@@ -19,7 +19,8 @@ class LossResult(NamedTuple):
   Attributes:
     loss: scalar, float32.
     memory: the method's state after this step.
-    metrics: named float32 scalars; parts of the loss start with `loss/`.
+    metrics: named float32 scalars; parts of the loss start with `loss/`. NaN
+      says that the batch had nothing to measure, and is not recorded.
   """
 
   loss: jax.Array

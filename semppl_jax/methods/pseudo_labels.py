@@ -87,14 +87,18 @@ def _votes(
 
 
 def _metrics(label: jax.Array, batch: Batch, share: jax.Array) -> Metrics:
-  """Coverage, agreement, class entropy and, as a diagnostic, accuracy."""
+  """Coverage, agreement, class entropy and, as a diagnostic, accuracy.
+
+  Each is NaN in a batch without a row to measure it on.
+  """
   unlabelled = batch.label < 0
   covered = unlabelled & (label >= 0)
   known = covered & (batch.diagnostic_label >= 0)
   right = label == batch.diagnostic_label
   same = (label[:, None] == label[None, :]) & covered[None, :]
-  frequency = _mean(same.astype(jnp.float32), covered[None, :], axis=-1)
-  surprise = -jnp.log(jnp.maximum(frequency, 1e-12))
+  count = jnp.sum(same, axis=-1, dtype=jnp.float32)
+  voters = jnp.sum(covered, dtype=jnp.float32)
+  surprise = jnp.log(jnp.maximum(voters, 1.0) / jnp.maximum(count, 1.0))
   return {
     'pseudo/coverage': _mean(covered.astype(jnp.float32), unlabelled),
     'pseudo/agreement': _mean(share, covered),
@@ -103,8 +107,7 @@ def _metrics(label: jax.Array, batch: Batch, share: jax.Array) -> Metrics:
   }
 
 
-def _mean(value: jax.Array, mask: jax.Array, axis: int | None = None):
-  """Mean of the entries where `mask` holds; 0 where none does."""
+def _mean(value: jax.Array, mask: jax.Array) -> jax.Array:
+  """Mean of the entries where `mask` holds; NaN where none does."""
   mask = mask.astype(jnp.float32)
-  total = jnp.sum(value * mask, axis=axis)
-  return total / jnp.maximum(jnp.sum(mask, axis=axis), 1.0)
+  return jnp.sum(value * mask) / jnp.sum(mask)

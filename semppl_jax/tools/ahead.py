@@ -89,7 +89,7 @@ def devices(topology: str) -> Sequence[Any]:
   if importlib.util.find_spec('libtpu') is None:
     raise ValueError(
       'Compiling for a TPU needs libtpu, which is not installed:'
-      " pip install 'semppl_jax[tpu]'."
+      " pip install -e '.[tpu]' (Linux on x86-64 alone)."
     )
   try:
     return topologies.get_topology_desc(

@@ -23,7 +23,7 @@ def _config(name: str) -> ml_collections.ConfigDict:
   c.views.small.update(count=1, size=SIZE)
   c.network.projector.update(hidden=16, output=8)
   c.network.predictor.hidden = 16
-  c.semppl.update(queue='32 rows', num_negatives=4)
+  c.semppl.update(queue='32 rows', k=1, num_negatives=4)
   c.optimizer.update(name='lars', learning_rate=1.0)
   return c
 

@@ -63,6 +63,7 @@ ROWS = (('b/x 1.png', 'zebra'), ('a.png', 'ant'), ('b/y.png', 'zebra'))
 LABEL_FILES = {
   'header.csv': 'path,label\n' + '\n'.join(','.join(r) for r in ROWS),
   'plain.csv': '\ufeff' + '\r\n'.join(f'"./{p}", {c}' for p, c in ROWS),
+  'empty.csv': '\n'.join(','.join(r) for r in (*ROWS, ('b/none.png', ''))),
   'spaces.txt': '\n'.join(f'{p}\t {c}' for p, c in ROWS) + '\n\n',
   'object.json': json.dumps(dict(ROWS)),
   'pairs.json': json.dumps(ROWS),
@@ -116,6 +117,22 @@ def test_labels_file_problems_are_told_at_once(config, tmp_path):
     assert part in str(error.value)
 
 
+def test_one_accent_may_be_one_character_or_two(config, tmp_path):
+  put(tmp_path, 'e\u0301.png', 'b.png')
+  (tmp_path / 'l.csv').write_text('\u00e9.png,1\nb.png,2')
+  data = folder_config(config, tmp_path)
+  data.labels_file = 'l.csv'
+  assert dataset.load(data).train.labels.tolist() == [1, 0]
+
+
+def test_what_a_folder_leaves_out(config, tmp_path, caplog):
+  put(tmp_path, 'cat/a.png', 'dog/b.png', '.copies/c.png', 'dog/d.webp')
+  train, _ = dataset.load(folder_config(config, tmp_path))
+  assert train.ids.tolist() == ['cat/a.png', 'dog/b.png']
+  assert "1 file(s) of formats that are not read: '" in caplog.text
+  assert 'd.webp' in caplog.text
+
+
 def test_json_object_with_a_path_twice_is_a_conflict(config, tmp_path):
   put(tmp_path, 'a.png', 'b.png')
   (tmp_path / 'l.json').write_text('{"a.png": 1, "b.png": 2, "a.png": 2}')
@@ -134,6 +151,7 @@ def test_json_object_with_a_path_twice_is_a_conflict(config, tmp_path):
     ('l.json', '3', 'neither an object nor a list'),
     ('l.json', '{"a.png": null}', 'row 1 has no path and label'),
     ('l.csv', 'a.png,1\nb.png', 'row 2 has no path and label'),
+    ('l.csv', 'path,label\na.png,x, y', 'row 2 has 3 cells and the first 2'),
     ('l.csv', b'\xff\xfe\x00', 'is not a .csv file'),
     ('l.txt', '', 'no labels'),
   ],
@@ -197,6 +215,17 @@ def test_hold_out_is_balanced_and_disjoint(config, tmp_path):
   assert list(test.source.paths) == list(test.ids)
   data.test_holdout = 1.0
   with pytest.raises(ValueError, match=r'test_holdout=1\.0 must'):
+    dataset.load(data)
+  data.update(test_holdout=0.2, test_path=data.path)
+  with pytest.raises(ValueError, match='is for data without a test set'):
+    dataset.load(data)
+
+
+def test_a_hold_out_of_nothing_is_refused(config, tmp_path):
+  put(tmp_path, 'cat/a.png', 'dog/b.png', 'unlabelled/c.png')
+  data = folder_config(config, tmp_path)
+  data.test_holdout = 0.2
+  with pytest.raises(ValueError, match='leaves no test image'):
     dataset.load(data)
 
 

@@ -9,7 +9,7 @@ from semppl_jax.data.sources.files import FileSource
 
 def settings_of(spec, seed=0):
   return ml_collections.ConfigDict(
-    {'labels': spec, 'labels_seed': seed, 'path': ''}
+    {'kind': 'folder', 'path': '', 'labels': spec, 'labels_seed': seed}
   )
 
 

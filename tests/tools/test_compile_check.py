@@ -132,7 +132,7 @@ def test_a_missing_flag_exits_with_2(tmp_path):
 
 def test_a_missing_libtpu_is_named(monkeypatch):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
-  with pytest.raises(ValueError, match=r"pip install 'semppl_jax\[tpu\]'"):
+  with pytest.raises(ValueError, match=r"pip install -e '.\[tpu\]'"):
     ahead.devices(SLICE)
 
 

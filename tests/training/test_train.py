@@ -95,6 +95,26 @@ def test_sigterm_saves_and_the_rest_is_bit_for_bit(
   assert [*map(strip, _lines(workdir))] == [*map(strip, _lines(tmp_path))]
 
 
+def test_resume_on_records_with_two_streams_is_bit_for_bit(
+  images, tmp_path, monkeypatch
+):
+  config, devices = tiny.config(images), jax.devices()[:1]
+  config.data.update(
+      kind='embedded', limit=400, labels='per_class:4', labelled_per_batch=4,
+  )  # fmt: skip
+  config.eval.full_support = False
+  train.run(config, tmp_path / 'straight', devices)
+  with monkeypatch.context() as patched:
+    _stop_after(patched, 5)
+    assert train.run(config, tmp_path / 'stopped', devices) is None
+  train.run(config, tmp_path / 'stopped', devices)
+  one, two = (
+    tiny.final_state(config, tmp_path / name, devices)
+    for name in ('straight', 'stopped')
+  )
+  tiny.assert_same(one, two)
+
+
 def test_sigterm_before_the_first_step_saves_nothing(
   images, tmp_path, monkeypatch
 ):

@@ -34,13 +34,13 @@ def config(root: pathlib.Path, steps: int = 8) -> ml_collections.ConfigDict:
   c.log_every = '1 steps'
   c.data.update(
       kind='folder', path=str(root / 'train'), test_path=str(root / 'test'),
-      labels='per_class:6',
+      labels='per_class:6', labelled_per_batch=0,
   )  # fmt: skip
   c.views.large.size = 8
   c.views.small.update(count=1, size=8)
   c.network.projector.update(hidden=16, output=8)
   c.network.predictor.hidden = 16
-  c.semppl.update(queue='32 rows', num_negatives=4)
+  c.semppl.update(queue='32 rows', k=1, num_negatives=4)
   # Adam turns the rounding of a gradient that is zero, as of a bias before
   # batch norm, into whole steps; so does LARS at a rate that biases feel.
   c.optimizer.update(

@@ -1,5 +1,6 @@
 """Image folders: class sub-folders, flat, mixed, or with a labels file."""
 
+import logging
 import os
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from semppl_jax.data.sources.labels_file import (
 )
 from semppl_jax.data.sources.problems import naming, stop_on
 
+_log = logging.getLogger(__name__)
+_OTHER_FORMATS = ('.webp', '.tif', '.tiff', '.heic', '.heif', '.avif', '.jp2')
 UNLABELLED_FOLDERS = ('unlabelled', 'unlabeled')
 
 
@@ -91,9 +94,14 @@ def _list_images(root: str, where: str) -> tuple[list[str], list[str]]:
   errors: list[OSError] = []
   paths = []
   walk = os.walk(root, onerror=errors.append, followlinks=True)
-  for folder, _, names in walk:
+  skipped = []
+  for folder, folders, names in walk:
+    # Such as .ipynb_checkpoints, whose copies would be a class.
+    folders[:] = [name for name in folders if not name.startswith('.')]
     inside = os.path.relpath(folder, root)
     for name in names:
+      if name.lower().endswith(_OTHER_FORMATS):
+        skipped.append(os.path.join(folder, name))
       if name.startswith('.') or not is_image(name):
         continue
       path = name if inside == os.curdir else os.path.join(inside, name)
@@ -103,6 +111,12 @@ def _list_images(root: str, where: str) -> tuple[list[str], list[str]]:
     * bool(errors),
     where,
   )
+  if skipped:
+    _log.warning(
+      '%s has %s; convert them to .jpg or .png to use them.',
+      where,
+      naming('file(s) of formats that are not read', skipped),
+    )
   if not paths:
     raise ValueError(
       f'{where} holds no images (.jpg, .jpeg, .png, .bmp or .gif).'

@@ -3,7 +3,8 @@
 Three formats, by the ending of the name: `.csv` (path, label; with or without
 a header), `.txt` (a path, white space, a label) and `.json` (an object from
 path to label, or a list of pairs or of objects whose first two values are path
-and label). Paths are relative to the image folder.
+and label). Paths are relative to the image folder. An empty label says that
+the image has none.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ import json
 import os
 import posixpath
 from typing import Any
+import unicodedata
 
 from semppl_jax.data.sources.problems import naming, stop_on
 
@@ -40,12 +42,15 @@ def read_labels(file: str, listed: Iterable[str]) -> dict[str, str]:
   rows = _read_rows(file, where)
   labels: dict[str, str] = {}
   duplicates, conflicts = [], []
+  # The same accent may be one character here and two on the disk.
+  composed = {_composed(path): path for path in listed}
   for path, label in rows:
+    path = composed.get(_composed(path), path)
     if path not in labels:
       labels[path] = label
     else:
       (duplicates if labels[path] == label else conflicts).append(path)
-  present = set(listed)
+  present = set(composed.values())
   absent = [path for path in labels if path not in present]
   problems = [
     naming(what, names)
@@ -56,6 +61,7 @@ def read_labels(file: str, listed: Iterable[str]) -> dict[str, str]:
     )
     if names
   ]
+  labels = {path: label for path, label in labels.items() if label}
   classes = sorted(set(labels.values()))
   if len(classes) < 2:
     problems.append(
@@ -94,20 +100,28 @@ def _read_rows(file: str, where: str) -> Rows:
   return [(_normal(path), label.strip()) for path, label in rows]
 
 
+def _composed(path: str) -> str:
+  return unicodedata.normalize('NFC', path)
+
+
 def _normal(path: str) -> str:
   return posixpath.normpath(path.strip().replace('\\', '/'))
 
 
 def _csv_rows(stream: Any) -> Rows:
-  rows = [
-    (_pair(row, line), line)
-    for line, row in enumerate(csv.reader(stream), 1)
-    if any(row)
+  cells = [
+    (line, row) for line, row in enumerate(csv.reader(stream), 1) if any(row)
   ]
+  # As many as in the first row: a comma within a label would cut it short.
+  for line, row in cells:
+    if len(row) > len(cells[0][1]):
+      raise ValueError(
+        f'row {line} has {len(row)} cells and the first {len(cells[0][1])}; a '
+        'label with a comma needs quotes'
+      )
+  rows = [_pair(row, line) for line, row in cells]
   # A header is a first line that does not name an image.
-  if rows and not is_image(rows[0][0][0].strip()):
-    rows = rows[1:]
-  return [pair for pair, _ in rows]
+  return rows[1:] if rows and not is_image(rows[0][0].strip()) else rows
 
 
 def _txt_rows(stream: Any) -> Rows:
@@ -145,7 +159,6 @@ def _pair(row: Any, number: int) -> tuple[str, str]:
     not isinstance(path, str)
     or not isinstance(label, str | int)
     or isinstance(label, bool)
-    or not str(label).strip()
   ):
     raise ValueError(f'row {number} has no path and label: {row!r}')
   return path, str(label)

@@ -1,10 +1,13 @@
 """Data sets prepared by tensorflow_datasets."""
 
 import difflib
+import logging
 import os
 from typing import Any
 
 from semppl_jax.data.sources.records import Shard
+
+_log = logging.getLogger(__name__)
 
 
 def open_builder(name: str, data_dir: str, field: str) -> Any:
@@ -22,7 +25,7 @@ def open_builder(name: str, data_dir: str, field: str) -> Any:
 
   where = f'{field}={name!r}'
   try:
-    builder = tfds.builder(name, data_dir=data_dir or None)
+    builder = tfds.builder(name, data_dir=os.path.expanduser(data_dir) or None)
   except tfds.core.DatasetNotFoundError as error:
     known = tfds.list_builders(with_community_datasets=False)
     if data_dir and os.path.isdir(data_dir):
@@ -34,10 +37,9 @@ def open_builder(name: str, data_dir: str, field: str) -> Any:
       f'config.data.path={data_dir!r} holds{hint}'
     ) from error
   except (ValueError, AssertionError) as error:
-    raise ValueError(
-      f'{where} cannot be opened: {_first_line(error)}'
-    ) from error
+    raise ValueError(f'{where} cannot be opened: {_sentence(error)}') from error
   if not builder.info.splits:
+    _log.info('Preparing %s in %s.', name, builder.data_dir)
     _prepare(builder, where, data_dir)
   return builder
 
@@ -83,10 +85,11 @@ def _prepare(builder: Any, where: str, data_dir: str) -> None:
     raise ValueError(
       f'{where} is not prepared in config.data.path={data_dir!r} (or the '
       'default folder of tensorflow_datasets) and could not be downloaded: '
-      f'{_first_line(error)}'
+      f'{_sentence(error)}'
     ) from error
 
 
-def _first_line(error: BaseException) -> str:
-  lines = str(error).strip().splitlines() or [type(error).__name__]
-  return lines[0][:200].rstrip('.') + '.'
+def _sentence(error: BaseException) -> str:
+  """The message on one line, instructions for a manual download included."""
+  text = ' '.join(str(error).split()) or type(error).__name__
+  return text[:600].rstrip('.') + '.'
