@@ -6,21 +6,27 @@ import ml_collections
 from semppl_jax import job as job_lib, mesh as mesh_lib, plan
 from semppl_jax.data import dataset, labels, report
 
+_NEEDED_TO_DECODE = ('config.views.', 'config.eval.', 'config.data.')
+
 
 def describe(config: ml_collections.ConfigDict) -> tuple[str, bool]:
   """Returns what would run, as text, and whether it could.
 
   Args:
-    config: the run's config. If nothing else is wrong with it, every image is
-      decoded once to find the unreadable ones.
+    config: the run's config. Unless its views are wrong, every image is decoded
+      once to find the unreadable ones.
   """
   mesh = mesh_lib.make_mesh()
   parts, problems = [], job_lib.check(config, mesh)
   splits = subset = None
+  decode = not any(text.startswith(_NEEDED_TO_DECODE) for text in problems)
   try:
     splits = dataset.load(config.data)
-    subset = labels.select(config.data, splits.train)
-    data = report.report(config, splits, subset, decode=not problems)
+    try:
+      subset = labels.select(config.data, splits.train)
+    except ValueError as error:
+      problems.append(str(error))
+    data = report.report(config, splits, subset or labels.NONE, decode)
     parts.append(str(data._replace(problems=[])))
     problems += data.problems
   except ValueError as error:

@@ -17,6 +17,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from semppl_jax.data.sources.problems import naming
+
 # Fields that change what is printed, kept or measured, but not the training.
 _FREE_FIELDS = (
   'log_every',
@@ -40,7 +42,7 @@ class Identity(NamedTuple):
     config: the run's config as plain values.
     data: fingerprint of the train set.
     labels: hash of the label subset.
-    labelled: positions of the labelled images in the train set [M], int32.
+    labelled: ids of the labelled images, str [M].
   """
 
   config: dict[str, Any]
@@ -78,6 +80,8 @@ class Checkpointer:
     self._manager = ocp.CheckpointManager(
       self.directory.absolute(),
       options=ocp.CheckpointManagerOptions(
+        # Without it metrics are not written, and a restart forgets the best.
+        best_fn=lambda metrics: metrics[BEST_METRIC],
         preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
         cleanup_tmp_directories=True,
       ),
@@ -102,7 +106,7 @@ class Checkpointer:
         step,
         args=ocp.args.Composite(
           state=ocp.args.StandardSave(state),
-          labelled=ocp.args.ArraySave(self._identity.labelled),
+          labelled=ocp.args.ArraySave(_as_bytes(self._identity.labelled)),
           identity=ocp.args.JsonSave(_plain(self._identity)),
         ),
         metrics=dict(metrics) if metrics else None,
@@ -122,10 +126,36 @@ class Checkpointer:
     saved = self._manager.restore(
       step, args=ocp.args.Composite(identity=ocp.args.JsonRestore())
     ).identity
-    _check_same(saved, _plain(self._identity), self.directory)
+    differ = _differing(saved, _plain(self._identity))
+    if saved['labels'] != self._identity.labels:
+      differ.append(self._other_labels(step))
+    if differ:
+      raise MismatchError(
+        f'{self.directory} holds checkpoints of another run:'
+        f' {"; ".join(differ)}. Take the old settings, or another --workdir.'
+      )
     return self._manager.restore(
       step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
     ).state
+
+  def _other_labels(self, step: int) -> str:
+    saved = self._manager.restore(
+      step, args=ocp.args.Composite(labelled=ocp.args.ArrayRestore())
+    ).labelled
+    old, new = set(_from_bytes(saved)), set(self._identity.labelled.tolist())
+    changes = [
+      naming(what, sorted(names))
+      for what, names in (
+        ('image(s) lost their label', old - new),
+        ('image(s) gained one', new - old),
+      )
+      if names
+    ]
+    return f'the labelled subset is another one ({", ".join(changes)})'
+
+  def evaluated(self, step: int) -> bool:
+    """Whether a checkpoint was saved with the figures of an evaluation."""
+    return self._manager.metrics(step) is not None
 
   def wait(self) -> None:
     """Waits for the write that is under way.
@@ -177,10 +207,8 @@ def _plain(identity: Identity) -> dict[str, Any]:
   return fields
 
 
-def _check_same(
-  saved: dict[str, Any], now: dict[str, Any], directory: pathlib.Path
-) -> None:
-  """Raises with every field that differs and would change the training."""
+def _differing(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
+  """Every field that differs and would change the training, and the data."""
   old, new = saved['config'], now['config']
   differ = [
     f'{name} was {old.get(name)!r} and is {new.get(name)!r}'
@@ -189,10 +217,12 @@ def _check_same(
   ]
   if saved['data'] != now['data']:
     differ.append('the train set holds other images or labels')
-  if saved['labels'] != now['labels']:
-    differ.append('the labelled subset is another one')
-  if differ:
-    raise MismatchError(
-      f'{directory} holds checkpoints of another run: {"; ".join(differ)}.'
-      ' Take the old settings, or another --workdir.'
-    )
+  return differ
+
+
+def _as_bytes(ids: np.ndarray) -> np.ndarray:
+  return np.frombuffer('\n'.join(ids.tolist()).encode(), np.uint8)
+
+
+def _from_bytes(content: np.ndarray) -> list[str]:
+  return np.asarray(content, np.uint8).tobytes().decode().split('\n')

@@ -122,5 +122,5 @@ def identity(job: Job) -> checkpoint.Identity:
     config=checkpoint.plain_config(job.config),
     data=job.splits.train.fingerprint,
     labels=job.subset.hash,
-    labelled=job.subset.index,
+    labelled=job.splits.train.ids[job.subset.index],
   )

@@ -6,6 +6,7 @@ the next step wait.
 
 import collections
 from collections.abc import Mapping
+import datetime
 import json
 import logging
 import math
@@ -66,6 +67,8 @@ class Logbook:
       step, metrics, host = self._pending.popleft()
       values = {k: float(v) for k, v in jax.device_get(metrics).items()}
       written.append(self.scalars(step, values | host))
+    if until is None and self._main:
+      self._board.flush()
     return written
 
   def scalars(self, step: int, values: Mapping[str, float]) -> dict[str, float]:
@@ -151,6 +154,10 @@ class _TensorBoard:
       for name, value in values.items():
         self._summary.scalar(name, value)
 
+  def flush(self) -> None:
+    """Leaves nothing that a kill after the next checkpoint would lose."""
+    self._writer.flush()
+
   def close(self) -> None:
     self._writer.close()
 
@@ -189,7 +196,7 @@ class _Bar:
       return
     self._last_line = now
     pace = (now - self._began) / max(step - self._start, 1)
-    left = time.strftime('%H:%M:%S', time.gmtime(pace * (self._total - step)))
+    left = datetime.timedelta(seconds=round(pace * (self._total - step)))
     self._console.print(
       f'step {step}/{self._total}  left {left}  {_note(values)}',
       highlight=False,

@@ -37,6 +37,11 @@ _GO_ON = (
 def main(_) -> int:
   """Runs what the flags say and returns the exit status."""
   _quiet()
+  named = (_COORDINATOR, _PROCESSES, _PROCESS)
+  if not _DISTRIBUTED.value and any(flag.value is not None for flag in named):
+    return _complain(
+      '--coordinator, --processes and --process need --distributed.', BAD_INPUT
+    )
   if _DISTRIBUTED.value:
     jax.distributed.initialize(
       _COORDINATOR.value, _PROCESSES.value, _PROCESS.value

@@ -7,6 +7,9 @@ cent. The recursion here, from small optax parts:
     g <- g + wd p;  g <- g trust |p| / |g|  (1 where a norm is 0)
     m <- mu m + g;  p <- p - lr m
 
+The optimisers here give m; the train step multiplies by the rate of its own
+step, which goes on where an update is dropped and the optimiser's count not.
+
 You et al., arXiv 1708.03888; Grill et al., arXiv 2006.07733 for the order.
 """
 
@@ -31,11 +34,7 @@ def weights_mask(params: Any) -> Any:
 
 
 def lars(
-  schedule: optax.Schedule,
-  *,
-  momentum: float,
-  trust_coefficient: float,
-  weight_decay: float,
+  *, momentum: float, trust_coefficient: float, weight_decay: float
 ) -> optax.GradientTransformation:
   """LARS in DeepMind's order; decay and trust ratio for weights only."""
   return optax.chain(
@@ -45,15 +44,15 @@ def lars(
       weights_mask,
     ),
     optax.trace(decay=momentum),
-    optax.scale_by_learning_rate(schedule),
   )
 
 
-def adam(
-  schedule: optax.Schedule, *, weight_decay: float
-) -> optax.GradientTransformation:
+def adam(*, weight_decay: float) -> optax.GradientTransformation:
   """Adam with decoupled decay of weights, for small networks and batches."""
-  inner = optax.adamw(schedule, weight_decay=weight_decay, mask=weights_mask)
+  inner = optax.chain(
+    optax.scale_by_adam(),
+    optax.add_decayed_weights(weight_decay, mask=weights_mask),
+  )
 
   def update(updates, state, params=None):
     # optax raises floats to an integer power, which strict promotion refuses.
@@ -63,15 +62,12 @@ def adam(
   return optax.GradientTransformation(inner.init, update)
 
 
-def make(
-  config: ml_collections.ConfigDict, schedule: optax.Schedule
-) -> optax.GradientTransformation:
-  """Builds the optimiser that `config.optimizer` names."""
+def make(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+  """Builds the optimiser that `config.optimizer` names, without its rate."""
   o = config.optimizer
   if o.name == 'adam':
-    return adam(schedule, weight_decay=o.weight_decay)
+    return adam(weight_decay=o.weight_decay)
   return lars(
-    schedule,
     momentum=o.momentum,
     trust_coefficient=o.trust_coefficient,
     weight_decay=o.weight_decay,

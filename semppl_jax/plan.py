@@ -49,7 +49,7 @@ class Plan(NamedTuple):
       ('devices', self.devices),
       (
         'memory per device',
-        f'at most {memory:.2f} GiB (state {self.state_gib:.2f}, batches'
+        f'about {memory:.2f} GiB (state {self.state_gib:.2f}, batches'
         f' {self.batch_gib:.2f}, activations {self.residual_gib:.2f})',
       ),
       (

@@ -96,7 +96,7 @@ def make_step(
     config.optimizer, config.batch_size, warmup_steps, total_steps
   )
   decay = schedules.ema_decay(config.ema, total_steps)
-  optimizer = optim.make(config, rate)
+  optimizer = optim.make(config)
   augment = augment_lib.make_augment(config.augment, config.saliency)
 
   def init() -> TrainState:
@@ -134,7 +134,8 @@ def make_step(
     (loss, (result, online, net_state)), grads = jax.value_and_grad(
       loss_fn, has_aux=True
     )(state.params)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    moves, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    updates = jax.tree.map(lambda move: -rate(state.step) * move, moves)
     params = optax.apply_updates(state.params, updates)
     params = method.after_update(params, state.step)
     grad_norm = optax.tree.norm(grads)

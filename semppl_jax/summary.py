@@ -51,6 +51,9 @@ def make(
     'knn': floors | scores,
     'pseudo_label_accuracy': log.recent('pseudo/accuracy'),
     'pseudo_label_coverage': log.recent('pseudo/coverage'),
+    'unreadable_images': int(
+      max((n for _, n in log.history.get('data/unreadable', ())), default=0)
+    ),
     'images_per_second': log.recent('images_per_second', 1.0),
     'input_wait': log.recent('input_wait', 1.0),
     'devices': f'{job.mesh.size} x {jax.devices()[0].device_kind}',

@@ -19,6 +19,7 @@ import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
 from semppl_jax import (
   job as job_lib,
@@ -33,6 +34,7 @@ from semppl_jax.data import labels, pipeline
 from semppl_jax.data.corrupt import CorruptCount
 from semppl_jax.data.prefetch import Prefetcher
 from semppl_jax.evaluators import pretraining
+from semppl_jax.evaluators.features import Stopped
 from semppl_jax.job import InputError, Job
 from semppl_jax.logbook import Logbook
 from semppl_jax.step import TrainState
@@ -130,25 +132,23 @@ def compile_step(job: Job, state: TrainState, batch: Batch):
   return compiled
 
 
-def _batches(job: Job, start: int) -> Prefetcher:
+def _batches(job: Job, start: int, corrupt: CorruptCount) -> Prefetcher:
   """Device batches from step `start` on, a few ready ahead."""
   return Prefetcher(
-    _readable(job, start),
+    _readable(job, start, corrupt),
     lambda batch: mesh_lib.to_global(job.mesh, batch),
     job.config.data.prefetch,
   )
 
 
-def _readable(job: Job, start: int) -> Iterator[Batch]:
+def _readable(job: Job, start: int, corrupt: CorruptCount) -> Iterator[Batch]:
   """This process's batches; too many unreadable images in an epoch stop it.
 
   Raises:
     InputError: there are too many, or the data fails in another way.
   """
   train, size = job.splits.train, job.config.batch_size
-  # Each process sees its own rows, and so its own share of what is unreadable.
-  limit = job.config.data.max_corrupt / jax.process_count()
-  epoch, corrupt = -1, CorruptCount(train, limit)
+  epoch = -1
   batches = pipeline.train_batches(
     job.config,
     train,
@@ -160,9 +160,25 @@ def _readable(job: Job, start: int) -> Iterator[Batch]:
   try:
     for step, host in enumerate(batches, start):
       if step * size // train.size != epoch:
-        epoch, corrupt = step * size // train.size, CorruptCount(train, limit)
+        epoch = step * size // train.size
+        corrupt.start_epoch()
       corrupt.add(host.corrupt)
       yield host.batch
+  except ValueError as error:
+    raise InputError(str(error)) from error
+
+
+def _check_input(corrupt: CorruptCount, log: Logbook, step: int) -> None:
+  """Holds the unreadable images of all processes against the limit."""
+  total = corrupt.count
+  if jax.process_count() > 1:
+    counts = multihost_utils.process_allgather(np.asarray(total, np.int32))
+    total = int(np.sum(counts))
+  if not total:
+    return
+  log.scalars(step, {'data/unreadable': total})
+  try:
+    corrupt.check(total)
   except ValueError as error:
     raise InputError(str(error)) from error
 
@@ -177,9 +193,26 @@ def _train(
 ) -> TrainState | None:
   """Takes every step that is left; None where it was told to stop."""
   start = int(state.step)
+  evaluate = pretraining.make(job.config, job.step.network, job.mesh)
+
+  def judged(step: int) -> bool:
+    return step == job.total_steps or step % job.eval_every == 0
+
+  def scores_of(step: int, state: TrainState) -> dict[str, float]:
+    scores = evaluate(state, job.splits, job.subset, interrupts.noted)
+    if scores:
+      log.scalars(step, scores)
+    return scores
+
+  if start and judged(start) and not checkpoints.evaluated(start):
+    try:
+      scores_of(start, state)
+    except Stopped:
+      return None
   if start == job.total_steps:
     return state
-  with contextlib.closing(_batches(job, start)) as batches:
+  corrupt = CorruptCount(job.splits.train, job.config.data.max_corrupt)
+  with contextlib.closing(_batches(job, start, corrupt)) as batches:
     batch = next(batches)
     if batch.mask is None:
       _log.info('The data has no saliency masks: no view is masked.')
@@ -187,7 +220,6 @@ def _train(
     if interrupts.asked(start):
       _log.info('Asked to stop before the first step: nothing new to save.')
       return None
-    evaluate = pretraining.make(job.config, job.step.network, job.mesh)
     meter = _Meter(job.config.batch_size, batches)
     running = collections.deque()
     for step in range(start + 1, job.total_steps + 1):
@@ -196,8 +228,7 @@ def _train(
       if len(running) > _AHEAD:
         jax.block_until_ready(running.popleft())
       last, stop = step == job.total_steps, interrupts.asked(step)
-      judge = last or step % job.eval_every == 0
-      save = judge or stop or step % job.save_every == 0
+      save = judged(step) or stop or step % job.save_every == 0
       if last or step % job.log_every == 0:
         log.record(step, metrics, meter.read(step))
       # Before a checkpoint, everything: a restart does not repeat its steps.
@@ -207,10 +238,14 @@ def _train(
       if save:
         with meter.paused():
           scores = {}
-          if judge:
-            scores = evaluate(state, job.splits, job.subset)
-            log.scalars(step, scores)
+          # What a stop leaves out is evaluated when the run goes on.
+          if judged(step) and not stop:
+            try:
+              scores = scores_of(step, state)
+            except Stopped:
+              stop = True
           _save(job, checkpoints, step, state, scores, compiled, workdir)
+        _check_input(corrupt, log, step)
       if stop:
         checkpoints.wait()
         _log.info(
@@ -320,6 +355,10 @@ class _Interrupts:
       # Not the logger, which may be in the middle of a line.
       os.write(2, b'\nStopping after this step; again to stop at once.\n')
       signal.signal(number, self._old[number])
+
+  def noted(self) -> bool:
+    """Whether a signal came; always False where processes must agree."""
+    return self._asked
 
   def asked(self, step: int) -> bool:
     """Whether to stop after this step, the same on every process."""

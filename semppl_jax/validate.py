@@ -304,14 +304,17 @@ def _evaluation(config: ConfigDict, facts: _Facts) -> Iterator[str]:
 
 def _sizes(config: ConfigDict, facts: _Facts) -> Iterator[str]:
   del facts
-  if config.network.stem != 'space_to_depth':
-    return
   fields = ['views.large.size', 'eval.crop']
   if config.views.small.count:
     fields.append('views.small.size')
   for field in fields:
-    if _get(config, field) % 2:
+    size = _get(config, field)
+    if config.network.stem == 'space_to_depth' and size % 2:
       yield _must(config, field, "be even where network.stem='space_to_depth'")
+    elif config.network.backbone == 'resnet_tiny' and size < 8:
+      yield _must(
+        config, field, "be at least 8 where network.backbone='resnet_tiny'"
+      )
 
 
 def _supervised(config: ConfigDict, facts: _Facts) -> Iterator[str]:

@@ -18,7 +18,7 @@ def _identity(**changes):
     config={'seed': 0, 'log_every': '1 steps'},
     data='images',
     labels='subset',
-    labelled=np.arange(3, dtype=np.int32),
+    labelled=np.array(['cat/1.png', 'dog/2.png']),
   )
   return Identity(**(known | changes))
 
@@ -49,6 +49,16 @@ def test_the_newest_and_the_best_are_kept(saved):
   assert names == {'2', '4', '5'}
 
 
+def test_the_best_is_kept_over_a_restart(saved):
+  checkpoints = Checkpointer(saved, _identity(), keep=2)
+  assert checkpoints.evaluated(2) and not checkpoints.evaluated(4)
+  for step in (6, 7, 8):
+    checkpoints.save(step, _state(step), None)
+  checkpoints.close()
+  names = {p.name for p in (saved / 'checkpoints').iterdir() if p.is_dir()}
+  assert names == {'2', '7', '8'}
+
+
 def test_a_state_comes_back(saved):
   checkpoints = Checkpointer(saved, _identity(), keep=2)
   assert checkpoints.latest_step() == 5
@@ -61,7 +71,10 @@ def test_a_state_comes_back(saved):
   [
     (dict(config={'seed': 1}), 'seed was 0 and is 1'),
     (dict(data='others'), 'the train set holds other images'),
-    (dict(labels='others'), 'the labelled subset is another one'),
+    (
+      dict(labels='others', labelled=np.array(['dog/2.png', 'new'])),
+      r"another one \(1 .* lost their label: 'cat/1.png', 1 .*: 'new'\)",
+    ),
   ],
 )
 def test_another_run_is_refused(saved, changes, words):

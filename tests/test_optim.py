@@ -23,6 +23,11 @@ def _params(seed=0):
   }
 
 
+def _at_rate(tx, schedule):
+  """What the train step makes of an optimiser."""
+  return optax.chain(tx, optax.scale_by_learning_rate(schedule))
+
+
 def test_weights_are_told_by_name():
   assert optim.weights_mask(_params()) == {
     'net/conv': {'w': True},
@@ -34,7 +39,7 @@ def test_weights_are_told_by_name():
 
 def test_lars_is_its_recursion():
   schedule = schedules.warmup_cosine(0.3, 5, 20)
-  tx = optim.lars(schedule, **SETTINGS)
+  tx = _at_rate(optim.lars(**SETTINGS), schedule)
   params = _params()
   slow = jax.tree.map(np.asarray, params)
   buffers = jax.tree.map(np.zeros_like, slow)
@@ -70,10 +75,8 @@ def test_lars_is_its_recursion():
 
 def test_lars_golden_first_step():
   # p = (3, 4), g = (0, 1): trust 0.1 * 5 / 1, so g = (0, 0.5); p - 2 g.
-  tx = optim.lars(
-      optax.constant_schedule(2.0),
-      momentum=0.9, trust_coefficient=0.1, weight_decay=0.0,
-  )  # fmt: skip
+  lars = optim.lars(momentum=0.9, trust_coefficient=0.1, weight_decay=0.0)
+  tx = _at_rate(lars, optax.constant_schedule(2.0))
   params = {'m': {'w': jnp.array([3.0, 4.0])}}
   grads = {'m': {'w': jnp.array([0.0, 1.0])}}
   updates, _ = tx.update(grads, tx.init(params), params)
@@ -83,7 +86,7 @@ def test_lars_golden_first_step():
 def test_lars_is_not_that_of_optax_in_a_warm_up():
   """The learning rate multiplies after the momentum buffer, not before."""
   schedule = optax.linear_schedule(0.0, 1.0, 50)
-  ours = optim.lars(schedule, **SETTINGS)
+  ours = _at_rate(optim.lars(**SETTINGS), schedule)
   theirs = optax.lars(
       schedule, SETTINGS['weight_decay'], optim.weights_mask,
       SETTINGS['trust_coefficient'], trust_ratio_mask=optim.weights_mask,
@@ -114,7 +117,7 @@ def test_trust_ratio_is_the_mean_over_weights():
 
 
 def test_adam_decays_weights_only():
-  tx = optim.adam(optax.constant_schedule(0.1), weight_decay=0.5)
+  tx = _at_rate(optim.adam(weight_decay=0.5), optax.constant_schedule(0.1))
   params = _params()
   grads = jax.tree.map(jnp.zeros_like, params)
   updates, _ = tx.update(grads, tx.init(params), params)

@@ -102,6 +102,7 @@ def test_the_quick_start_has_no_problem():
     (dict(semppl__queue='1001 rows'), r'queue=.*multiple of the 8 devices'),
     (dict(semppl__queue='16 rows'), r'queue=.*hold the 26 labels'),
     (dict(views__large__size=33), r'large\.size=33 .*be even'),
+    (dict(views__large__size=6), r'large\.size=6 .*be at least 8'),
     (
       dict(method='supervised', network__projector__output=5),
       r'projector\.output=5 .*at least the 10 classes',

@@ -14,8 +14,7 @@ class CorruptCount:
   """Counts unreadable images and stops a run that has too many.
 
   An epoch shows each image once, so the unreadable share of an epoch is that
-  of the distinct images. With several processes, give every process the
-  indices of all of them, or each counts its own alone.
+  of the distinct images. Each process counts its own; `check` takes the sum.
   """
 
   def __init__(self, train: Dataset, limit: float) -> None:
@@ -28,10 +27,15 @@ class CorruptCount:
     self._train = train
     self._limit = limit
     self._seen: dict[int, None] = {}
+    self._named: set[int] = set()
+
+  def start_epoch(self) -> None:
+    """Counts from none again; an image is still named only once."""
+    self._seen = {}
 
   @property
   def count(self) -> int:
-    """Distinct unreadable images so far."""
+    """Distinct unreadable images of the epoch."""
     return len(self._seen)
 
   def add(self, indices: np.ndarray) -> None:
@@ -41,15 +45,25 @@ class CorruptCount:
       ValueError: more than the allowed share is unreadable.
     """
     for index in np.asarray(indices).tolist():
-      if index not in self._seen:
-        self._seen[index] = None
+      self._seen[index] = None
+      if index not in self._named:
+        self._named.add(index)
         _log.warning('Skipped an unreadable image: %s', self._train.ids[index])
-    share = self.count / self._train.size
+    self.check(self.count)
+
+  def check(self, total: int) -> None:
+    """Compares the images of all processes with the limit.
+
+    Raises:
+      ValueError: more than the allowed share is unreadable.
+    """
+    share = total / self._train.size
     if share > self._limit:
       names = [self._train.ids[index] for index in self._seen]
+      here = '' if total == len(names) else f' here and {total} in all'
       raise ValueError(
         f'{self._train.name!r} has '
-        f'{naming("unreadable image(s)", names)} ({share:.2%} of '
+        f'{naming(f"unreadable image(s){here}", names)} ({share:.2%} of '
         f'{self._train.size}); config.data.max_corrupt={self._limit} allows '
         f'{self._limit:.2%}.'
       )

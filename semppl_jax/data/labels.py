@@ -41,6 +41,9 @@ class LabelSubset(NamedTuple):
   hash: str
 
 
+NONE = LabelSubset(np.zeros(0, np.int32), '')
+
+
 def select(config: ConfigDict, train: Dataset) -> LabelSubset:
   """Chooses the images that `config.data.labels` asks for.
 

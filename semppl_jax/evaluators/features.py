@@ -30,6 +30,10 @@ class Features(NamedTuple):
   index: np.ndarray
 
 
+class Stopped(Exception):  # noqa: N818
+  """A pass over the data was given up because somebody asked."""
+
+
 EmbedFn = Callable[[Any, Any, jax.Array], tuple[jax.Array, jax.Array]]
 
 
@@ -60,6 +64,7 @@ def collect(
   mesh: Mesh,
   *,
   pixels: bool = False,
+  stop: Callable[[], bool] = lambda: False,
 ) -> Features:
   """Embeds every image of a pass over a data set.
 
@@ -70,10 +75,16 @@ def collect(
     net_state: batch-norm averages.
     mesh: the devices.
     pixels: also keep the pixels, as the features of a floor to compare with.
+    stop: asked between batches whether to give up.
+
+  Raises:
+    Stopped: `stop` said so.
   """
   parts = []
   whole = jax.jit(lambda x: x, out_shardings=mesh_lib.replicated(mesh))
   for batch in batches:
+    if stop():
+      raise Stopped
     device = mesh_lib.to_global(mesh, batch)
     encoder, projection = embed(params, net_state, device.image)
     label, index, valid = whole((device.label, device.index, device.valid))

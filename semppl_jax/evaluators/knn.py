@@ -13,6 +13,8 @@ import numpy as np
 
 from semppl_jax import knn, mesh as mesh_lib
 
+_BLOCK = 256
+
 
 def predict(
   query: np.ndarray,
@@ -78,7 +80,9 @@ def _neighbours(
   query: np.ndarray, support: np.ndarray, k: int, mesh: Mesh
 ) -> tuple[np.ndarray, np.ndarray]:
   """Pads to whole shards, searches on the devices, and cuts the padding."""
-  padded = _padded(_unit(query), mesh.size)
+  # A prime number of queries could only be searched one by one.
+  block = mesh.size * (_BLOCK if len(query) > _BLOCK else 1)
+  padded = _padded(_unit(query), block)
   bank = _padded(_unit(support), mesh.size)
   index = np.arange(len(bank), dtype=np.int32)
   found = _search(

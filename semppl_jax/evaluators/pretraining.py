@@ -1,5 +1,6 @@
 """The k-NN figures that a run is followed by, on the whole test set."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
@@ -35,6 +36,10 @@ def make(
   return KnnEvaluation(config, network, mesh)
 
 
+def _can_judge(splits: Splits) -> bool:
+  return splits.test is not None and bool((splits.test.labels >= 0).any())
+
+
 class KnnEvaluation:
   """k-NN top-1 with the labelled images, and all of train, as support."""
 
@@ -45,7 +50,11 @@ class KnnEvaluation:
     self._embed = features_lib.make_embed(config, network, mesh)
 
   def __call__(
-    self, state: State, splits: Splits, subset: LabelSubset
+    self,
+    state: State,
+    splits: Splits,
+    subset: LabelSubset,
+    stop: Callable[[], bool] = lambda: False,
   ) -> dict[str, float]:
     """Returns `knn/<features>/<support>/k<n>` in [0, 1], and `best`.
 
@@ -53,10 +62,14 @@ class KnnEvaluation:
       state: a train state.
       splits: the data; without a test set there is nothing to return.
       subset: the labelled part of the train set.
+      stop: asked between batches whether to give up.
+
+    Raises:
+      features.Stopped: `stop` said so.
     """
-    if splits.test is None:
+    if not _can_judge(splits):
       return {}
-    query, support = self._features(state, splits, subset)
+    query, support = self._features(state, splits, subset, stop=stop)
     scores = {}
     for kind in ('encoder', 'projection'):
       scores |= self._scores(kind, query, support, subset)
@@ -74,7 +87,7 @@ class KnnEvaluation:
       splits: the data.
       subset: the labelled part of the train set.
     """
-    if splits.test is None:
+    if splits.test is None or not _can_judge(splits):
       return {}
     calibrated = self._calibrated(state, splits.test)
     query, support = self._features(calibrated, splits, subset, pixels=True)
@@ -86,7 +99,9 @@ class KnnEvaluation:
     }
     return pixels | renamed
 
-  def _features(self, state, splits, subset, pixels: bool = False):
+  def _features(
+    self, state, splits, subset, *, pixels: bool = False, stop=lambda: False
+  ):
     train = (
       np.arange(len(splits.train.ids), dtype=np.int32)
       if self._config.eval.full_support
@@ -101,6 +116,7 @@ class KnnEvaluation:
         state.net_state,
         self._mesh,
         pixels=pixels,
+        stop=stop,
       )
 
     everything = np.arange(len(splits.test.ids), dtype=np.int32)
@@ -141,7 +157,10 @@ class KnnEvaluation:
   def _calibrated(self, state, data: Dataset):
     """Gives an untrained network the batch-norm averages of one batch."""
     first = next(iter(self._batches(data, np.arange(len(data.ids)))))
-    images = mesh_lib.to_global(self._mesh, first.image)
+    # Padding and unreadable images would be part of the statistics.
+    good = first.image[first.valid]
+    full = np.resize(good, first.image.shape) if len(good) else first.image
+    images = mesh_lib.to_global(self._mesh, full)
 
     def statistics(params, net_state, images):
       normal = augment.normalize(

@@ -63,6 +63,10 @@ def test_corrupt_count_stops_over_its_limit(damaged, caplog):
   assert caplog.text.count(train.ids[3]) == 1
   with pytest.raises(ValueError, match=r'3 unreadable .* \(7.14% of 42\)'):
     count.add(np.array([5]))
+  count.start_epoch()
+  count.add(np.array([3, 4]))
+  with pytest.raises(ValueError, match=r'2 unreadable .* here and 9 in all'):
+    count.check(9)
 
 
 def test_corrupt_count_admits_exactly_the_limit(damaged):

@@ -1,5 +1,6 @@
 """Whole runs: the device count, resume, interrupts and what goes wrong."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -7,11 +8,22 @@ import signal
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 import tiny
 
-from semppl_jax import checkpoint, job as job_lib, nonfinite, train
+from semppl_jax import (
+  checkpoint,
+  job as job_lib,
+  lowering,
+  nonfinite,
+  train,
+)
+from semppl_jax.batch import Batch
+from semppl_jax.evaluators import features
+from semppl_jax.summary import describe
 
 
 def _lines(workdir):
@@ -26,6 +38,7 @@ def reference(images, tmp_path_factory):
   """One uninterrupted run on one device: its workdir, summary and state."""
   workdir = tmp_path_factory.mktemp('reference')
   config = tiny.config(images)
+  config.eval.baselines = True
   summary = train.run(config, workdir, jax.devices()[:1])
   return workdir, summary, tiny.final_state(config, workdir, jax.devices()[:1])
 
@@ -36,6 +49,11 @@ def test_run_leaves_a_summary_records_and_labels(reference):
   assert summary == json.loads((workdir / 'summary.json').read_text())
   assert 0 <= summary['knn']['knn/encoder/labelled/k5'] <= 1
   assert summary['test_images'] == 18
+  for floor in ('pixels', 'untrained'):
+    assert 0 <= summary['knn'][f'knn/{floor}/train/k5'] <= 1
+  text = describe(summary)
+  for words in ('raw pixels', 'untrained encoder', '12 labelled', '% right'):
+    assert words in text
   lines = [line for line in _lines(workdir) if 'loss/total' in line]
   assert [line['step'] for line in lines] == list(range(1, 9))
   for name in (
@@ -93,6 +111,32 @@ def test_sigterm_saves_and_the_rest_is_bit_for_bit(
   timing = ('images_per_second', 'input_wait')
   strip = lambda line: {k: v for k, v in line.items() if k not in timing}
   assert [*map(strip, _lines(workdir))] == [*map(strip, _lines(tmp_path))]
+
+
+@pytest.mark.parametrize('step', [4, 8])
+def test_what_a_signal_cuts_short_is_evaluated_later(
+  images, reference, tmp_path, monkeypatch, step
+):
+  """The signal comes while step 4, or the last one, is being evaluated."""
+  config, devices = tiny.config(images), jax.devices()[:1]
+  collect, passes = features.collect, []
+
+  def interrupted(*args, **kwargs):
+    passes.append(None)
+    if len(passes) == step // 2 - 1:  # Two passes an evaluation.
+      os.kill(os.getpid(), signal.SIGTERM)
+    return collect(*args, **kwargs)
+
+  with monkeypatch.context() as patched:
+    patched.setattr(features, 'collect', interrupted)
+    assert train.run(config, tmp_path, devices) is None
+  assert tiny.final_state(config, tmp_path, devices)[0] == step
+  assert not any('best' in x for x in _lines(tmp_path) if x['step'] == step)
+  train.run(config, tmp_path, devices)
+  workdir, _, (_, straight) = reference
+  tiny.assert_same(straight, tiny.final_state(config, tmp_path, devices)[1])
+  scores = lambda root: [x for x in _lines(root) if 'best' in x]
+  assert scores(workdir) == scores(tmp_path)
 
 
 def test_resume_on_records_with_two_streams_is_bit_for_bit(
@@ -186,17 +230,42 @@ def test_another_label_subset_is_refused(images, reference, tmp_path):
     train.run(config, workdir, jax.devices()[:1])
 
 
-def test_nonfinite_step_stops_and_can_be_replayed(images, tmp_path):
-  config = tiny.config(images)
-  config.optimizer.update(learning_rate=1e38, warmup='0 steps')
+def _infinite_once_the_queue_holds(rows, monkeypatch):
+  """Makes the loss of the first step with so many labelled rows infinite."""
+  make = job_lib.methods.make
+
+  def broken(config, mesh):
+    method = make(config, mesh)
+
+    def loss(*args):
+      result = method.loss(*args)
+      full = result.memory.size >= rows
+      return result._replace(loss=jnp.where(full, jnp.inf, result.loss))
+
+    return dataclasses.replace(method, loss=loss)
+
+  monkeypatch.setattr(job_lib.methods, 'make', broken)
+
+
+def test_a_nonfinite_step_stops_the_run_and_can_be_replayed(
+  images, tmp_path, monkeypatch
+):
+  config, devices = tiny.config(images, 20), jax.devices()[:1]
+  _infinite_once_the_queue_holds(16, monkeypatch)
   with pytest.raises(nonfinite.NonFiniteError) as error:
-    train.run(config, tmp_path, jax.devices()[:1])
-  message = str(error.value)
-  assert 'Step 1 is not finite in' in message and 'norm/params' in message
-  replay = tmp_path / 'nonfinite' / 'step_1'
-  assert (replay / 'state').is_dir()
-  batch = np.load(replay / 'batch_0.npz')
-  assert batch['large'].shape == (16, 2, 8, 8, 3)
+    train.run(config, tmp_path, devices)
+  at = int(str(error.value).split('Step ')[1].split(' ')[0])
+  assert 2 < at < 20 and 'is not finite in loss/total' in str(error.value)
+  saved, good = tiny.final_state(config, tmp_path, devices)
+  assert 0 < saved < at and good.dropped == 0
+  built = job_lib.build(config, devices)
+  replay = tmp_path / 'nonfinite' / f'step_{at}'
+  with ocp.StandardCheckpointer() as saver:
+    state = saver.restore(replay / 'state', lowering.state_like(built.step))
+  assert state.step == at - 1
+  batch = Batch(**np.load(replay / 'batch_0.npz'))
+  _, metrics = jax.jit(built.step.train)(state, batch)
+  assert np.isinf(metrics['loss/total'])
 
 
 def test_skipping_nonfinite_updates_keeps_the_last_good_parameters(

@@ -72,7 +72,7 @@ def read_folder(
     named = {
       path: path.split('/')[0]
       for path in paths
-      if '/' in path and path.split('/')[0] not in UNLABELLED_FOLDERS
+      if '/' in path and path.split('/')[0].lower() not in UNLABELLED_FOLDERS
     }
   names = class_order(named.values()) if class_names is None else class_names
   unknown = sorted(set(named.values()) - set(names))
@@ -94,8 +94,14 @@ def _list_images(root: str, where: str) -> tuple[list[str], list[str]]:
   errors: list[OSError] = []
   paths = []
   walk = os.walk(root, onerror=errors.append, followlinks=True)
-  skipped = []
+  skipped, seen = [], set()
   for folder, folders, names in walk:
+    # A link to a folder above would be followed for ever.
+    place = os.path.realpath(folder)
+    if place in seen:
+      folders.clear()
+      continue
+    seen.add(place)
     # Such as .ipynb_checkpoints, whose copies would be a class.
     folders[:] = [name for name in folders if not name.startswith('.')]
     inside = os.path.relpath(folder, root)
@@ -124,6 +130,9 @@ def _list_images(root: str, where: str) -> tuple[list[str], list[str]]:
   filled = {path.split('/')[0] for path in paths if '/' in path}
   with os.scandir(root) as entries:
     folders = [e.name for e in entries if e.is_dir()]
-  empty = set(folders) - filled - set(UNLABELLED_FOLDERS)
-  visible = [name for name in empty if not name.startswith('.')]
-  return sorted(paths), sorted(visible)
+  empty = [
+    name
+    for name in set(folders) - filled
+    if name.lower() not in UNLABELLED_FOLDERS and not name.startswith('.')
+  ]
+  return sorted(paths), sorted(empty)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from typing import Any, NamedTuple
+import zipfile
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def index_records(shards: Sequence[Shard], where: str) -> RecordIndex:
     ValueError: a file is absent, damaged, or holds records without an image.
   """
   keys = _find_keys(shards, where)
-  cache = _cache_file(shards)
+  cache = _cache_file(shards, where)
   found = _load_cache(cache)
   if found is None:
     found = _scan(shards, keys, where)
@@ -215,11 +216,16 @@ def _unreadable(where: str, file: str, error: Exception) -> ValueError:
   return ValueError(f'{where}: {file!r} cannot be read: {reason}.')
 
 
-def _cache_file(shards: Sequence[Shard]) -> str:
+def _cache_file(shards: Sequence[Shard], where: str) -> str:
   folder = os.environ.get('SEMPPL_JAX_CACHE') or os.path.expanduser(
     '~/.cache/semppl_jax'
   )
-  stats = [tf.io.gfile.stat(shard.file) for shard in shards]
+  stats = []
+  for shard in shards:
+    try:
+      stats.append(tf.io.gfile.stat(shard.file))
+    except tf.errors.OpError as error:
+      raise _unreadable(where, shard.file, error) from error
   key = [_INDEX_VERSION] + [
     (*shard, stat.length, stat.mtime_nsec)
     for shard, stat in zip(shards, stats, strict=True)
@@ -232,7 +238,7 @@ def _load_cache(file: str) -> dict[str, np.ndarray] | None:
   try:
     with np.load(file) as content:
       return dict(content)
-  except (OSError, ValueError, EOFError):
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile):
     return None
 
 
