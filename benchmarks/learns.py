@@ -46,12 +46,12 @@ _COLUMNS = {
 _FLOORS = {'raw pixels': 'pixels', 'untrained encoder': 'untrained'}
 
 
-def config_of(arm: str, seed: int) -> ml_collections.ConfigDict:
+def config_of(arm: str, seed: int, duration: str) -> ml_collections.ConfigDict:
   """The quick start's config with an arm's changes and a seed."""
   c = quickstart.get_config()
   c.update_from_flattened_dict(ARMS[arm])
   c.seed = c.data.labels_seed = seed
-  c.duration = c.eval.every = _DURATION.value
+  c.duration = c.eval.every = duration
   # The floors depend on the seed alone.
   c.eval.baselines = arm == next(iter(ARMS))
   return c
@@ -64,7 +64,8 @@ def main(_) -> None:
   for seed in range(_SEEDS.value):
     for arm in _ARMS.value or ARMS:
       name = arm.replace(' ', '-')
-      summary = train.run(config_of(arm, seed), out / f'{name}-{seed}')
+      config = config_of(arm, seed, _DURATION.value)
+      summary = train.run(config, out / f'{name}-{seed}')
       if summary is None:
         return
       results.setdefault(arm, []).append(summary)

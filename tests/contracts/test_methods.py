@@ -11,6 +11,7 @@ from configs import quickstart
 from semppl_jax import lowering, mesh as mesh_lib, methods
 from semppl_jax.batch import Batch
 from semppl_jax.step import make_step
+from semppl_jax.tools import collectives
 
 ROWS, SIZE, CLASSES = 16, 8, 3
 
@@ -114,6 +115,24 @@ def test_state_keeps_shapes_types_and_shardings(method):
     assert got.sharding.is_equivalent_to(want.sharding, got.ndim)
 
   jax.tree.map(same, like, course[-1][0])
+
+
+def test_no_step_gathers_the_memory(method):
+  """Read from the program that the partitioner makes for eight devices."""
+  name, _, _ = method
+  config, mesh = _config(name), mesh_lib.make_mesh()
+  config.semppl.queue, config.network.projector.output = '4096 rows', 64
+  step = make_step(config, methods.make(config, mesh), mesh, 10, 2)
+  state = lowering.state_like(step)
+  lowered = lowering.lower(step, state, lowering.batch_like(config, mesh), mesh)
+  moved = collectives.count(lowered.compile().as_text()).bytes
+  held = sum(
+    x.size * x.dtype.itemsize
+    for x in jax.tree.leaves(state.memory)
+    if not x.sharding.is_fully_replicated
+  )
+  for kind in ('all-gather', 'all-to-all', 'collective-permute'):
+    assert not held or moved.get(kind, 0) < held / 4, (kind, moved)
 
 
 def test_compiled_is_as_written(method):

@@ -1,10 +1,12 @@
 """Starts `python -m semppl_jax.main` on the tiny config, as a user would."""
 
+import json
 import os
 import pathlib
 import socket
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -53,6 +55,17 @@ def finish(process, timeout: float = 300) -> tuple[int, str]:
   """Waits for the program: exit status and output."""
   output, _ = process.communicate(timeout=timeout)
   return process.returncode, output
+
+
+def wait_for_step(workdir, step, process):
+  """Returns when the records reach a step, or the program ends."""
+  path = workdir / 'metrics.jsonl'
+  while process.poll() is None:
+    lines = path.read_text().splitlines() if path.exists() else []
+    if lines and json.loads(lines[-1] if lines[-1].endswith('}') else
+                            lines[-2])['step'] >= step:  # fmt: skip
+      return
+    time.sleep(0.002)
 
 
 def free_port() -> int:

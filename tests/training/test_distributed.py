@@ -1,5 +1,7 @@
 """Two processes of four devices are one process of eight."""
 
+import signal
+
 import jax
 import program
 import pytest
@@ -8,20 +10,12 @@ import tiny
 STEPS = 8
 
 
-@pytest.mark.slow
-def test_two_processes_are_one(images, tmp_path):
-  config = program.write_config(tmp_path, images, STEPS)
-  status, output = program.finish(
-    program.start(
-      f'--config={config}', f'--workdir={tmp_path / "one"}', devices=8
-    )
-  )
-  assert status == 0, output
+def _start_two(config, workdir):
   port = program.free_port()
-  processes = [
+  return [
     program.start(
       f'--config={config}',
-      f'--workdir={tmp_path / "two"}',
+      f'--workdir={workdir}',
       '--distributed',
       f'--coordinator=127.0.0.1:{port}',
       '--processes=2',
@@ -30,9 +24,24 @@ def test_two_processes_are_one(images, tmp_path):
     )
     for index in range(2)
   ]
-  for process in processes:
-    status, output = program.finish(process)
+
+
+def _finish(processes):
+  """Waits for all; every one must succeed. Returns their outputs."""
+  done = [program.finish(process) for process in processes]
+  for status, output in done:
     assert status == 0, output
+  return [output for _, output in done]
+
+
+@pytest.mark.slow
+def test_two_processes_are_one(images, tmp_path):
+  config = program.write_config(tmp_path, images, STEPS)
+  one = program.start(
+    f'--config={config}', f'--workdir={tmp_path / "one"}', devices=8
+  )
+  _finish([one])
+  _finish(_start_two(config, tmp_path / 'two'))
   states = [
     tiny.final_state(tiny.config(images, STEPS), tmp_path / name)
     for name in ('one', 'two')
@@ -40,3 +49,20 @@ def test_two_processes_are_one(images, tmp_path):
   assert states[0][0] == states[1][0] == STEPS == len(jax.devices())
   tiny.assert_close(states[0][1].memory, states[1][1].memory)
   tiny.assert_close(states[0][1].params, states[1][1].params)
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_both_and_they_go_on(images, tmp_path):
+  steps = 100
+  config = program.write_config(tmp_path, images, steps)
+  workdir = tmp_path / 'run'
+  processes = _start_two(config, workdir)
+  program.wait_for_step(workdir, 3, processes[0])
+  processes[1].send_signal(signal.SIGTERM)
+  outputs = _finish(processes)
+  saved = {text.split('saved step ')[1].split('.')[0] for text in outputs}
+  assert len(saved) == 1 and 3 <= int(saved.pop()) < steps
+  assert not (workdir / 'summary.json').exists()
+  outputs = _finish(_start_two(config, workdir))
+  assert 'Continuing from step' in outputs[0]
+  assert (workdir / 'summary.json').exists()

@@ -1,9 +1,7 @@
 """The command line: exit codes, sentences, and runs that are killed."""
 
-import json
 import random
 import signal
-import time
 
 import jax
 import program
@@ -32,17 +30,6 @@ def _state(images, workdir):
   return tiny.final_state(config, workdir, jax.devices()[:1])
 
 
-def _wait_for_step(workdir, step, process):
-  """Returns when the records reach a step, or the program ends."""
-  path = workdir / 'metrics.jsonl'
-  while process.poll() is None:
-    lines = path.read_text().splitlines() if path.exists() else []
-    if lines and json.loads(lines[-1] if lines[-1].endswith('}') else
-                            lines[-2])['step'] >= step:  # fmt: skip
-      return
-    time.sleep(0.002)
-
-
 @pytest.mark.parametrize('kills', [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_killed_at_random_steps_it_ends_the_same(
   images, straight, tmp_path, kills
@@ -53,7 +40,7 @@ def test_killed_at_random_steps_it_ends_the_same(
   command = (f'--config={config}', f'--workdir={workdir}')
   for at in sorted(rng.randrange(1, STEPS - 4) for _ in range(kills)):
     process = program.start(*command)
-    _wait_for_step(workdir, at, process)
+    program.wait_for_step(workdir, at, process)
     process.send_signal(signal.SIGKILL)
     assert program.finish(process)[0] == -signal.SIGKILL
     assert not (workdir / 'summary.json').exists()
@@ -68,7 +55,7 @@ def test_sigterm_saves_and_exits_0(images, straight, tmp_path):
   config, _ = straight
   workdir = tmp_path / 'run'
   process = program.start(f'--config={config}', f'--workdir={workdir}')
-  _wait_for_step(workdir, 3, process)
+  program.wait_for_step(workdir, 3, process)
   process.send_signal(signal.SIGTERM)
   status, output = program.finish(process)
   assert status == 0, output
@@ -82,7 +69,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(images, straight, tmp_path):
   workdir = tmp_path / 'run'
   command = (f'--config={config}', f'--workdir={workdir}')
   first = program.start(*command)
-  _wait_for_step(workdir, 10, first)
+  program.wait_for_step(workdir, 10, first)
   first.send_signal(signal.SIGTERM)
   assert program.finish(first)[0] == 0
   before, state = _state(images, workdir)
@@ -100,6 +87,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(images, straight, tmp_path):
     (['--config.batch_size=7', '--config.semppl.k=99'], 'semppl.k'),
     (['--config.data.path=/nowhere'], '/nowhere'),
     (['--config.data.kind=tfds', '--config.data.name=cifar11'], 'cifar10'),
+    (['--process=1'], '--distributed'),
     ([], '--workdir'),
 ], ids=str)  # fmt: skip
 def test_bad_input_is_one_sentence(images, tmp_path, arguments, sentence):

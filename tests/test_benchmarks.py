@@ -1,0 +1,56 @@
+"""The scripts of benchmarks/ still fit the code that they drive."""
+
+import importlib.util
+import pathlib
+
+import pytest
+
+from semppl_jax import validate
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def _load(name):
+  path = ROOT / 'benchmarks' / f'{name}.py'
+  spec = importlib.util.spec_from_file_location(name, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+learns = _load('learns')
+
+
+@pytest.mark.parametrize('arm', learns.ARMS)
+def test_every_arm_of_learns_is_a_possible_config(arm):
+  config = learns.config_of(arm, seed=2, duration='100 steps')
+  assert config.seed == config.data.labels_seed == 2
+  assert config.eval.every == config.duration == '100 steps'
+  assert not validate.problems(
+    config,
+    device_count=1,
+    process_count=1,
+    examples=6000,
+    classes=10,
+    labelled=600,
+  )
+
+
+def test_the_table_has_mean_and_deviation():
+  summary = lambda score, right: {
+    'knn_k': 20,
+    'pseudo_label_accuracy': right,
+    'knn': {
+      'knn/encoder/labelled/k20': score,
+      'knn/pixels/labelled/k20': 0.3,
+    },
+  }
+  results = {
+    'one': [summary(0.4, 0.2), summary(0.42, 0.3)],
+    'other': [summary(0.5, None)],
+  }
+  lines = learns.table(results).splitlines()
+  assert lines[0].startswith('|  | encoder, 600 |')
+  assert lines[2] == '| raw pixels | 30.0 ± 0.0 |  |  |  |  |'
+  assert lines[4] == '| one | 41.0 ± 1.4 |  |  |  | 25.0 ± 7.1 |'
+  assert lines[5] == '| other | 50.0 |  |  |  |  |'
