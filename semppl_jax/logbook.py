@@ -99,7 +99,7 @@ class Logbook:
       self._board.close()
       self._file.close()
 
-  def recent(self, name: str, share: float = 0.1) -> float | None:
+  def recent(self, name: str, share: float = 0.25) -> float | None:
     """Mean of a metric over the last share of its records, or None."""
     values = [v for _, v in self.history.get(name, ())]
     if not values:

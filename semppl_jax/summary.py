@@ -31,7 +31,8 @@ def make(
 ) -> dict[str, Any]:
   """Collects what a run learned, from its records and the floors.
 
-  Pseudo-label figures are means over the last tenth of the records.
+  Pseudo-label figures are means over the last quarter of the records: of a
+  tenth, a few batches, chance would be the larger part.
   """
   scores = {
     name: values[-1][1]
