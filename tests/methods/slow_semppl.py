@@ -9,6 +9,10 @@ import numpy as np
 from semppl_jax import knn, memory as memory_lib
 from semppl_jax.methods import negatives
 
+# Compiled once for all tests.
+_draw_negatives = jax.jit(negatives.draw, static_argnums=(2, 3, 4))
+_draw_positives = jax.jit(knn.draw_same_label, static_argnums=5)
+
 
 class Given(NamedTuple):
   """What a loss is computed from, besides the config.
@@ -99,11 +103,11 @@ def _draws(config, given: Given):
   views, large = given.online.shape[1], given.target.shape[1]
   negative_key, draw_key = jax.random.split(given.key)
   pairs = () if s.negatives == 'shared' else (views, large)
-  chosen = negatives.draw(
+  chosen = _draw_negatives(
     negative_key, batch.index, s.num_negatives, given.mesh, pairs
   )
   own = batch.index if s.exclude_self else jnp.full_like(batch.index, -1)
-  drawn = knn.draw_same_label(
+  drawn = _draw_positives(
       draw_key, queue.label, queue.index, jnp.asarray(labels(config, given)),
       own, (large, s.num_positives),
   )  # fmt: skip
@@ -112,7 +116,10 @@ def _draws(config, given: Given):
 
 def labels(config, given: Given):
   """Labels and pseudo-labels, by sorting the whole queue for each vote."""
-  s, batch, queue = config.semppl, given.batch, given.queue
+  s, batch = config.semppl, jax.device_get(given.batch)
+  queue = given.queue._replace(
+    label=np.asarray(given.queue.label), index=np.asarray(given.queue.index)
+  )
   result = np.asarray(batch.label).copy()
   age = np.asarray(memory_lib.age(queue))
   views = 1 if s.vote_views == 'single' else given.target.shape[1]
@@ -124,9 +131,9 @@ def labels(config, given: Given):
       result[m] = batch.diagnostic_label[m]
     if s.pseudo_labels != 'knn':
       continue
-    there = np.asarray(queue.label) >= 0
+    there = queue.label >= 0
     if s.exclude_self:
-      there &= np.asarray(queue.index) != int(batch.index[m])
+      there &= queue.index != batch.index[m]
     votes = []
     for i in range(views):
       for j in range(views):

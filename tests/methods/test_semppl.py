@@ -14,6 +14,7 @@ from semppl_jax.methods import negatives, semppl
 from semppl_jax.network import Outputs
 
 ROWS, LARGE, SMALL, DIM = 16, 2, 1, 6
+_push = jax.jit(memory_lib.push, static_argnames='mesh')
 
 
 def _config(**overrides) -> ml_collections.ConfigDict:
@@ -60,7 +61,7 @@ def _memory(config, method, batches, mesh):
   for seed in range(1, batches + 1):
     _, target, batch = _inputs(config, seed)
     unit = jnp.asarray(slow_semppl.unit(target.projection), jnp.float32)
-    queue = memory_lib.push(queue, unit, batch.label, batch.index, mesh)
+    queue = _push(queue, unit, batch.label, batch.index, mesh)
   return queue
 
 
