@@ -117,6 +117,7 @@ def test_state_keeps_shapes_types_and_shardings(method):
   jax.tree.map(same, like, course[-1][0])
 
 
+@pytest.mark.slow
 def test_no_step_gathers_the_memory(method):
   """Read from the program that the partitioner makes for eight devices."""
   name, _, _ = method

@@ -109,9 +109,8 @@ def test_loss_is_that_of_the_equations(overrides):
 
 
 @pytest.mark.parametrize('large,small', [(1, 0), (1, 2), (2, 0), (3, 2)])
-@pytest.mark.parametrize('invariance', ['log_ratio', 'kl'])
-def test_loss_with_other_views(large, small, invariance):
-  config = _config(invariance=invariance)
+def test_loss_with_other_views(large, small):
+  config = _config(invariance='kl')
   config.views.large.count, config.views.small.count = large, small
   got, want = _both_losses(config)
   np.testing.assert_allclose(got.loss, want, rtol=2e-5, atol=1e-6)

@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 STEPS = 40
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
@@ -64,6 +65,7 @@ def test_sigterm_saves_and_exits_0(images, straight, tmp_path):
   assert _state(images, workdir)[0] == saved
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_last_good_checkpoint(images, straight, tmp_path):
   config, _ = straight
   workdir = tmp_path / 'run'
@@ -85,9 +87,10 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(images, straight, tmp_path):
 @pytest.mark.parametrize('arguments,sentence', [
     (['--config.batchsize=8'], "did you mean 'batch_size'"),
     (['--config.batch_size=7', '--config.semppl.k=99'], 'semppl.k'),
-    (['--config.data.path=/nowhere'], '/nowhere'),
-    (['--config.data.kind=tfds', '--config.data.name=cifar11'], 'cifar10'),
-    (['--process=1'], '--distributed'),
+    pytest.param(['--config.data.path=/nowhere'], '/nowhere', marks=SLOW),
+    pytest.param(['--config.data.kind=tfds', '--config.data.name=cifar11'],
+                 'cifar10', marks=SLOW),
+    pytest.param(['--process=1'], '--distributed', marks=SLOW),
     ([], '--workdir'),
 ], ids=str)  # fmt: skip
 def test_bad_input_is_one_sentence(images, tmp_path, arguments, sentence):

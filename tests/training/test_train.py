@@ -70,7 +70,7 @@ def test_run_leaves_a_summary_records_and_labels(reference):
   assert list((workdir / 'tensorboard').iterdir())
 
 
-@pytest.mark.parametrize('count', [2, 8])
+@pytest.mark.parametrize('count', [pytest.param(2, marks=pytest.mark.slow), 8])
 def test_device_count_changes_no_number(images, reference, tmp_path, count):
   config = tiny.config(images)
   train.run(config, tmp_path, jax.devices()[:count])
@@ -113,7 +113,7 @@ def test_sigterm_saves_and_the_rest_is_bit_for_bit(
   assert [*map(strip, _lines(workdir))] == [*map(strip, _lines(tmp_path))]
 
 
-@pytest.mark.parametrize('step', [4, 8])
+@pytest.mark.parametrize('step', [4, pytest.param(8, marks=pytest.mark.slow)])
 def test_what_a_signal_cuts_short_is_evaluated_later(
   images, reference, tmp_path, monkeypatch, step
 ):
@@ -139,6 +139,7 @@ def test_what_a_signal_cuts_short_is_evaluated_later(
   assert scores(workdir) == scores(tmp_path)
 
 
+@pytest.mark.slow
 def test_resume_on_records_with_two_streams_is_bit_for_bit(
   images, tmp_path, monkeypatch
 ):
