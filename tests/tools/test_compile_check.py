@@ -20,7 +20,12 @@ from semppl_jax.tools import ahead, bare
 ROOT = pathlib.Path(ahead.__file__).resolve().parents[2]
 # The smallest slice of the paper's chip: one host of 8 cores.
 SLICE = 'v3:2x2'
-SMALL = ('batch_size=16', 'semppl.queue=64 rows')
+SMALL = (
+  'batch_size=16',
+  'semppl.queue=64 rows',
+  'semppl.num_negatives=8',
+  'data.labelled_per_batch=0',
+)
 
 _without_libtpu = pytest.mark.skipif(
   importlib.util.find_spec('libtpu') is None,
