@@ -13,8 +13,8 @@ def describe(config: ml_collections.ConfigDict) -> tuple[str, bool]:
   """Returns what would run, as text, and whether it could.
 
   Args:
-    config: the run's config. Unless its views are wrong, every image is decoded
-      once to find the unreadable ones.
+    config: the run's config. Unless a field of its views, evaluation or data is
+      wrong, every image is decoded once to find the unreadable ones.
   """
   mesh = mesh_lib.make_mesh()
   parts, problems = [], job_lib.check(config, mesh)

@@ -20,6 +20,11 @@ def make_mesh(devices: Any = None) -> Mesh:
   return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
+def describe(mesh: Mesh) -> str:
+  """Number and kind of the devices, as `'8 x TPU v3'`."""
+  return f'{mesh.size} x {mesh.devices.flat[0].device_kind}'
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
   """Sharding of an array that every device holds whole."""
   return NamedSharding(mesh, PartitionSpec())

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from semppl_jax import lowering
+from semppl_jax import lowering, mesh as mesh_lib
 from semppl_jax.job import Job
 
 # Share of a matrix product's rate that a step of convolutions reaches.
@@ -76,7 +76,7 @@ def make(job: Job) -> Plan:
     steps=job.total_steps,
     epochs=job.total_steps * job.config.batch_size / examples,
     parameters=sum(x.size for x in jax.tree.leaves(shapes.params)),
-    devices=f'{devices} x {jax.devices()[0].device_kind}',
+    devices=mesh_lib.describe(job.mesh),
     state_gib=_gib(like, per_device=True),
     batch_gib=_gib(batch) * fetched / devices,
     residual_gib=_residual_gib(job, shapes) / devices,

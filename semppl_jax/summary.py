@@ -5,9 +5,7 @@ import pathlib
 import time
 from typing import Any
 
-import jax
-
-from semppl_jax import __version__
+from semppl_jax import __version__, mesh as mesh_lib
 from semppl_jax.job import Job
 from semppl_jax.logbook import Logbook
 
@@ -57,7 +55,7 @@ def make(
     ),
     'images_per_second': log.recent('images_per_second', 1.0),
     'input_wait': log.recent('input_wait', 1.0),
-    'devices': f'{job.mesh.size} x {jax.devices()[0].device_kind}',
+    'devices': mesh_lib.describe(job.mesh),
     'label_subset': job.subset.hash,
     'data': job.splits.train.fingerprint,
     'version': __version__,

@@ -34,7 +34,7 @@ from semppl_jax.data import labels, pipeline
 from semppl_jax.data.corrupt import CorruptCount
 from semppl_jax.data.prefetch import Prefetcher
 from semppl_jax.evaluators import pretraining
-from semppl_jax.evaluators.features import Stopped
+from semppl_jax.evaluators.features import StoppedError
 from semppl_jax.job import InputError, Job
 from semppl_jax.logbook import Logbook
 from semppl_jax.step import TrainState
@@ -77,8 +77,7 @@ def _run(
   """Opens the files of a run, then trains and finishes it."""
   config = job.config
   workdir.mkdir(parents=True, exist_ok=True)
-  devices = f'{job.mesh.size} x {jax.devices()[0].device_kind}'
-  _log.info('Training in %s on %s.', workdir, devices)
+  _log.info('Training in %s on %s.', workdir, mesh_lib.describe(job.mesh))
   checkpoints = Checkpointer(
     workdir, job_lib.identity(job), config.checkpoint.keep
   )
@@ -207,7 +206,7 @@ def _train(
   if start and judged(start) and not checkpoints.evaluated(start):
     try:
       scores_of(start, state)
-    except Stopped:
+    except StoppedError:
       return None
   if start == job.total_steps:
     return state
@@ -242,7 +241,7 @@ def _train(
           if judged(step) and not stop:
             try:
               scores = scores_of(step, state)
-            except Stopped:
+            except StoppedError:
               stop = True
           _save(job, checkpoints, step, state, scores, compiled, workdir)
         _check_input(corrupt, log, step)

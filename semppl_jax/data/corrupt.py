@@ -59,7 +59,8 @@ class CorruptCount:
     """
     share = total / self._train.size
     if share > self._limit:
-      names = [self._train.ids[index] for index in self._seen]
+      # A copy first: the thread that reads the input may add to it meanwhile.
+      names = [self._train.ids[index] for index in list(self._seen)]
       here = '' if total == len(names) else f' here and {total} in all'
       raise ValueError(
         f'{self._train.name!r} has '

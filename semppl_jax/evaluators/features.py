@@ -30,7 +30,7 @@ class Features(NamedTuple):
   index: np.ndarray
 
 
-class Stopped(Exception):  # noqa: N818
+class StoppedError(Exception):
   """A pass over the data was given up because somebody asked."""
 
 
@@ -78,13 +78,13 @@ def collect(
     stop: asked between batches whether to give up.
 
   Raises:
-    Stopped: `stop` said so.
+    StoppedError: `stop` said so.
   """
   parts = []
   whole = jax.jit(lambda x: x, out_shardings=mesh_lib.replicated(mesh))
   for batch in batches:
     if stop():
-      raise Stopped
+      raise StoppedError
     device = mesh_lib.to_global(mesh, batch)
     encoder, projection = embed(params, net_state, device.image)
     label, index, valid = whole((device.label, device.index, device.valid))

@@ -36,8 +36,10 @@ def make(
   return KnnEvaluation(config, network, mesh)
 
 
-def _can_judge(splits: Splits) -> bool:
-  return splits.test is not None and bool((splits.test.labels >= 0).any())
+def _judge(splits: Splits) -> Dataset | None:
+  """The test set, if it has any label to judge by."""
+  test = splits.test
+  return test if test is not None and (test.labels >= 0).any() else None
 
 
 class KnnEvaluation:
@@ -65,9 +67,9 @@ class KnnEvaluation:
       stop: asked between batches whether to give up.
 
     Raises:
-      features.Stopped: `stop` said so.
+      features.StoppedError: `stop` said so.
     """
-    if not _can_judge(splits):
+    if _judge(splits) is None:
       return {}
     query, support = self._features(state, splits, subset, stop=stop)
     scores = {}
@@ -87,9 +89,10 @@ class KnnEvaluation:
       splits: the data.
       subset: the labelled part of the train set.
     """
-    if splits.test is None or not _can_judge(splits):
+    test = _judge(splits)
+    if test is None:
       return {}
-    calibrated = self._calibrated(state, splits.test)
+    calibrated = self._calibrated(state, test)
     query, support = self._features(calibrated, splits, subset, pixels=True)
     pixels = self._scores('pixels', query, support, subset)
     untrained = self._scores('encoder', query, support, subset)
