@@ -9,11 +9,16 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && echo $$p && break; done)
 
-.PHONY: quickstart test test-all lint types install clean
+.PHONY: quickstart evaluate test test-all lint types install clean
 
 quickstart: $(STAMP)  ## Trains on the embedded images, in minutes on a CPU.
 	$(BIN)/python -m semppl_jax.main --config=configs/quickstart.py \
 	  --workdir=runs/quickstart
+
+evaluate: $(STAMP)  ## Every protocol on the run of `make quickstart`.
+	$(BIN)/python -m semppl_jax.evaluate --checkpoint=runs/quickstart \
+	  --config=configs/evaluate/quickstart.py --protocol=all --baseline \
+	  --workdir=runs/quickstart-evaluation
 
 test: $(STAMP)  ## The core tests.
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"

@@ -1,9 +1,11 @@
-"""Installs semppl_jax: `pip install -e .` (extras: tpu, cuda, test)."""
+"""Installs semppl_jax: `pip install -e .` (extras: tpu, cuda, onnx, test)."""
 
 import pathlib
 
 import setuptools
 
+# Writing ONNX graphs, and running them to see that they are right.
+ONNX = ['jax2onnx>=0.17,<0.18', 'onnx>=1.19,<2', 'onnxruntime>=1.22,<2']
 ROOT = pathlib.Path(__file__).parent
 
 
@@ -19,7 +21,7 @@ setuptools.setup(
   description='Semi-supervised pre-training with SemPPL in JAX and Haiku.',
   license='Apache-2.0',
   packages=setuptools.find_packages(
-    include=['configs', 'semppl_jax', 'semppl_jax.*']
+    include=['configs', 'configs.*', 'semppl_jax', 'semppl_jax.*']
   ),
   package_data={'semppl_jax': ['data/embedded/*']},
   python_requires='>=3.11,<3.14',
@@ -27,13 +29,18 @@ setuptools.setup(
   extras_require={
     'tpu': ['jax[tpu]'],
     'cuda': ['jax[cuda13]'],
+    'onnx': ONNX,
     'test': [
+      *ONNX,
       'hypothesis>=6.100',
       'pre-commit>=4.0',
       'pyright[nodejs]>=1.1.390',
       'pytest>=8.0',
       'pytest-xdist>=3.5',
       'ruff>=0.12',
+      # To compare with; torch of one version, since torchvision is bound to it.
+      'timm>=1.0.20,<2',
+      'torch==2.13.0',
     ],
   },
 )

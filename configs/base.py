@@ -22,6 +22,10 @@ def get_config() -> ml_collections.ConfigDict:
   c.seed = 0
   c.batch_size = 4096  # Images per step, over all devices and processes.
   c.duration = '300 epochs'
+  # Weights to start from: a run, or a file that `import_weights` reads.
+  c.init_from = ''
+  # Heads to take from there too, where they fit; others start afresh.
+  c.init_heads = ('projector', 'predictor')
   c.on_nonfinite = 'stop'  # 'stop' | 'skip' (drop that update and go on).
   c.log_every = '50 steps'
 
@@ -90,8 +94,10 @@ def get_config() -> ml_collections.ConfigDict:
       padding='torch',  # 'torch' | 'same' (DeepMind's checkpoints).
       bn_decay=0.9,
       bn_eps=1e-5,
-      projector=dict(hidden=4096, output=256),
+      projector=dict(hidden=4096, output=256, layers=2, last_bias=False),
       predictor=dict(hidden=4096),
+      # Of a method that classifies. 0 classes: as many as the data has.
+      classifier=dict(classes=0, input='features'),  # or 'projector_hidden'.
       precision='bfloat16',  # Convolutions; 'bfloat16' | 'float32'.
     )
   )
@@ -119,7 +125,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.optimizer = ml_collections.ConfigDict(
     dict(
-      name='lars',  # 'lars' | 'adam'.
+      name='lars',  # 'lars' | 'adam' | 'sgd' (with Nesterov's momentum).
       learning_rate=0.3,
       reference_batch=256,  # Scale the rate by batch / this; 0: do not.
       warmup='10 epochs',
@@ -139,7 +145,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.eval = ml_collections.ConfigDict(
     dict(
-      every='10 epochs',
+      every='10 epochs',  # '0 epochs': never.
       k=(1, 5, 10, 20, 200),
       headline_k=20,  # The k of the summary and of the best checkpoint.
       temperature=0.07,
@@ -148,6 +154,19 @@ def get_config() -> ml_collections.ConfigDict:
       batch_size=512,
       resize=256,  # Short side before the centre crop.
       crop=224,
+    )
+  )
+
+  c.supervised = ml_collections.ConfigDict(
+    dict(
+      frozen=False,  # Train the classifier alone: a linear evaluation.
+    )
+  )
+
+  c.probe = ml_collections.ConfigDict(
+    dict(
+      enabled=True,  # A linear classifier beside any method; changes nothing.
+      learning_rate=1e-3,  # Of its Adam.
     )
   )
 

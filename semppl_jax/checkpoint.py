@@ -43,12 +43,14 @@ class Identity(NamedTuple):
     data: fingerprint of the train set.
     labels: hash of the label subset.
     labelled: ids of the labelled images, str [M].
+    class_names: names of the classes [C].
   """
 
   config: dict[str, Any]
   data: str
   labels: str
   labelled: np.ndarray
+  class_names: tuple[str, ...] = ()
 
 
 class MismatchError(ValueError):

@@ -119,6 +119,17 @@ def load(path: str | pathlib.Path, overrides: Sequence[str] = ()) -> ConfigDict:
   return holder.value
 
 
+def fields(config: ConfigDict) -> list[str]:
+  """Dotted names of all single values of a config."""
+  names = []
+  for name, value in config.items():
+    if isinstance(value, ConfigDict):
+      names += [f'{name}.{inner}' for inner in fields(value)]
+    else:
+      names.append(name)
+  return names
+
+
 def nearest(name: str, names: Sequence[str]) -> str | None:
   """Returns the entry of `names` that is spelt most like `name`, if any is."""
   found = difflib.get_close_matches(name, names, n=1, cutoff=0.5)

@@ -1,6 +1,7 @@
 """A run before its first step: data, labels, method and step, all checked."""
 
 from collections.abc import Sequence
+import logging
 from typing import Any, NamedTuple
 
 import jax
@@ -13,10 +14,15 @@ from semppl_jax import (
   methods,
   schedules,
   validate,
+  weights as weights_lib,
 )
 from semppl_jax.data import dataset, labels
+from semppl_jax.exchange import load
 from semppl_jax.methods.method import Method
 from semppl_jax.step import make_step, Step
+from semppl_jax.weights import Weights
+
+_log = logging.getLogger(__name__)
 
 
 class InputError(ValueError):
@@ -34,9 +40,10 @@ class Job(NamedTuple):
     method: what to learn by.
     step: the train step and its initial state.
     total_steps: length of the run.
-    eval_every: steps between evaluations.
+    eval_every: steps between evaluations; 0: there are none.
     save_every: steps between checkpoints.
     log_every: steps between records.
+    weights: what to start from, or None.
   """
 
   config: ml_collections.ConfigDict
@@ -49,6 +56,7 @@ class Job(NamedTuple):
   eval_every: int
   save_every: int
   log_every: int
+  weights: Weights | None
 
 
 def build(
@@ -78,20 +86,56 @@ def build(
   def steps(duration: str) -> int:
     return schedules.steps(duration, config.batch_size, examples)
 
+  config = with_classes(config, len(splits.train.class_names))
   method = methods.make(config, mesh)
   total = steps(config.duration)
+  step = make_step(config, method, mesh, total, steps(config.optimizer.warmup))
   return Job(
     config=config,
     mesh=mesh,
     splits=splits,
     subset=subset,
     method=method,
-    step=make_step(config, method, mesh, total, steps(config.optimizer.warmup)),
+    step=step,
     total_steps=total,
     eval_every=steps(config.eval.every),
     save_every=steps(config.checkpoint.every),
     log_every=steps(config.log_every),
+    weights=_first_weights(config, step),
   )
+
+
+def with_classes(
+  config: ml_collections.ConfigDict, classes: int
+) -> ml_collections.ConfigDict:
+  """Returns a copy whose classifier has so many classes, unless it says."""
+  config = ml_collections.ConfigDict(config)
+  if not config.network.classifier.classes:
+    config.network.classifier.classes = classes
+  return config.lock()
+
+
+def _first_weights(
+  config: ml_collections.ConfigDict, step: Step
+) -> Weights | None:
+  """Reads `init_from` and holds it against the network, before any work."""
+  path = config.init_from
+  if not path:
+    return None
+  like = jax.eval_shape(step.init)
+  try:
+    weights = load.load(path)
+    _, _, heads = weights_lib.merged(
+      weights, like.params, like.net_state, config.init_heads
+    )
+  except ValueError as error:
+    raise InputError(f'config.init_from={path!r}: {error}') from error
+  _log.info(
+    'Starting from %s: encoder%s.',
+    weights.origin,
+    ''.join(f', {head}' for head in heads),
+  )
+  return weights
 
 
 def _raise_any(problems: list[str]) -> None:
@@ -123,4 +167,5 @@ def identity(job: Job) -> checkpoint.Identity:
     data=job.splits.train.fingerprint,
     labels=job.subset.hash,
     labelled=job.splits.train.ids[job.subset.index],
+    class_names=tuple(job.splits.train.class_names),
   )

@@ -62,9 +62,35 @@ def adam(*, weight_decay: float) -> optax.GradientTransformation:
   return optax.GradientTransformation(inner.init, update)
 
 
+def sgd(
+  *, momentum: float, weight_decay: float
+) -> optax.GradientTransformation:
+  """SGD with Nesterov's momentum; decay of weights inside the gradient."""
+  return optax.chain(
+    optax.add_decayed_weights(weight_decay, mask=weights_mask),
+    optax.trace(decay=momentum, nesterov=True),
+  )
+
+
+def train_only(
+  optimizer: optax.GradientTransformation, head: str
+) -> optax.GradientTransformation:
+  """Applies an optimiser to one head and keeps all other parameters."""
+
+  def labels(params: Any) -> Any:
+    return {
+      module: jax.tree.map(lambda _, m=module: m.split('/')[0] == head, group)
+      for module, group in params.items()
+    }
+
+  return optax.partition({True: optimizer, False: optax.set_to_zero()}, labels)
+
+
 def make(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
   """Builds the optimiser that `config.optimizer` names, without its rate."""
   o = config.optimizer
+  if o.name == 'sgd':
+    return sgd(momentum=o.momentum, weight_decay=o.weight_decay)
   if o.name == 'adam':
     return adam(weight_decay=o.weight_decay)
   return lars(

@@ -18,6 +18,7 @@ from semppl_jax import (
   augment as augment_lib,
   mesh as mesh_lib,
   optim,
+  probe as probe_lib,
   schedules,
 )
 from semppl_jax.batch import Batch
@@ -42,6 +43,7 @@ class TrainState(NamedTuple):
     target_state: the target's own batch-norm averages, or ().
     opt_state: optimiser state.
     memory: the method's state.
+    probe: the online linear probe, or ().
     dropped: updates dropped for a non-finite loss or gradient, int32.
   """
 
@@ -53,6 +55,7 @@ class TrainState(NamedTuple):
   target_state: Any
   opt_state: Any
   memory: Any
+  probe: Any
   dropped: jax.Array
 
 
@@ -61,12 +64,14 @@ class Step(NamedTuple):
 
   Attributes:
     init: `() -> TrainState`; pure.
+    start: `(params, net_state) -> TrainState`, from given weights; pure.
     train: `(state, batch) -> (state, metrics)`; pure.
     state_sharding: how the devices hold the state.
     network: the online network.
   """
 
   init: Callable[[], TrainState]
+  start: Callable[[Any, Any], TrainState]
   train: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
   state_sharding: TrainState
   network: Network
@@ -89,7 +94,10 @@ def make_step(
     warmup_steps: steps of linear warm-up.
   """
   network = make_network(
-    config.network, heads=method.heads, bn_groups=method.bn_groups
+    config.network,
+    heads=method.heads,
+    bn_groups=method.bn_groups,
+    frozen=method.frozen,
   )
   target = _TARGETS[method.target](config, method, network)
   rate = schedules.learning_rate(
@@ -97,11 +105,16 @@ def make_step(
   )
   decay = schedules.ema_decay(config.ema, total_steps)
   optimizer = optim.make(config)
+  if method.frozen:
+    optimizer = optim.train_only(optimizer, 'classifier')
+  probe = probe_lib.make(config.probe, config.network.classifier.classes)
   augment = augment_lib.make_augment(config.augment, config.saliency)
 
   def init() -> TrainState:
     key = jax.random.fold_in(jax.random.key(config.seed), _INIT_STREAM)
-    params, net_state = network.init(key, _example_views(config))
+    return start(*network.init(key, _example_views(config)))
+
+  def start(params: Any, net_state: Any) -> TrainState:
     target_params, target_state = target.init(params, net_state)
     return TrainState(
       step=jnp.zeros((), jnp.int32),
@@ -112,6 +125,7 @@ def make_step(
       target_state=target_state,
       opt_state=optimizer.init(params),
       memory=method.init_memory(),
+      probe=probe.init(_feature_size(config, network, params, net_state)),
       dropped=jnp.zeros((), jnp.int32),
     )
 
@@ -138,6 +152,10 @@ def make_step(
     updates = jax.tree.map(lambda move: -rate(state.step) * move, moves)
     params = optax.apply_updates(state.params, updates)
     params = method.after_update(params, state.step)
+    large = views[0].shape[1]
+    probe_state, probed = probe.update(
+      state.probe, online.features[:, :large], batch.label
+    )
     grad_norm = optax.tree.norm(grads)
     measured = {
       'loss/total': loss,
@@ -157,6 +175,7 @@ def make_step(
       target_state=target_state,
       opt_state=opt_state,
       memory=result.memory,
+      probe=probe_state,
     )
     # The update too: a finite gradient can still throw the parameters away.
     finite = jnp.all(jnp.isfinite(jnp.stack(list(measured.values()))))
@@ -167,11 +186,11 @@ def make_step(
     ]
     finite &= jnp.all(jnp.stack(averages))
     state = _keep_finite(config.on_nonfinite, finite, state, new)
-    metrics = result.metrics | _deviation(online) | measured
+    metrics = result.metrics | _deviation(online) | probed | measured
     metrics['dropped'] = state.dropped.astype(jnp.float32)
     return state, metrics
 
-  return Step(init, train, _state_sharding(init, method, mesh), network)
+  return Step(init, start, train, _state_sharding(init, method, mesh), network)
 
 
 def _keep_finite(
@@ -260,6 +279,16 @@ def _example_views(config) -> tuple[jax.Array, ...]:
     jnp.zeros((2, v.count, v.size, v.size, 3), jnp.float32)
     for v in (config.views.large, config.views.small)
   )
+
+
+def _feature_size(config, network: Network, params, net_state) -> int:
+  """Returns F, the width of the encoder's output."""
+  outputs, _ = jax.eval_shape(
+    lambda *args: network.apply(*args, _example_views(config), False),
+    params,
+    net_state,
+  )
+  return outputs.features.shape[-1]
 
 
 def _deviation(online: Outputs) -> Metrics:

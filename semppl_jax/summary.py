@@ -16,6 +16,10 @@ _ROWS = (
   ('trained encoder', 'encoder'),
   ('its projections', 'projection'),
 )
+_CLASSIFIERS = {
+  'classifier': 'The classifier',
+  'probe': 'A linear classifier of the features, trained beside,',
+}
 
 
 def read(workdir: pathlib.Path) -> dict[str, Any] | None:
@@ -48,6 +52,11 @@ def make(
     'classes': len(job.splits.train.class_names),
     'knn_k': job.config.eval.headline_k,
     'knn': floors | scores,
+    'classifiers': {
+      name: log.history[f'{name}/top1'][-1][1]
+      for name in _CLASSIFIERS
+      if f'{name}/top1' in log.history
+    },
     'pseudo_label_accuracy': log.recent('pseudo/accuracy'),
     'pseudo_label_coverage': log.recent('pseudo/coverage'),
     'unreadable_images': int(
@@ -76,8 +85,12 @@ def describe(result: dict[str, Any]) -> str:
   lines = []
   if result['knn']:
     lines += _table(result)
-  else:
+  elif not result['test_images']:
     lines.append('No test set was given: no k-NN accuracy.')
+  for name, title in _CLASSIFIERS.items():
+    if name in result['classifiers']:
+      top1 = result['classifiers'][name]
+      lines.append(f'{title} has {top1:.1%} of the test images right.')
   if result['pseudo_label_coverage'] is not None:
     lines.append(_pseudo_labels(result))
   workdir = pathlib.Path(result['workdir'])

@@ -27,6 +27,7 @@ from semppl_jax import (
   mesh as mesh_lib,
   nonfinite,
   summary,
+  weights as weights_lib,
 )
 from semppl_jax.batch import Batch
 from semppl_jax.checkpoint import BEST_METRIC, Checkpointer
@@ -120,7 +121,20 @@ def _first_state(job: Job, checkpoints: Checkpointer) -> TrainState:
 
 def initial_state(job: Job) -> TrainState:
   """The state before the first step, laid out over the devices."""
-  return jax.jit(job.step.init, out_shardings=job.step.state_sharding)()
+  layout = job.step.state_sharding
+  state = untrained_state(job)
+  if job.weights is None:
+    return state
+  params, net_state, _ = weights_lib.merged(
+    job.weights, state.params, state.net_state, job.config.init_heads
+  )
+  return jax.jit(job.step.start, out_shardings=layout)(params, net_state)
+
+
+def untrained_state(job: Job) -> TrainState:
+  """A fresh state, whatever weights the run starts from."""
+  layout = job.step.state_sharding
+  return jax.jit(job.step.init, out_shardings=layout)()
 
 
 def compile_step(job: Job, state: TrainState, batch: Batch):
@@ -195,6 +209,8 @@ def _train(
   evaluate = pretraining.make(job.config, job.step.network, job.mesh)
 
   def judged(step: int) -> bool:
+    if not job.eval_every:
+      return False
     return step == job.total_steps or step % job.eval_every == 0
 
   def scores_of(step: int, state: TrainState) -> dict[str, float]:
@@ -227,7 +243,7 @@ def _train(
       if len(running) > _AHEAD:
         jax.block_until_ready(running.popleft())
       last, stop = step == job.total_steps, interrupts.asked(step)
-      save = judged(step) or stop or step % job.save_every == 0
+      save = last or judged(step) or stop or step % job.save_every == 0
       if last or step % job.log_every == 0:
         log.record(step, metrics, meter.read(step))
       # Before a checkpoint, everything: a restart does not repeat its steps.
@@ -288,7 +304,7 @@ def _finish(
   floors = {}
   if job.config.eval.baselines:
     evaluate = pretraining.make(job.config, job.step.network, job.mesh)
-    floors = evaluate.floors(initial_state(job), job.splits, job.subset)
+    floors = evaluate.floors(untrained_state(job), job.splits, job.subset)
   log.flush()
   result = summary.make(job, log, floors, workdir)
   if jax.process_index() == 0:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import sys
 
 import pytest
 
@@ -18,6 +19,7 @@ def _load(name):
   return module
 
 
+sys.path.insert(0, str(ROOT / 'benchmarks'))  # They import each other.
 learns = _load('learns')
 
 

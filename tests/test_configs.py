@@ -9,6 +9,7 @@ import pytest
 from configs import base
 from semppl_jax import (
   config_file,
+  job,
   lowering,
   mesh as mesh_lib,
   methods,
@@ -76,7 +77,8 @@ def test_a_config_can_run(name):
   ],
 )
 def test_the_step_of_a_config_traces(name):
-  config, mesh = config_file.load(f'configs/{name}.py'), mesh_lib.make_mesh()
+  config = job.with_classes(config_file.load(f'configs/{name}.py'), 10)
+  mesh = mesh_lib.make_mesh()
   step = make_step(config, methods.make(config, mesh), mesh, 100, 10)
   state = lowering.state_like(step)
   after, metrics = jax.eval_shape(

@@ -124,6 +124,25 @@ def test_only_reading_images_loads_tensorflow():
   assert done.returncode == 0, done.stderr
 
 
+OPTIONAL = {'onnx', 'onnxruntime', 'jax2onnx', 'torch', 'torchvision', 'timm'}
+
+
+@pytest.mark.parametrize('name', sorted(MODULES))
+def test_what_is_optional_or_slow_is_imported_where_it_is_used(name):
+  imported = {
+    x.split('.')[0] for x in _imports(MODULES[name], at_import_time=True)
+  }
+  assert not imported & (OPTIONAL | {'sklearn', 'scipy'}) or (
+    name == 'semppl_jax.evaluators.corruptions'
+  )
+
+
+@pytest.mark.parametrize('name', _in('exchange'))
+def test_exchange_knows_no_training(name):
+  rooms = _rooms('methods', 'train', 'main', 'job', 'step', 'protocols')
+  assert not [x for x in _inside(MODULES[name]) if _within(x, *rooms)]
+
+
 @pytest.mark.parametrize('name', _in('data'))
 def test_data_knows_no_network_and_no_method(name):
   rooms = _rooms('methods', 'network', 'backbones', 'step', 'train', 'job')
@@ -165,7 +184,7 @@ def test_the_network_knows_only_backbones():
 
 @pytest.mark.parametrize('name', _in('evaluators'))
 def test_evaluators_know_no_training(name):
-  rooms = _rooms('methods', 'train', 'main', 'job')
+  rooms = _rooms('methods', 'train', 'main', 'job', 'protocols')
   assert not [x for x in _inside(MODULES[name]) if _within(x, *rooms)]
 
 
@@ -175,6 +194,12 @@ def test_evaluators_know_no_training(name):
 def test_configs_import_ml_collections_alone(name):
   assert _outside(MODULES[name]) <= {'ml_collections'}
   assert not _inside(MODULES[name])
+
+
+def test_the_step_does_not_know_protocols():
+  for name in ('step', 'train', 'job'):
+    inside = _inside(MODULES[f'semppl_jax.{name}'])
+    assert not [x for x in inside if _within(x, *_rooms('protocols'))]
 
 
 def test_no_import_goes_in_a_circle():

@@ -15,9 +15,11 @@ B, D = 8, 5
 def _config(**fields):
   config = base.get_config().network
   config.update(backbone='resnet_tiny', stem='space_to_depth')
-  config.update({'precision': 'float32', **fields})
+  config.precision = 'float32'
   config.projector.update(hidden=12, output=D)
   config.predictor.hidden = 7
+  config.classifier.classes = 3
+  config.update_from_flattened_dict(fields)
   return config
 
 
@@ -78,6 +80,7 @@ def test_shapes_and_types(variables):
   assert outputs.features.shape == (B, 3, 128)
   assert outputs.projection.shape == (B, 3, D)
   assert outputs.prediction.shape == (B, 3, D)
+  assert outputs.logits.shape == (B, 3, 3)
   assert {x.dtype for x in outputs} == {jnp.dtype('float32')}
   assert jax.tree.structure(state) == jax.tree.structure(variables[1])
 
@@ -85,7 +88,8 @@ def test_shapes_and_types(variables):
 def test_heads_have_the_names_of_deepminds_files(variables):
   names = {name for name in variables[0] if name.split('/')[0] in HEADS}
   layers = ('linear', 'batch_norm', 'linear_1')
-  assert names == {f'{head}/{layer}' for head in HEADS for layer in layers}
+  perceptrons = {f'{h}/{layer}' for h in HEADS[:2] for layer in layers}
+  assert names == {*perceptrons, 'classifier'}
   head = {
     layer: {k: v.shape for k, v in variables[0][f'projector/{layer}'].items()}
     for layer in layers
@@ -156,19 +160,87 @@ def test_target_network_is_a_part_of_the_online_one(variables):
   want, _ = _apply(online, *variables, VIEWS)
   got, _ = _apply(target, params, state, VIEWS)
   assert got.prediction is None
-  _assert_close(got, want._replace(prediction=None))
+  _assert_close(got, want._replace(prediction=None, logits=None))
 
 
 def test_without_heads_there_are_features_alone(variables):
   network = _make(heads=())
   outputs, _ = _apply(network, *map(network.select, variables), VIEWS)
-  assert outputs.projection is None and outputs.prediction is None
+  assert outputs[1:] == (None, None, None)
+
+
+@pytest.mark.parametrize('given', ['features', 'projector_hidden'])
+def test_the_classifier_is_linear_from_zero(variables, given):
+  def config():
+    c = _config()
+    c.classifier.input = given
+    return c
+
+  network = make_network(config(), heads=HEADS, bn_groups='view')
+  fresh, _ = jax.jit(network.init)(jax.random.key(0), VIEWS)
+  assert not any(x.any() for x in fresh['classifier'].values())
+  width = {'features': 128, 'projector_hidden': 12}[given]
+  assert fresh['classifier']['w'].shape == (width, 3)
+  params, state = variables
+  rng = np.random.default_rng(3)
+  w = rng.normal(size=(width, 3)).astype(np.float32)
+  params = params | {'classifier': {'w': jnp.asarray(w), 'b': jnp.arange(3.0)}}
+  outputs, _ = _apply(network, params, state, VIEWS, is_training=False)
+  x = np.asarray(outputs.features, np.float64)
+  if given == 'projector_hidden':
+    host = jax.device_get(params)
+    linear, norm = host['projector/linear'], host['projector/batch_norm']
+    mean, var = (
+      np.asarray(state[f'projector/batch_norm/~/{name}_ema']['average'])
+      for name in ('mean', 'var')
+    )
+    x = (x @ linear['w'] + linear['b'] - mean) / np.sqrt(var + 1e-5)
+    x = np.maximum(x * norm['scale'] + norm['offset'], 0)
+  np.testing.assert_allclose(
+    outputs.logits, x @ w + np.arange(3.0), rtol=1e-4, atol=1e-4
+  )
+
+
+def test_a_frozen_network_trains_its_classifier_alone(variables):
+  params, state = variables
+  frozen = make_network(_config(), heads=HEADS, bn_groups='view', frozen=True)
+
+  def loss(params):
+    outputs, new = frozen.apply(params, state, VIEWS, True)
+    parts = (x.mean() for x in outputs)
+    return sum(parts), (outputs, new)
+
+  grads, (outputs, new) = jax.jit(jax.grad(loss, has_aux=True))(params)
+  jax.tree.map(np.testing.assert_array_equal, new, state)
+  moved = {k for k, g in grads.items() if any(x.any() for x in g.values())}
+  assert moved == {'classifier'}
+  by_averages, _ = _apply(_make(), params, state, VIEWS, is_training=False)
+  _assert_close(outputs, by_averages)
+  shapes = jax.eval_shape(frozen.init, jax.random.key(0), VIEWS)
+  assert jax.tree.structure(shapes) == jax.tree.structure((params, state))
+
+
+def test_a_projector_may_be_deeper():
+  config = _config()
+  config.projector.update(layers=3, last_bias=True)
+  network = make_network(config, heads=('projector',), bn_groups='view')
+  params, _ = jax.eval_shape(network.init, jax.random.key(0), VIEWS)
+  shapes = {
+    k: v['w'].shape for k, v in params.items() if k.startswith('projector/lin')
+  }
+  assert shapes == {
+    'projector/linear': (128, 12),
+    'projector/linear_1': (12, 12),
+    'projector/linear_2': (12, D),
+  }
+  assert 'b' in params['projector/linear_2']
 
 
 def _loss_and_grad(network, state, views):
   def loss(params):
     outputs, new = network.apply(params, state, views, is_training=True)
-    return jnp.mean(jnp.square(outputs.prediction - 1.0)), (outputs, new)
+    ends = (outputs.prediction, outputs.logits)
+    return sum(jnp.mean(jnp.square(x - 1.0)) for x in ends), (outputs, new)
 
   return jax.value_and_grad(loss, has_aux=True)
 
@@ -233,6 +305,8 @@ def test_rows_stay_on_their_devices(on_eight):
   [
     ({'bn_groups': 'batch'}, r"bn_groups is 'batch'.*'view' or 'resolution'"),
     ({'heads': ('predictor',)}, r"heads is \('predictor',\)"),
+    ({'classifier.classes': 0}, r'classifier\.classes is 0'),
+    ({'classifier.input': 'pixels'}, r"input is 'pixels'.*'features' or"),
     ({'width': 5}, r'network\.width.*5'),
   ],
 )

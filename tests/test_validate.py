@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 import pytest
 
 from configs import base, quickstart
-from semppl_jax import validate
+from semppl_jax import ranges, validate
 
 
 def _config():
@@ -53,7 +53,7 @@ def test_the_quick_start_has_no_problem():
     (dict(on_nonfinite='x'), r"on_nonfinite='x' .*one of 'stop', 'skip'\."),
     (dict(duration='3 weeks'), r"duration='3 weeks' is no duration"),
     (dict(duration='0 steps'), r"duration='0 steps' must be longer than 0"),
-    (dict(eval__every='0 epochs'), r'eval\.every=.*longer than 0'),
+    (dict(checkpoint__every='0 epochs'), r'checkpoint\.every=.*longer than 0'),
     (dict(checkpoint__every=''), r"checkpoint\.every='' is no duration"),
     (dict(log_every='5'), r"log_every='5' is no duration"),
     (dict(optimizer__warmup='2000 steps'), r'warmup=.*as duration='),
@@ -61,7 +61,7 @@ def test_the_quick_start_has_no_problem():
     (dict(optimizer__learning_rate=-0.1), r'learning_rate=-0\.1 .*least 0'),
     (dict(optimizer__learning_rate=float('nan')), r'learning_rate=nan'),
     (dict(optimizer__momentum=1.0), r'momentum=1\.0 .*below 1\.'),
-    (dict(optimizer__name='sgd'), r"name='sgd' .*'lars', 'adam'"),
+    (dict(optimizer__name='sdg'), r"name='sdg' .*'lars', 'adam'"),
     (dict(ema__decay=1.1), r'ema\.decay=1\.1 .*at most 1\.'),
     (dict(ema__schedule='cosin'), r"did you mean 'cosine'\?"),
     (dict(augment__jitter=1.5), r'jitter=1\.5 .*at least 0 and at most 1'),
@@ -104,8 +104,8 @@ def test_the_quick_start_has_no_problem():
     (dict(views__large__size=33), r'large\.size=33 .*be even'),
     (dict(views__large__size=6), r'large\.size=6 .*be at least 8'),
     (
-      dict(method='supervised', network__projector__output=5),
-      r'projector\.output=5 .*at least the 10 classes',
+      dict(network__classifier__classes=5),
+      r'classifier\.classes=5 .*0 or the 10 classes',
     ),
     (
       dict(semppl__include_same_view=False, views__large__count=1),
@@ -179,6 +179,8 @@ def test_every_number_and_string_has_a_limit():
     'network.stem',
     'network.padding',
     'optimizer.warmup',
+    'init_from',
+    'init_heads',
   }
   limited = {
     *validate._RANGES,
@@ -208,7 +210,7 @@ def _flat(config, prefix):
 
 
 def _is_bool(field):
-  return isinstance(validate._get(base.get_config(), field), bool)
+  return isinstance(ranges.get(base.get_config(), field), bool)
 
 
 @given(

@@ -1,6 +1,6 @@
-"""Frozen features of a data set: encoder and projector, in eval mode."""
+"""Frozen outputs of a network on a data set, in eval mode."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,47 +11,66 @@ import numpy as np
 from semppl_jax import augment, mesh as mesh_lib
 from semppl_jax.network import Network
 
+# Kinds of features, and where the network's outputs have them.
+KINDS = {
+  'encoder': 'features',
+  'projection': 'projection',
+  'prediction': 'prediction',
+  'logits': 'logits',
+}
+
 
 class Features(NamedTuple):
   """Features of n images; unreadable ones are left out.
 
   Attributes:
-    encoder: encoder outputs [n, F], float32.
-    projection: projector outputs [n, D], float32.
-    pixels: the normalised pixels themselves [n, P], float32, or None.
-    label: classes [n], int32.
+    values: an array [n, ...], float32, for each kind that was asked for, and
+      the normalised pixels under `pixels` where those were.
+    label: classes [n], int32, or -1.
     index: positions in the data set [n], int32.
   """
 
-  encoder: np.ndarray
-  projection: np.ndarray
-  pixels: np.ndarray | None
+  values: dict[str, np.ndarray]
   label: np.ndarray
   index: np.ndarray
+
+  def select(self, rows: np.ndarray) -> 'Features':
+    """Returns the features of `rows`, a mask [n] or positions."""
+    values = {kind: value[rows] for kind, value in self.values.items()}
+    return Features(values, self.label[rows], self.index[rows])
 
 
 class StoppedError(Exception):
   """A pass over the data was given up because somebody asked."""
 
 
-EmbedFn = Callable[[Any, Any, jax.Array], tuple[jax.Array, jax.Array]]
+EmbedFn = Callable[[Any, Any, jax.Array], dict[str, jax.Array]]
 
 
 def make_embed(
-  config: ml_collections.ConfigDict, network: Network, mesh: Mesh
+  config_augment: ml_collections.ConfigDict | Any,
+  network: Network,
+  mesh: Mesh,
+  kinds: Sequence[str] = ('encoder', 'projection'),
 ) -> EmbedFn:
   """Returns jitted `(params, state, images [b, H, W, 3] uint8) -> features`.
 
-  The result (encoder [b, F], projection [b, D]) is whole on every device, so
-  that each process can read it.
+  The result, [b, ...] for each kind, is whole on every device, so that each
+  process can read it. Kinds that the network has no head for are left out.
+
+  Args:
+    config_augment: what has `mean` and `std` of the images.
+    network: the network.
+    mesh: the devices.
+    kinds: what to compute, of `KINDS`.
   """
-  mean, std = config.augment.mean, config.augment.std
+  mean, std = config_augment.mean, config_augment.std
 
   def embed(params, net_state, images):
     normal = augment.normalize(images, mean, std)
     outputs = network.embed(params, net_state, normal)
-    assert outputs.projection is not None
-    return outputs.features[:, 0], outputs.projection[:, 0]
+    found = {kind: getattr(outputs, KINDS[kind]) for kind in kinds}
+    return {kind: x[:, 0] for kind, x in found.items() if x is not None}
 
   return jax.jit(embed, out_shardings=mesh_lib.replicated(mesh))
 
@@ -71,7 +90,7 @@ def collect(
   Args:
     batches: evaluation batches of this process (image, label, index, valid).
     embed: from `make_embed`.
-    params: online parameters.
+    params: parameters.
     net_state: batch-norm averages.
     mesh: the devices.
     pixels: also keep the pixels, as the features of a floor to compare with.
@@ -79,6 +98,7 @@ def collect(
 
   Raises:
     StoppedError: `stop` said so.
+    ValueError: no image could be read.
   """
   parts = []
   whole = jax.jit(lambda x: x, out_shardings=mesh_lib.replicated(mesh))
@@ -86,26 +106,26 @@ def collect(
     if stop():
       raise StoppedError
     device = mesh_lib.to_global(mesh, batch)
-    encoder, projection = embed(params, net_state, device.image)
+    values = dict(embed(params, net_state, device.image))
+    if pixels:
+      values['pixels'] = whole(device.image)
     label, index, valid = whole((device.label, device.index, device.valid))
-    keep = np.asarray(valid)
-    raw = np.asarray(whole(device.image))[keep] if pixels else None
-    parts.append(
-      (
-        np.asarray(encoder)[keep],
-        np.asarray(projection)[keep],
-        raw,
-        np.asarray(label)[keep],
-        np.asarray(index)[keep],
-      )
-    )
-  encoder, projection, raw, label, index = zip(*parts, strict=True)
+    # Waits for the devices once a batch, after all of it is under way.
+    found = jax.device_get(Features(values, label, index))
+    kept = found.select(np.asarray(valid))
+    if pixels:
+      kept.values['pixels'] = _standardised(kept.values['pixels'])
+    parts.append(kept)
+  if not sum(len(part.index) for part in parts):
+    raise ValueError('None of the images to evaluate can be read.')
+  values = {
+    kind: np.concatenate([part.values[kind] for part in parts])
+    for kind in parts[0].values
+  }
   return Features(
-    encoder=np.concatenate(encoder),
-    projection=np.concatenate(projection),
-    pixels=_standardised(np.concatenate(raw)) if pixels else None,
-    label=np.concatenate(label),
-    index=np.concatenate(index),
+    values,
+    label=np.concatenate([part.label for part in parts]),
+    index=np.concatenate([part.index for part in parts]),
   )
 
 

@@ -5,15 +5,92 @@ discrimination", arXiv 1805.01978, section 3.4: cosine similarity, and votes
 of weight exp(similarity / temperature).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import dataclasses
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 import numpy as np
 
-from semppl_jax import knn, mesh as mesh_lib
+from semppl_jax.evaluators import stream
+from semppl_jax.evaluators.classifier import check_classes
 
-_BLOCK = 256
+# Queries whose votes are counted at once: the count is in float64.
+_COUNTED = 4096
+
+
+class Neighbours(NamedTuple):
+  """The K nearest images of each query, nearest first.
+
+  Attributes:
+    similarity: cosines [M, K], float32; -inf where there is none yet.
+    label: classes [M, K], int32; -1 where there is none yet.
+  """
+
+  similarity: jax.Array
+  label: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Nearest:
+  """Keeps the K nearest; of equal similarities the earlier image is nearer.
+
+  Attributes:
+    k: neighbours, >= 1.
+  """
+
+  k: int
+
+  def init(self, queries: int) -> Neighbours:
+    """Returns K empty places for each query."""
+    shape = (queries, self.k)
+    return Neighbours(
+      jnp.full(shape, -jnp.inf, jnp.float32), jnp.full(shape, -1, jnp.int32)
+    )
+
+  def fold(
+    self, state: Neighbours, score: jax.Array, label: jax.Array
+  ) -> Neighbours:
+    """Returns the K nearest of those before and of a chunk's [m, n]."""
+    best, position = jax.lax.top_k(score, min(self.k, score.shape[1]))
+    # Those before come first: top_k breaks ties towards the lower position.
+    similarity = jnp.concatenate([state.similarity, best], axis=1)
+    labels = jnp.concatenate([state.label, label[position]], axis=1)
+    similarity, position = jax.lax.top_k(similarity, self.k)
+    return Neighbours(similarity, jnp.take_along_axis(labels, position, axis=1))
+
+
+def scores(
+  query: np.ndarray,
+  support: np.ndarray,
+  support_label: np.ndarray,
+  classes: int,
+  k: Sequence[int],
+  temperature: float,
+  mesh: Mesh,
+) -> dict[int, np.ndarray]:
+  """Weighted votes of every class for every query and every k.
+
+  Args:
+    query: features [M, D]; need not be normalised.
+    support: features [N, D].
+    support_label: classes [N], int32; images below 0 do not vote.
+    classes: C, more than any label.
+    k: numbers of neighbours, >= 1; those over the voters count as all voters.
+    temperature: of the weights, > 0.
+    mesh: the devices.
+
+  Returns:
+    Votes [M, C], float32, for each k, where the nearest image's weighs 1; a
+    class that nobody votes for has 0.
+
+  Raises:
+    ValueError: a number out of its range, or features that do not fit.
+  """
+  votes = _votes(query, support, support_label, classes, k, temperature, mesh)
+  return dict(votes)
 
 
 def predict(
@@ -24,31 +101,25 @@ def predict(
   temperature: float,
   mesh: Mesh,
 ) -> dict[int, np.ndarray]:
-  """Classifies every query for every k.
+  """Classifies every query for every k; of equal votes the lower class wins.
 
   Args:
-    query: features [M, D], float32; need not be normalised.
-    support: features [N, D], float32.
-    support_label: classes [N], int32, all known.
-    k: numbers of neighbours; those over N count as N.
+    query: features [M, D]; need not be normalised.
+    support: features [N, D].
+    support_label: classes [N], int32; images below 0 do not vote.
+    k: numbers of neighbours, >= 1; those over the voters count as all voters.
     temperature: of the weights, > 0.
     mesh: the devices.
 
   Returns:
     Predicted classes [M] for each k.
+
+  Raises:
+    ValueError: a number out of its range, or features that do not fit.
   """
-  most = min(max(k), len(support))
-  similarity, slot = _neighbours(query, support, most, mesh)
-  classes = int(support_label.max()) + 1
-  label = support_label[slot]
-  weight = np.exp((similarity - similarity[:, :1]) / temperature)
-  result = {}
-  for n in k:
-    votes = np.zeros((len(query), classes))
-    rows = np.arange(len(query))[:, None]
-    np.add.at(votes, (rows, label[:, :n]), weight[:, :n])
-    result[n] = votes.argmax(axis=1)
-  return result
+  classes = int(support_label.max(initial=0)) + 1
+  votes = _votes(query, support, support_label, classes, k, temperature, mesh)
+  return {n: vote.argmax(axis=1) for n, vote in votes}
 
 
 def top1(
@@ -65,54 +136,47 @@ def top1(
   Images without a known class neither vote nor count; where none is left
   there is no share to give.
   """
-  known = support_label >= 0
   asked = query_label >= 0
-  if not known.any() or not asked.any():
+  if not (support_label >= 0).any() or not asked.any():
     return {}
   predicted = predict(
-    query[asked], support[known], support_label[known], k, temperature, mesh
+    query[asked], support, support_label, k, temperature, mesh
   )
   truth = query_label[asked]
   return {n: float(np.mean(p == truth)) for n, p in predicted.items()}
 
 
-def _neighbours(
-  query: np.ndarray, support: np.ndarray, k: int, mesh: Mesh
-) -> tuple[np.ndarray, np.ndarray]:
-  """Pads to whole shards, searches on the devices, and cuts the padding."""
-  # A prime number of queries could only be searched one by one.
-  block = mesh.size * (_BLOCK if len(query) > _BLOCK else 1)
-  padded = _padded(_unit(query), block)
-  bank = _padded(_unit(support), mesh.size)
-  index = np.arange(len(bank), dtype=np.int32)
-  found = _search(
-    padded,
-    np.full(len(padded), -2, np.int32),
-    # Whole on one device, the features of ImageNet would not fit.
-    mesh_lib.spread(mesh, bank[None], 1),
-    np.where(index < len(support), index, -1),
-    index,
-    k,
-    mesh,
-  )
-  similarity, slot = jax.device_get(found)
-  return similarity[: len(query), 0], slot[: len(query), 0]
+def _votes(
+  query, support, label, classes: int, k, temperature: float, mesh: Mesh
+) -> Iterator[tuple[int, np.ndarray]]:
+  """Yields the votes [M, C] of one k after the other."""
+  _check(label, classes, k, temperature)
+  most = min(max(k), max(1, int((label >= 0).sum())))
+  near = stream.reduce(query, support, label, Nearest(most), mesh)
+  similarity = near.similarity.astype(np.float64)
+  # Against the nearest, so that no weight overflows.
+  weight = np.exp((similarity - similarity[:, :1]) / temperature)
+  for n in k:
+    yield n, _count(near.label[:, :n], weight[:, :n], classes)
 
 
-def _search(query, query_index, bank, bank_index, age, k: int, mesh: Mesh):
-  search = jax.jit(
-    knn.top_k,
-    static_argnames=('k', 'mesh'),
-    out_shardings=mesh_lib.replicated(mesh),
-  )
-  return search(query, query_index, bank, bank_index, age, k=k, mesh=mesh)
+def _count(label: np.ndarray, weight: np.ndarray, classes: int) -> np.ndarray:
+  """Sums the weights [M, K] by class to [M, C], float32."""
+  votes = np.empty((len(label), classes), np.float32)
+  for start in range(0, len(label), _COUNTED):
+    part = slice(start, start + _COUNTED)
+    row = np.arange(len(label[part]))[:, None]
+    cell = (row * classes + label[part]).ravel()
+    count = np.bincount(cell, weight[part].ravel(), row.size * classes)
+    votes[part] = count.reshape(row.size, classes)
+  return votes
 
 
-def _unit(x: np.ndarray) -> np.ndarray:
-  x = x.astype(np.float32)
-  return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-
-
-def _padded(x: np.ndarray, multiple: int) -> np.ndarray:
-  short = -len(x) % multiple
-  return np.concatenate([x, np.zeros((short, *x.shape[1:]), x.dtype)])
+def _check(label, classes: int, k: Sequence[int], temperature: float) -> None:
+  if not k or min(k) < 1:
+    raise ValueError(f'k must be one or more numbers >= 1, got {tuple(k)}.')
+  if not temperature > 0:
+    raise ValueError(
+      f'The temperature of the votes must be > 0, got {temperature}.'
+    )
+  check_classes(label, classes)

@@ -1,4 +1,4 @@
-"""The k-NN figures that a run is followed by, on the whole test set."""
+"""The figures that a run is followed by, on the whole test set."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -8,11 +8,11 @@ from jax.sharding import Mesh
 import ml_collections
 import numpy as np
 
-from semppl_jax import augment, mesh as mesh_lib
+from semppl_jax import augment, mesh as mesh_lib, probe as probe_lib
 from semppl_jax.data import pipeline
 from semppl_jax.data.dataset import Dataset, Splits
 from semppl_jax.data.labels import LabelSubset
-from semppl_jax.evaluators import features as features_lib, knn
+from semppl_jax.evaluators import features as features_lib, knn, metrics
 from semppl_jax.evaluators.features import Features
 from semppl_jax.network import Network
 
@@ -28,12 +28,16 @@ class State(Protocol):
   def net_state(self) -> Any:
     """Online batch-norm averages."""
 
+  @property
+  def probe(self) -> Any:
+    """Online linear probe, or ()."""
+
 
 def make(
   config: ml_collections.ConfigDict, network: Network, mesh: Mesh
-) -> 'KnnEvaluation':
-  """Builds the evaluation of a run's encoder and projections."""
-  return KnnEvaluation(config, network, mesh)
+) -> 'RunEvaluation':
+  """Builds the evaluation of a run's encoder, projections and classifiers."""
+  return RunEvaluation(config, network, mesh)
 
 
 def _judge(splits: Splits) -> Dataset | None:
@@ -42,14 +46,22 @@ def _judge(splits: Splits) -> Dataset | None:
   return test if test is not None and (test.labels >= 0).any() else None
 
 
-class KnnEvaluation:
-  """k-NN top-1 with the labelled images, and all of train, as support."""
+_KNN_KINDS = ('encoder', 'projection')
+
+
+class RunEvaluation:
+  """Top-1 of k-NN, of the online linear probe and of a classifier.
+
+  The support of the k-NN is the labelled images, and all of train.
+  """
 
   def __init__(
     self, config: ml_collections.ConfigDict, network: Network, mesh: Mesh
   ):
     self._config, self._mesh, self._network = config, mesh, network
-    self._embed = features_lib.make_embed(config, network, mesh)
+    self._embed = features_lib.make_embed(
+      config.augment, network, mesh, (*_KNN_KINDS, 'logits')
+    )
 
   def __call__(
     self,
@@ -58,7 +70,10 @@ class KnnEvaluation:
     subset: LabelSubset,
     stop: Callable[[], bool] = lambda: False,
   ) -> dict[str, float]:
-    """Returns `knn/<features>/<support>/k<n>` in [0, 1], and `best`.
+    """Returns figures in [0, 1], and which of them is `best` followed.
+
+    They are `knn/<features>/<support>/k<n>`, `probe/top1` where the run has a
+    probe, and `classifier/top1` where the method has a classifier: the best.
 
     Args:
       state: a train state.
@@ -73,10 +88,22 @@ class KnnEvaluation:
       return {}
     query, support = self._features(state, splits, subset, stop=stop)
     scores = {}
-    for kind in ('encoder', 'projection'):
-      scores |= self._scores(kind, query, support, subset)
-    headline = f'knn/encoder/labelled/k{self._config.eval.headline_k}'
-    return scores | ({'best': scores[headline]} if headline in scores else {})
+    for kind in _KNN_KINDS:
+      if kind in query.values:
+        scores |= self._scores(kind, query, support, subset)
+    known = query.label >= 0
+    truth = query.label[known]
+    if state.probe:
+      logits = probe_lib.logits(state.probe, query.values['encoder'][known])
+      scores['probe/top1'] = metrics.top_k(np.asarray(logits), truth)
+    if 'logits' in query.values:
+      logits = query.values['logits'][known]
+      scores['classifier/top1'] = metrics.top_k(logits, truth)
+    knn_name = f'knn/encoder/labelled/k{self._config.eval.headline_k}'
+    for headline in ('classifier/top1', knn_name):
+      if headline in scores:
+        return scores | {'best': scores[headline]}
+    return scores
 
   def floors(
     self, state: State, splits: Splits, subset: LabelSubset
@@ -145,9 +172,9 @@ class KnnEvaluation:
     scores = {}
     for name, kept in rows.items():
       result = knn.top1(
-        getattr(query, kind),
+        query.values[kind],
         query.label,
-        getattr(support, kind)[kept],
+        support.values[kind][kept],
         support.label[kept],
         tuple(sorted({*e.k, e.headline_k})),
         e.temperature,

@@ -39,10 +39,11 @@ class Method:
 
   Attributes:
     name: its key in the table of `semppl_jax.methods`.
-    heads: heads that the network carries, of `'projector'`, `'predictor'`.
+    heads: heads that the network carries, of `network.HEADS`.
     target: where the second argument of `loss` comes from: `'ema'`, a moving
       average of the online network on the large views; `'stop_gradient'`, the
       online outputs on the large views without gradient; `'none'`.
+    frozen: whether the classifier alone learns.
     bn_groups: `'view'` gives each view its own batch-norm statistics,
       `'resolution'` shares them among views of one size.
     init_memory: makes the state that the method keeps between steps; pure.
@@ -59,3 +60,4 @@ class Method:
   memory_sharding: Memory
   loss: LossFn
   after_update: Callable[[Any, jax.Array], Any] = lambda params, step: params
+  frozen: bool = False

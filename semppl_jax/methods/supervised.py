@@ -1,6 +1,9 @@
-"""Cross-entropy on the labelled rows alone: what any method must beat.
+"""Cross-entropy on the labelled rows alone.
 
-The projector is the classifier: its output has one logit per class.
+From scratch, it is what any method must beat; from pre-trained weights, it is
+fine-tuning; with a frozen encoder, linear evaluation. The classifier is linear
+on the encoder's output (as SemPPL's, arXiv 2301.05158) or on the first layer of
+the projector (as PAWS's, arXiv 2104.13963).
 """
 
 import jax
@@ -15,12 +18,14 @@ from semppl_jax.network import Outputs
 
 
 def make(config: ml_collections.ConfigDict, mesh: Mesh) -> Method:
-  """Builds the supervised method; `network.projector.output` is C."""
-  del config, mesh
+  """Builds the supervised method of `config.supervised`."""
+  del mesh
+  hidden = config.network.classifier.input == 'projector_hidden'
   return Method(
     name='supervised',
-    heads=('projector',),
+    heads=('projector', 'classifier') if hidden else ('classifier',),
     target='none',
+    frozen=config.supervised.frozen,
     bn_groups='view',
     init_memory=lambda: (),
     memory_sharding=(),
@@ -37,8 +42,8 @@ def _loss(
 ) -> LossResult:
   """Mean cross-entropy over the labelled rows and their views."""
   del target, key
-  assert online.projection is not None
-  logits = online.projection  # [B, V, C]
+  assert online.logits is not None
+  logits = online.logits  # [B, V, C]
   labelled = (batch.label >= 0).astype(jnp.float32)[:, None]
   label = jnp.broadcast_to(batch.label[:, None], logits.shape[:2])
   each = optax.softmax_cross_entropy_with_integer_labels(

@@ -25,6 +25,8 @@ from semppl_jax.tools.bare import bare
 
 # Schedules need a length; what is compiled does not depend on it.
 _TOTAL_STEPS, _WARMUP_STEPS = 1000, 10
+# Nor is the data at hand, and a probe needs a number of classes: ImageNet's.
+_CLASSES = 1000
 
 
 def check(
@@ -49,6 +51,7 @@ def check(
   problems = job.check(config, mesh)
   if problems:
     raise ValueError('\n'.join(problems))
+  config = job.with_classes(config, _CLASSES)
   method = methods.make(config, mesh)
   began = time.monotonic()
   try:

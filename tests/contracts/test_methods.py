@@ -26,6 +26,7 @@ def _config(name: str) -> ml_collections.ConfigDict:
   c.network.predictor.hidden = 16
   c.semppl.update(queue='32 rows', k=1, num_negatives=4)
   c.optimizer.update(name='lars', learning_rate=1.0)
+  c.network.classifier.classes = CLASSES
   return c
 
 
@@ -70,9 +71,13 @@ def _run(name, devices, steps, jit=True, traces=1):
 
 @pytest.fixture(scope='module', params=methods.NAMES)
 def method(request):
-  """A method's name, its step and three steps on one device, traced once."""
+  """A method's name, its step and some steps on one device, traced once.
+
+  With a rate of 0 at the first, a classifier that starts at zero and a residual
+  path that does, it takes five until a gradient has moved everything.
+  """
   chex.clear_trace_counter()
-  return request.param, *_run(request.param, 1, 3)
+  return request.param, *_run(request.param, 1, 5)
 
 
 def test_steps_are_finite_and_change_the_network(method):
@@ -89,7 +94,7 @@ def test_eight_devices_are_one(method):
   name, _, course = method
   _, many = _run(name, 8, 3)
   for (one, one_metrics), (other, other_metrics) in zip(
-    course, many, strict=True
+    course[:3], many, strict=True
   ):
     chex.assert_trees_all_close(
       jax.device_get(one.params),

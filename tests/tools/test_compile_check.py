@@ -25,6 +25,7 @@ SMALL = (
   'semppl.queue=64 rows',
   'semppl.num_negatives=8',
   'data.labelled_per_batch=0',
+  'probe.enabled=False',
 )
 
 _without_libtpu = pytest.mark.skipif(

@@ -1,0 +1,66 @@
+"""Is pre-training worth it? Fine-tuned SemPPL beside the labels alone.
+
+  python benchmarks/finetunes.py --runs=runs/learns --out=runs/finetunes
+
+For each seed: the quick start's SemPPL (that of `benchmarks/learns.py` where it
+is there, else trained), fine-tuned on its 600 labels, beside the same network
+trained on the same labels from scratch, for as many steps as SemPPL; and k-NN
+on the features of both, SemPPL's before fine-tuning. Settings are those of
+`configs/evaluate/quickstart.py`; rates are swept on held-out labels. What was
+stopped goes on. Prints the table of the README.
+"""
+
+import pathlib
+
+from absl import app, flags
+from arms import config_of
+from tables import markdown, spread
+
+from semppl_jax import config_file, summary, train
+from semppl_jax.protocols import context as context_lib, runner
+
+_RUNS = flags.DEFINE_string('runs', 'runs/learns', 'Runs of learns.py.')
+_OUT = flags.DEFINE_string('out', 'runs/finetunes', 'Where results go.')
+_SEEDS = flags.DEFINE_list('seeds', ['0', '1', '2'], 'Seeds.')
+
+_ARM = 'SemPPL log_ratio'
+_COLUMNS = {
+  'classifier': ('finetune', 'finetune/top1'),
+  'k-NN, 600': ('knn', 'knn/labelled/k20/top1'),
+  'k-NN, 6,000': ('knn', 'knn/train/k20/top1'),
+}
+_ROWS = {'SemPPL': 'figures', 'labels only': 'baseline'}
+
+
+def main(_) -> None:
+  """Runs what is missing and prints the table of the seeds so far."""
+  results = []
+  for seed in map(int, _SEEDS.value):
+    run = pathlib.Path(_RUNS.value) / f'{_ARM.replace(" ", "-")}-{seed}'
+    if summary.read(run) is None:
+      train.run(config_of(_ARM, seed, '4000 steps'), run)
+    config = config_file.load(
+      'configs/evaluate/quickstart.py', [f'seed={seed}']
+    )
+    workdir = pathlib.Path(_OUT.value) / str(seed)
+    context = context_lib.build(config, str(run), workdir)
+    for protocol in ('knn', 'finetune'):
+      result = runner.run(context, protocol, True)
+    results.append(result.content['protocols'])
+    print(table(results), flush=True)
+
+
+def table(results: list[dict]) -> str:
+  """A Markdown table: mean and, over several seeds, standard deviation."""
+  rows = [['', *_COLUMNS]]
+  for title, who in _ROWS.items():
+    cells = [
+      spread([each[protocol][who][name] for each in results])
+      for protocol, name in _COLUMNS.values()
+    ]
+    rows.append([title, *cells])
+  return markdown(rows)
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,30 @@
+"""Every protocol on the run of the quick start, in minutes on a CPU.
+
+  python -m semppl_jax.evaluate --checkpoint=runs/quickstart --protocol=all \
+    --baseline --config=configs/evaluate/quickstart.py --workdir=DIR
+
+Hardware: 2 CPU cores.
+Hours: @EVAL_HOURS@.
+Expected: @EVAL_EXPECTED@
+"""
+
+import ml_collections
+
+from configs.evaluate import base
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns settings of few epochs and at most two rates."""
+  c = base.get_config()
+  c.linear.update(batch_size=64, duration='30 epochs', reference_batch=0)
+  c.linear.update(learning_rates=(0.03, 0.1), weight_decays=(0.0,))
+  # Six hundred images of 32 px are soon known by heart: colours help.
+  c.finetune.update(batch_size=64, duration='100 epochs', reference_batch=0)
+  c.finetune.update(optimizer='adam', learning_rates=(2e-3, 5e-3))
+  c.finetune.update(area=(0.5, 1.0), colours=True)
+  # As long as the quick start, at its rate.
+  c.baseline.update(batch_size=64, duration='4000 steps', reference_batch=0)
+  c.baseline.update(optimizer='adam', learning_rates=(5e-3,))
+  c.baseline.update(area=(0.5, 1.0), weight_decays=(0.0,))
+  c.robustness.images = 500
+  return c

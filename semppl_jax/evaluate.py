@@ -1,0 +1,56 @@
+"""Evaluates weights by one protocol or by all.
+
+  python -m semppl_jax.evaluate --checkpoint=RUN_OR_FILE --protocol=all \
+    --config=configs/evaluate/quickstart.py --workdir=DIR
+
+Protocols: knn, soft_nn, linear, finetune, robustness, transfer, or all that the
+data allows. With `--baseline`, the same network trained on the same labels from
+scratch stands beside each figure. What was stopped goes on by the same command.
+"""
+
+import pathlib
+
+from absl import flags
+import jax
+
+from semppl_jax import config_file, program
+
+_CONFIG = config_file.define_flag('config')
+_CHECKPOINT = flags.DEFINE_string(
+  'checkpoint', None, 'A run, imported weights, or a file of weights.'
+)
+_PROTOCOL = flags.DEFINE_string('protocol', 'all', 'What to evaluate.')
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Directory of the results.')
+_BASELINE = flags.DEFINE_boolean(
+  'baseline', False, 'Also train on the labels alone, to compare with.'
+)
+
+
+def main(_) -> int:
+  """Runs what the flags say and returns the exit status."""
+  return program.guarded(_evaluate)
+
+
+def _evaluate() -> int:
+  from semppl_jax.protocols import context as context_lib, runner, training
+
+  for flag in (_CHECKPOINT, _WORKDIR):
+    if not flag.value:
+      raise config_file.ConfigError(f'--{flag.name} is missing.')
+  runner.check(_PROTOCOL.value)
+  context = context_lib.build(
+    _CONFIG.value,
+    _CHECKPOINT.value,
+    pathlib.Path(_WORKDIR.value).expanduser(),
+  )
+  try:
+    result = runner.run(context, _PROTOCOL.value, _BASELINE.value)
+  except training.StoppedError:
+    return program.OK
+  if jax.process_index() == 0:
+    print(result.describe())  # noqa: T201
+  return program.OK
+
+
+if __name__ == '__main__':
+  config_file.run(main)

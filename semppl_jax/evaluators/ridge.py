@@ -1,0 +1,129 @@
+"""Least squares to the classes in closed form, for any number of regularisers.
+
+minimise Σ |x W + b - y|² + λ |W|², where x are standardised features, y is 1
+for the class and -1 elsewhere, and b is free. One eigendecomposition serves
+every λ, of features or of images, whichever are fewer. The approach is that
+of big_vision's `evaluators/fewshot_lsr.py`, whose bias is a large constant
+feature that is regularised a little; centring leaves it free instead.
+"""
+
+from collections.abc import Iterator, Sequence
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from semppl_jax.evaluators import classifier as classifier_lib, holdout
+from semppl_jax.evaluators.classifier import Classifier, Standard
+
+
+class _Solved(NamedTuple):
+  """Everything but λ: W = left (values + λ)⁻¹ right.
+
+  Attributes:
+    left: [F, E].
+    values: eigenvalues [E], >= 0.
+    right: [E, P].
+  """
+
+  left: np.ndarray
+  values: np.ndarray
+  right: np.ndarray
+
+
+def fit(
+  features: np.ndarray, label: np.ndarray, classes: int, regulariser: float
+) -> Classifier:
+  """Fits one classifier.
+
+  Args:
+    features: [n, F].
+    label: classes [n], int32; images below 0 are left out.
+    classes: C; a class without an image has the lowest logit.
+    regulariser: λ, > 0.
+
+  Raises:
+    ValueError: a number out of its range, or fewer than two classes.
+  """
+  ((_, fitted),) = path(features, label, (regulariser,), classes=classes)
+  return fitted
+
+
+def path(
+  features: np.ndarray,
+  label: np.ndarray,
+  regularisers: Sequence[float],
+  *,
+  classes: int,
+) -> Iterator[tuple[float, Classifier]]:
+  """Yields each regulariser with its classifier; arguments as of `fit`."""
+  classifier_lib.check_regularisers(features, regularisers)
+  features, label = classifier_lib.labelled(features, label, classes)
+  standard = classifier_lib.standard(features)
+  present, position = np.unique(label, return_inverse=True)
+  bias = 2 * np.bincount(position) / len(position) - 1
+  solve = _primal if len(features) >= features.shape[1] else _dual
+  solved = solve(features, position, standard, len(present))
+  for regulariser in regularisers:
+    scale = 1 / (solved.values + regulariser)
+    weight = solved.left @ (scale[:, None] * solved.right)
+    yield regulariser, standard.classifier(weight, bias, present, classes)
+
+
+def sweep(
+  features: np.ndarray,
+  label: np.ndarray,
+  classes: int,
+  regularisers: Sequence[float],
+  held_out_share: float,
+  seed: int,
+) -> holdout.Sweep:
+  """Chooses the regulariser by held-out top-1, and fits on all labels.
+
+  Args:
+    features: [n, F].
+    label: classes [n], int32; images below 0 are left out.
+    classes: C; a class without an image has the lowest logit.
+    regularisers: λ to choose from, each > 0.
+    held_out_share: share of every class to judge by, in (0, 1).
+    seed: of the held-out part.
+
+  Raises:
+    ValueError: a number out of its range, or fewer than two classes.
+  """
+  part = holdout.split(label, held_out_share, seed)
+  fits = functools.partial(path, classes=classes)
+  return holdout.sweep(fits, features, label, regularisers, part)
+
+
+def _primal(
+  features: np.ndarray, position: np.ndarray, standard: Standard, classes: int
+) -> _Solved:
+  """By the covariance of the features [F, F], a part of the rows at a time."""
+  size = features.shape[1]
+  square, cross = np.zeros((size, size)), np.zeros((size, classes))
+  for part in classifier_lib.blocks(len(features)):
+    x = standard.apply(features[part])
+    square += x.T @ x
+    cross += x.T @ _targets(position[part], classes)
+  values, vectors = np.linalg.eigh(square)
+  return _Solved(vectors, np.maximum(values, 0), vectors.T @ cross)
+
+
+def _dual(
+  features: np.ndarray, position: np.ndarray, standard: Standard, classes: int
+) -> _Solved:
+  """By the products of the images [n, n]."""
+  x = standard.apply(features)
+  values, vectors = np.linalg.eigh(x @ x.T)
+  right = vectors.T @ _targets(position, classes)
+  return _Solved(x.T @ vectors, np.maximum(values, 0), right)
+
+
+def _targets(position: np.ndarray, classes: int) -> np.ndarray:
+  """1 for the class and -1 elsewhere [n, P].
+
+  The mean over all images need not be taken off: standardised features sum to
+  0 and do not see it.
+  """
+  return 2.0 * (position[:, None] == np.arange(classes)[None, :]) - 1.0

@@ -1,0 +1,89 @@
+"""What the programs share: joining processes, and errors as one sentence."""
+
+from collections.abc import Callable
+import logging
+import os
+import sys
+from typing import NoReturn
+
+from absl import flags, logging as absl_logging
+import jax
+
+_DISTRIBUTED = flags.DEFINE_boolean(
+  'distributed',
+  False,
+  'Join the other processes of the run: found by themselves on TPU pods,'
+  ' SLURM and Open MPI, else named by the three flags below.',
+)
+_COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port.')
+_PROCESSES = flags.DEFINE_integer('processes', None, 'Number of processes.')
+_PROCESS = flags.DEFINE_integer('process', None, 'Index of this process.')
+
+OK, FAILED, BAD_INPUT = 0, 1, 2
+_GO_ON = (
+  ' Checkpoints written before are whole; the same command goes on from the'
+  ' newest.'
+)
+
+
+def guarded(work: Callable[[], int]) -> int:
+  """Does the work of a program and returns its exit status.
+
+  Args:
+    work: returns the status. What it raises is printed as one sentence, where
+      it is one of this project's errors or one of the system's.
+  """
+  _quiet()
+  named = (_COORDINATOR, _PROCESSES, _PROCESS)
+  if not _DISTRIBUTED.value and any(flag.value is not None for flag in named):
+    return complain(
+      '--coordinator, --processes and --process need --distributed.', BAD_INPUT
+    )
+  if _DISTRIBUTED.value:
+    jax.distributed.initialize(
+      _COORDINATOR.value, _PROCESSES.value, _PROCESS.value
+    )
+  # After jax.distributed, which must come before any device is touched.
+  from semppl_jax import checkpoint, config_file, job, nonfinite, weights
+
+  try:
+    return work()
+  except (
+    job.InputError,
+    checkpoint.MismatchError,
+    weights.WeightsError,
+    config_file.ConfigError,
+  ) as error:
+    return complain(error, BAD_INPUT)
+  except nonfinite.NonFiniteError as error:
+    return complain(error, FAILED)
+  except checkpoint.WriteError as error:
+    _leave(str(error))
+  except OSError as error:
+    _leave(f'Reading or writing failed: {error}.{_GO_ON}')
+  except KeyboardInterrupt:
+    _leave(f'Stopped at once.{_GO_ON}')
+
+
+def complain(error: Exception | str, status: int) -> int:
+  """Prints an error and returns the exit status."""
+  print(f'semppl_jax: {error}', file=sys.stderr)  # noqa: T201
+  return status
+
+
+def _leave(error: str) -> NoReturn:
+  """Ends the program at once, without the destructors of failed writes."""
+  complain(error, FAILED)
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(FAILED)
+
+
+def _quiet() -> None:
+  """Shows this program's own messages and errors, not those of libraries."""
+  absl_logging.set_verbosity(absl_logging.FATAL)
+  handler = absl_logging.get_absl_handler()
+  handler.setFormatter(logging.Formatter('%(message)s'))
+  logging.getLogger('semppl_jax').setLevel(logging.INFO)
+  # JAX warns of an accelerator that it cannot use.
+  logging.getLogger('jax').setLevel(logging.WARNING)

@@ -1,0 +1,169 @@
+"""What an evaluation works on: weights, data and settings, all checked."""
+
+import dataclasses
+import logging
+import pathlib
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+import ml_collections
+import numpy as np
+
+from semppl_jax import (
+  config_file,
+  job as job_lib,
+  mesh as mesh_lib,
+)
+from semppl_jax.data import dataset, labels
+from semppl_jax.exchange import load
+from semppl_jax.job import InputError
+from semppl_jax.protocols import settings
+from semppl_jax.weights import Weights
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+  """Everything that the protocols share.
+
+  Attributes:
+    config: settings of the evaluation.
+    run: a complete training config for the weights and this data, which the
+      input pipeline reads and classifiers are trained by.
+    checkpoint: where the weights are, as it was given.
+    weights: what is evaluated.
+    splits: the data.
+    subset: the labelled part of the train set.
+    mesh: the devices.
+    workdir: where results go.
+    devices: the devices as they were given, or None.
+  """
+
+  config: ml_collections.ConfigDict
+  run: ml_collections.ConfigDict
+  checkpoint: str
+  weights: Weights
+  splits: dataset.Splits
+  subset: labels.LabelSubset
+  mesh: Mesh
+  workdir: pathlib.Path
+  devices: Any = None
+
+  @property
+  def classes(self) -> int:
+    """Number of classes C of the data."""
+    return len(self.splits.train.class_names)
+
+  @property
+  def test(self) -> dataset.Dataset:
+    """The test set, which has labels."""
+    assert self.splits.test is not None
+    return self.splits.test
+
+
+def build(
+  config: ml_collections.ConfigDict,
+  checkpoint: str,
+  workdir: pathlib.Path,
+  devices: Any = None,
+) -> Context:
+  """Reads weights and data, and checks all settings, before any work.
+
+  Args:
+    config: settings of the evaluation.
+    checkpoint: a run, imported weights, or a file of weights.
+    workdir: where results go.
+    devices: the devices to use (default: all).
+
+  Raises:
+    InputError: anything that cannot be evaluated, in a sentence each.
+  """
+  mesh = mesh_lib.make_mesh(devices)
+  try:
+    weights = load.load(checkpoint)
+    run = training_config(config, weights)
+    problems = [*settings.problems(config), *job_lib.check(run, mesh)]
+    if problems:
+      raise InputError('\n'.join(problems))
+    splits = dataset.load(run.data)
+    subset = labels.select(run.data, splits.train)
+    _check_test(splits.test)
+  except InputError:
+    raise
+  except ValueError as error:
+    raise InputError(str(error)) from error
+  return Context(
+    config,
+    run,
+    checkpoint,
+    weights,
+    splits,
+    subset,
+    mesh,
+    workdir,
+    devices,
+  )
+
+
+def training_config(
+  config: ml_collections.ConfigDict, weights: Weights
+) -> ml_collections.ConfigDict:
+  """A training config with the weights' network and the evaluation's data.
+
+  Raises:
+    InputError: the data is that of a run, and the weights are of none.
+  """
+  if config.data.kind == 'run' and weights.config is None:
+    raise InputError(
+      f"config.data.kind='run', but {weights.origin} is not from a run here;"
+      f' name the data: config.data.kind may be {", ".join(dataset.KINDS)}.'
+    )
+  own = weights.config or config_file.load('configs/base.py')
+  c = ml_collections.ConfigDict(own).unlock()
+  # The train step of the evaluation is one more supervised one.
+  c.method = 'supervised'
+  c.seed = config.seed
+  c.network = ml_collections.ConfigDict(weights.network).unlock()
+  if config.data.kind != 'run':
+    c.data = ml_collections.ConfigDict(config.data).unlock()
+  seen, asked = weights.preprocessing, config.images
+  c.eval.update(
+    batch_size=_whole_rows(config.batch_size),
+    resize=asked.resize or seen.resize,
+    crop=asked.crop or seen.crop,
+  )
+  c.views.interpolation = asked.interpolation or seen.interpolation
+  c.augment.update(mean=seen.mean, std=seen.std)
+  return c.lock()
+
+
+def _whole_rows(batch_size: int) -> int:
+  """Rounds an evaluation batch up to whole rows on every device."""
+  return -(-batch_size // jax.device_count()) * jax.device_count()
+
+
+def _check_test(test: dataset.Dataset | None) -> None:
+  if test is None:
+    raise InputError(
+      'There is no test set to judge by: name one (config.data.test_split or'
+      ' test_path), or keep a part of the labelled images with'
+      ' config.data.test_holdout=0.1.'
+    )
+  if not (test.labels >= 0).any():
+    raise InputError(
+      f'The test set {test.name!r} hides its labels: all {test.size} are -1,'
+      ' and nothing can be judged by it; name another, or set'
+      ' config.data.test_holdout=0.1 without a test set.'
+    )
+  seen = np.unique(test.labels[test.labels >= 0])
+  empty = len(test.class_names) - len(seen)
+  if empty:
+    _log.info(
+      'The test set %r has no image of %d of its %d classes; means are over'
+      ' the others.',
+      test.name,
+      empty,
+      len(test.class_names),
+    )

@@ -1,0 +1,66 @@
+"""Protocols on frozen features: k-NN, soft nearest neighbours, closed forms."""
+
+import numpy as np
+
+from semppl_jax.evaluators import knn, logistic, ridge, soft_nn
+from semppl_jax.protocols.accuracy import accuracy, Figures
+from semppl_jax.protocols.context import Context
+from semppl_jax.protocols.subject import Subject
+
+
+def run_knn(context: Context, subject: Subject) -> Figures:
+  """k-NN on the encoder's output (Wu et al., arXiv 1805.01978)."""
+  c = context.config.knn
+  test, figures = subject.test, {}
+  for name in c.support:
+    support = subject.support(name)
+    votes = knn.scores(
+      test.values['encoder'],
+      support.values['encoder'],
+      support.label,
+      context.classes,
+      c.k,
+      c.temperature,
+      context.mesh,
+    )
+    for k, scores in votes.items():
+      figures |= accuracy(f'knn/{name}/k{k}', scores, test.label)
+  return figures
+
+
+def run_soft_nn(context: Context, subject: Subject) -> Figures:
+  """Soft nearest neighbours (PAWS-NN, arXiv 2104.13963)."""
+  c = context.config.soft_nn
+  test, support = subject.test, subject.support('labelled')
+  # A network without that head, as the baseline, is judged by its encoder.
+  kind = c.embedding if c.embedding in test.values else 'encoder'
+  scores = soft_nn.scores(
+    test.values[kind],
+    support.values[kind],
+    support.label,
+    context.classes,
+    c.temperature,
+    context.mesh,
+  )
+  return accuracy('soft_nn/labelled', scores, test.label)
+
+
+def run_closed_forms(context: Context, subject: Subject) -> Figures:
+  """Linear classifiers by L-BFGS and by least squares, regulariser swept."""
+  c = context.config
+  test, support = subject.test, subject.support(c.linear.labels)
+  figures = {}
+  for name, form in (('logistic', logistic), ('ridge', ridge)):
+    if not c.linear[name]:
+      continue
+    classifier = form.sweep(
+      support.values['encoder'],
+      support.label,
+      context.classes,
+      c.linear.regularisers,
+      c.held_out,
+      c.seed,
+    ).classifier
+    scores = np.asarray(classifier.logits(test.values['encoder']))
+    figures |= accuracy(f'linear/{name}', scores, test.label)
+  return figures

@@ -1,0 +1,153 @@
+"""Runs protocols one after the other, beside the labels-only baseline."""
+
+from collections.abc import Callable
+import functools
+import logging
+import time
+
+from semppl_jax import config_file
+from semppl_jax.job import InputError
+from semppl_jax.protocols import frozen, robustness, trained, transfer
+from semppl_jax.protocols.accuracy import Figures
+from semppl_jax.protocols.context import Context
+from semppl_jax.protocols.result import BASELINE, FIGURES, Result
+from semppl_jax.protocols.subject import Subject
+
+_log = logging.getLogger(__name__)
+NAMES = ('knn', 'soft_nn', 'linear', 'finetune', 'robustness', 'transfer')
+ALL = 'all'
+
+
+def check(protocol: str) -> None:
+  """Stops on a protocol that is not there.
+
+  Raises:
+    ConfigError: it is neither one of `NAMES` nor `'all'`.
+  """
+  names = (*NAMES, ALL)
+  if protocol not in names:
+    near = config_file.nearest(protocol, names)
+    raise config_file.ConfigError(
+      f'--protocol={protocol} must be one of {", ".join(names)}'
+      + (f'; did you mean {near!r}?' if near else '.')
+    )
+
+
+def run(context: Context, protocol: str, with_baseline: bool) -> Result:
+  """Evaluates, and keeps what an earlier call has evaluated already.
+
+  Args:
+    context: the evaluation.
+    protocol: one of `NAMES`, or `'all'` that the data allows.
+    with_baseline: also train the same network on the same labels from scratch,
+      and give its figures beside.
+
+  Raises:
+    InputError: the data does not allow the protocol, or the working directory
+      has figures of something else.
+    training.StoppedError: somebody asked to stop.
+  """
+  names = _allowed(context, protocol)
+  result = Result(context)
+  people = {FIGURES: _Weights(context)}
+  if with_baseline:
+    people[BASELINE] = _LabelsOnly(context)
+  for who, person in people.items():
+    for name in names:
+      if result.has(name, who):
+        continue
+      began = time.monotonic()
+      figures = person.figures(name)
+      result.add(name, who, figures)
+      seconds = time.monotonic() - began
+      _log.info('%s (%s): %.0f s.', name, who, seconds)
+  return result
+
+
+def _allowed(context: Context, protocol: str) -> list[str]:
+  """The protocols to run; what 'all' leaves out is logged with its reason."""
+  reasons = {}
+  if not robustness.chosen(context) and not robustness.corrupts(context):
+    reasons['robustness'] = (
+      'it needs a classifier of the 1,000 classes of ImageNet and a test set in'
+      ' config.robustness.path, or test images of at most 64 px to corrupt'
+    )
+  if not transfer.chosen(context):
+    reasons['transfer'] = (
+      'config.transfer.path holds none of its data sets'
+      ' (nor does the default folder of tensorflow_datasets)'
+    )
+  if protocol != ALL:
+    if protocol in reasons:
+      raise InputError(
+        f'--protocol={protocol} cannot be run: {reasons[protocol]}.'
+      )
+    return [protocol]
+  for name, reason in reasons.items():
+    _log.info('%s is left out: %s.', name, reason)
+  return [name for name in NAMES if name not in reasons]
+
+
+class _Weights:
+  """The figures of the weights under evaluation."""
+
+  def __init__(self, context: Context):
+    self._context = context
+
+  @functools.cached_property
+  def _own(self) -> Subject:
+    return Subject(self._context, self._context.weights, 'weights')
+
+  @functools.cached_property
+  def _tuned(self) -> Subject:
+    return trained.finetune(self._context)
+
+  def figures(self, name: str) -> Figures:
+    """Figures of one protocol."""
+    c = self._context
+    protocols: dict[str, Callable[[], Figures]] = {
+      'knn': lambda: frozen.run_knn(c, self._own),
+      'soft_nn': lambda: frozen.run_soft_nn(c, self._own),
+      'linear': lambda: (
+        trained.linear(c) | frozen.run_closed_forms(c, self._own)
+      ),
+      'finetune': lambda: trained.classifier('finetune', self._tuned),
+      'robustness': lambda: robustness.run(c, self._classifying()),
+      'transfer': lambda: transfer.run(c, self._own),
+    }
+    return protocols[name]()
+
+  def _classifying(self) -> Subject:
+    """The network itself if it classifies, else the fine-tuned one."""
+    weights = self._context.weights
+    classes = weights.network.classifier.classes
+    if 'classifier' in weights.heads and classes == self._context.classes:
+      return self._own
+    return self._tuned
+
+
+class _LabelsOnly:
+  """The figures of the same network, on the same labels, from scratch."""
+
+  def __init__(self, context: Context):
+    self._context = context
+
+  @functools.cached_property
+  def _own(self) -> Subject:
+    return trained.baseline(self._context)
+
+  def figures(self, name: str) -> Figures:
+    """Figures of one protocol; its own classifier where others train one."""
+    c = self._context
+    protocols: dict[str, Callable[[], Figures]] = {
+      'knn': lambda: frozen.run_knn(c, self._own),
+      'soft_nn': lambda: frozen.run_soft_nn(c, self._own),
+      'linear': lambda: (
+        trained.classifier('linear/sgd', self._own)
+        | frozen.run_closed_forms(c, self._own)
+      ),
+      'finetune': lambda: trained.classifier('finetune', self._own),
+      'robustness': lambda: robustness.run(c, self._own),
+      'transfer': lambda: transfer.run(c, self._own),
+    }
+    return protocols[name]()

@@ -1,0 +1,77 @@
+"""Every impossible value of an evaluation's config, before any work."""
+
+from collections.abc import Iterator
+
+import ml_collections
+
+from semppl_jax import ranges, schedules
+from semppl_jax.network import CLASSIFIER_INPUTS
+from semppl_jax.ranges import COUNT, NATURAL, POSITIVE, Range, SEED, SHARE
+
+RECIPES = ('linear', 'finetune', 'baseline')
+_OPEN_SHARE = Range(0, 1, open_low=True, open_high=True)
+
+_TABLES = ranges.Tables(
+  ranges={
+    'seed': SEED,
+    'batch_size': COUNT,
+    'held_out': _OPEN_SHARE,
+    'images.resize': NATURAL,
+    'images.crop': NATURAL,
+    'knn.temperature': POSITIVE,
+    'soft_nn.temperature': POSITIVE,
+    'robustness.images': NATURAL,
+    **{f'{recipe}.batch_size': Range(2) for recipe in RECIPES},
+    **{f'{recipe}.reference_batch': NATURAL for recipe in RECIPES},
+    **{f'{recipe}.momentum': Range(0, 1, open_high=True) for recipe in RECIPES},
+  },
+  tuples={
+    'knn.k': (COUNT, None),
+    'linear.regularisers': (POSITIVE, None),
+    'transfer.regularisers': (POSITIVE, None),
+    **{f'{recipe}.learning_rates': (POSITIVE, None) for recipe in RECIPES},
+    **{f'{recipe}.weight_decays': (NATURAL, None) for recipe in RECIPES},
+    **{
+      f'{recipe}.area': (SHARE._replace(open_low=True), 2) for recipe in RECIPES
+    },
+  },
+  intervals=tuple(f'{recipe}.area' for recipe in RECIPES),
+  choices={
+    'images.interpolation': ('', 'bicubic', 'bilinear'),
+    'soft_nn.embedding': ('encoder', 'projection', 'prediction'),
+    'linear.labels': ('labelled', 'train'),
+    **{f'{recipe}.optimizer': ('sgd', 'lars', 'adam') for recipe in RECIPES},
+    **{f'{recipe}.classify': CLASSIFIER_INPUTS for recipe in RECIPES},
+  },
+)
+_SUPPORTS = ('labelled', 'train')
+
+
+def problems(config: ml_collections.ConfigDict) -> list[str]:
+  """Returns a sentence for each field that is not allowed."""
+  return [
+    *ranges.outside(config, _TABLES),
+    *_durations(config),
+    *_supports(config),
+  ]
+
+
+def _durations(config: ml_collections.ConfigDict) -> Iterator[str]:
+  for recipe in RECIPES:
+    for name in ('duration', 'warmup'):
+      field = f'{recipe}.{name}'
+      try:
+        length = schedules.steps(ranges.get(config, field), 1, 1)
+      except ValueError as error:
+        yield f'config.{field}={ranges.get(config, field)!r}: {error}'
+        continue
+      if name == 'duration' and not length:
+        yield ranges.must(config, field, 'be longer than 0')
+
+
+def _supports(config: ml_collections.ConfigDict) -> Iterator[str]:
+  names = config.knn.support
+  if not names or set(names) - set(_SUPPORTS):
+    yield ranges.must(
+      config, 'knn.support', f'be one or both of {", ".join(_SUPPORTS)}'
+    )

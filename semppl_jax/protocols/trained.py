@@ -1,0 +1,50 @@
+"""Protocols that train: linear evaluation, fine-tuning and the baseline."""
+
+import numpy as np
+
+from semppl_jax.protocols import training
+from semppl_jax.protocols.accuracy import accuracy, Figures
+from semppl_jax.protocols.context import Context
+from semppl_jax.protocols.subject import Subject
+
+
+def linear(context: Context) -> Figures:
+  """A linear classifier of frozen features, by SGD on crops and flips."""
+  c = context.config.linear
+  rows = None
+  if c.labels == 'train':
+    rows = np.flatnonzero(context.splits.train.labels >= 0)
+  weights = training.run(
+    context,
+    c,
+    'linear',
+    init_from=context.checkpoint,
+    frozen=True,
+    rows=rows,
+  )
+  return classifier('linear/sgd', Subject(context, weights, 'linear'))
+
+
+def finetune(context: Context) -> Subject:
+  """All weights on the labelled images, from a classifier of zeros."""
+  weights = training.run(
+    context,
+    context.config.finetune,
+    'finetune',
+    init_from=context.checkpoint,
+  )
+  return Subject(context, weights, 'finetune')
+
+
+def baseline(context: Context) -> Subject:
+  """The same network, on the same labels, from scratch."""
+  weights = training.run(
+    context, context.config.baseline, 'baseline', init_from=''
+  )
+  return Subject(context, weights, 'baseline')
+
+
+def classifier(name: str, subject: Subject) -> Figures:
+  """Accuracy of the classifier that a network has."""
+  test = subject.test
+  return accuracy(name, test.values['logits'], test.label)
