@@ -34,14 +34,17 @@ def main(_) -> int:
 def _evaluate() -> int:
   from semppl_jax.protocols import context as context_lib, runner, training
 
-  for flag in (_CHECKPOINT, _WORKDIR):
-    if not flag.value:
-      raise config_file.ConfigError(f'--{flag.name} is missing.')
+  checkpoint, workdir = _CHECKPOINT.value, _WORKDIR.value
+  if not checkpoint or not workdir:
+    raise config_file.ConfigError(
+      '--checkpoint and --workdir are needed, as in'
+      ' --checkpoint=runs/quickstart --workdir=runs/evaluation.'
+    )
   runner.check(_PROTOCOL.value)
   context = context_lib.build(
     _CONFIG.value,
-    _CHECKPOINT.value,
-    pathlib.Path(_WORKDIR.value).expanduser(),
+    checkpoint,
+    pathlib.Path(workdir).expanduser(),
   )
   try:
     result = runner.run(context, _PROTOCOL.value, _BASELINE.value)

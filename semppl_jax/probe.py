@@ -93,9 +93,9 @@ def make(config: ml_collections.ConfigDict, classes: int) -> Probe:
   return Probe(init, update)
 
 
-def logits(state: ProbeState, features: Array) -> Array:
+def logits(state: ProbeState, features: jax.typing.ArrayLike) -> Array:
   """Classifies features [..., F]: logits [..., C]."""
-  return _logits(state.params, features)
+  return _logits(state.params, jnp.asarray(features))
 
 
 def _logits(params: dict[str, Array], features: Array) -> Array:

@@ -21,17 +21,18 @@ _PROCESS = flags.DEFINE_integer('process', None, 'Index of this process.')
 
 OK, FAILED, BAD_INPUT = 0, 1, 2
 _GO_ON = (
-  ' Checkpoints written before are whole; the same command goes on from the'
+  'Checkpoints written before are whole; the same command goes on from the'
   ' newest.'
 )
 
 
-def guarded(work: Callable[[], int]) -> int:
+def guarded(work: Callable[[], int], what_is_left: str = _GO_ON) -> int:
   """Does the work of a program and returns its exit status.
 
   Args:
     work: returns the status. What it raises is printed as one sentence, where
       it is one of this project's errors or one of the system's.
+    what_is_left: said where the system fails or somebody stops the program.
   """
   _quiet()
   named = (_COORDINATOR, _PROCESSES, _PROCESS)
@@ -60,9 +61,9 @@ def guarded(work: Callable[[], int]) -> int:
   except checkpoint.WriteError as error:
     _leave(str(error))
   except OSError as error:
-    _leave(f'Reading or writing failed: {error}.{_GO_ON}')
+    _leave(f'Reading or writing failed: {error}. {what_is_left}')
   except KeyboardInterrupt:
-    _leave(f'Stopped at once.{_GO_ON}')
+    _leave(f'Stopped at once. {what_is_left}')
 
 
 def complain(error: Exception | str, status: int) -> int:

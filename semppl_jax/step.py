@@ -283,8 +283,9 @@ def _example_views(config) -> tuple[jax.Array, ...]:
 
 def _feature_size(config, network: Network, params, net_state) -> int:
   """Returns F, the width of the encoder's output."""
+  views = _example_views(config)
   outputs, _ = jax.eval_shape(
-    lambda *args: network.apply(*args, _example_views(config), False),
+    lambda params, net_state: network.apply(params, net_state, views, False),
     params,
     net_state,
   )

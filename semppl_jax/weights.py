@@ -124,6 +124,7 @@ def merged(
 
   Raises:
     WeightsError: the encoder does not fit; names every parameter that differs.
+      Or a classifier that was asked for has other classes.
   """
   trees = (weights.params, params), (weights.net_state, net_state)
   wrong = [
@@ -135,15 +136,16 @@ def merged(
     raise WeightsError(
       f'{weights.origin} does not fit the network: {_listed(wrong)}.'
     )
-  taken = [
-    head
-    for head in HEADS
-    if head in heads
-    and _has(params, head)
-    and not any(
+  fitting = {
+    head: not any(
       differences(_only(have, head), _only(want, head)) for have, want in trees
     )
-  ]
+    for head in HEADS
+    if head in heads and _has(params, head)
+  }
+  taken = [head for head, fits in fitting.items() if fits]
+  if 'classifier' in weights.heads and fitting.get('classifier') is False:
+    raise WeightsError(_other_classifier(weights, params))
   own, averages = (
     {
       module: dict(have[module] if _belongs(module, taken) else group)
@@ -152,6 +154,17 @@ def merged(
     for have, want in trees
   )
   return own, averages, taken
+
+
+def _other_classifier(weights: Weights, params: Mapping[str, Any]) -> str:
+  found, expected = (
+    tuple(tree['classifier']['w'].shape) for tree in (weights.params, params)
+  )
+  return (
+    f'The classifier of {weights.origin} maps {found[0]} features to'
+    f' {found[1]} classes, and that of this network {expected[0]} to'
+    f' {expected[1]}; leave it out to start a new one.'
+  )
 
 
 def _belongs(module: str, heads: list[str]) -> bool:

@@ -55,12 +55,12 @@ def test_only_the_heads_that_are_asked_for_are_taken():
 
 
 def test_a_head_of_another_shape_or_without_weights_stays_fresh():
-  other = HEADS | {'classifier': {'w': (3, 9), 'b': (9,)}}
+  other = HEADS | {'projector/linear': {'w': (3, 9)}}
   wanted = ENCODER | other | {'predictor/linear': {'w': (2, 2)}}
   fresh = _tree(wanted), _tree(AVERAGES)
   params, _, heads = weights_lib.merged(_weights(), *fresh)
-  assert heads == ['projector']
-  assert params['classifier']['w'].shape == (3, 9)
+  assert heads == ['classifier']
+  assert params['projector/linear']['w'].shape == (3, 9)
   assert not params['predictor/linear']['w'].any()
 
 
@@ -103,6 +103,16 @@ def test_many_differences_are_counted():
   wanted = {f'net/{n}': {'w': (1,)} for n in range(9)}
   with pytest.raises(WeightsError, match=r'and 6 more\.'):
     weights_lib.merged(_weights(ENCODER), _tree(wanted), _tree(AVERAGES))
+
+
+def test_a_classifier_of_other_classes_is_named():
+  other = HEADS | {'classifier': {'w': (3, 9), 'b': (9,)}}
+  fresh = _tree(ENCODER | other), _tree(AVERAGES)
+  sentence = 'a file maps 3 features to 4 classes, .* network 3 to 9'
+  with pytest.raises(WeightsError, match=sentence):
+    weights_lib.merged(_weights(), *fresh)
+  _, _, heads = weights_lib.merged(_weights(), *fresh, ('projector',))
+  assert heads == ['projector']
 
 
 def test_heads_are_those_of_the_parameters():

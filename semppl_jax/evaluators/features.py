@@ -111,7 +111,7 @@ def collect(
       values['pixels'] = whole(device.image)
     label, index, valid = whole((device.label, device.index, device.valid))
     # Waits for the devices once a batch, after all of it is under way.
-    found = jax.device_get(Features(values, label, index))
+    found = Features(*jax.device_get((values, label, index)))
     kept = found.select(np.asarray(valid))
     if pixels:
       kept.values['pixels'] = _standardised(kept.values['pixels'])

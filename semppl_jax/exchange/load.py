@@ -2,7 +2,7 @@
 
 import pathlib
 
-from semppl_jax.exchange import run, store
+from semppl_jax.exchange import foreign, run, store
 from semppl_jax.weights import Weights, WeightsError
 
 
@@ -20,8 +20,6 @@ def load(path: str | pathlib.Path) -> Weights:
   if not place.exists():
     raise WeightsError(f'{place} does not exist.')
   if place.is_file():
-    from semppl_jax.exchange import foreign
-
     return foreign.read(place)
   if store.holds(place):
     return store.read(place)

@@ -77,8 +77,13 @@ def describe(weights: Weights) -> dict[str, Any]:
 
 def preprocessing(values: dict[str, Any]) -> Preprocessing:
   """The preprocessing that `describe` described."""
-  tuples = {name: tuple(values[name]) for name in ('mean', 'std')}
-  return Preprocessing(**values | tuples)
+  return Preprocessing(
+    resize=values['resize'],
+    crop=values['crop'],
+    interpolation=values['interpolation'],
+    mean=tuple(values['mean']),
+    std=tuple(values['std']),
+  )
 
 
 def host_arrays(path: pathlib.Path, names: Sequence[str]) -> Any:

@@ -5,7 +5,6 @@ import logging
 import pathlib
 from typing import Any
 
-import jax
 from jax.sharding import Mesh
 import ml_collections
 import numpy as np
@@ -83,7 +82,7 @@ def build(
   mesh = mesh_lib.make_mesh(devices)
   try:
     weights = load.load(checkpoint)
-    run = training_config(config, weights)
+    run = training_config(config, weights, mesh)
     problems = [*settings.problems(config), *job_lib.check(run, mesh)]
     if problems:
       raise InputError('\n'.join(problems))
@@ -108,7 +107,7 @@ def build(
 
 
 def training_config(
-  config: ml_collections.ConfigDict, weights: Weights
+  config: ml_collections.ConfigDict, weights: Weights, mesh: Mesh
 ) -> ml_collections.ConfigDict:
   """A training config with the weights' network and the evaluation's data.
 
@@ -130,18 +129,16 @@ def training_config(
     c.data = ml_collections.ConfigDict(config.data).unlock()
   seen, asked = weights.preprocessing, config.images
   c.eval.update(
-    batch_size=_whole_rows(config.batch_size),
+    # Whole rows on every device.
+    batch_size=-(-config.batch_size // mesh.size) * mesh.size,
     resize=asked.resize or seen.resize,
     crop=asked.crop or seen.crop,
   )
+  # Those of a run that trains here are its recipe's.
+  c.batch_size, c.data.labelled_per_batch = c.eval.batch_size, 0
   c.views.interpolation = asked.interpolation or seen.interpolation
   c.augment.update(mean=seen.mean, std=seen.std)
   return c.lock()
-
-
-def _whole_rows(batch_size: int) -> int:
-  """Rounds an evaluation batch up to whole rows on every device."""
-  return -(-batch_size // jax.device_count()) * jax.device_count()
 
 
 def _check_test(test: dataset.Dataset | None) -> None:

@@ -65,17 +65,21 @@ class Result:
     c = self.content
     tables = c['protocols'].values()
     both = any(BASELINE in table for table in tables)
+    names = [n for table in tables for who in table.values() for n in who]
+    width = max(map(len, names), default=0)
     lines = [
       f'{c["checkpoint"]}: {c["labelled_images"]:,} labels,'
       f' {c["test_images"]:,} test images of {c["classes"]} classes.',
-      f'{"":>36}{"these weights":>15}' + f'{"labels only":>13}' * both,
+      f'{"":>{width}}{"these weights":>15}' + f'{"labels only":>13}' * both,
     ]
     for table in tables:
       ours, theirs = table.get(FIGURES, {}), table.get(BASELINE, {})
       for name in ours | theirs:
         cells = [ours.get(name), theirs.get(name)][: 1 + both]
         shown = ['-' if x is None else f'{x:.1%}' for x in cells]
-        lines.append(f'{name:>36}{shown[0]:>15}' + f'{shown[-1]:>13}' * both)
+        lines.append(
+          f'{name:>{width}}{shown[0]:>15}' + f'{shown[-1]:>13}' * both
+        )
     lines.append(f'Written to {self._path}.')
     return '\n'.join(lines)
 

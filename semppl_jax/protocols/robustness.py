@@ -1,7 +1,6 @@
 """A classifier on images that are unlike those it learned from."""
 
 import functools
-import logging
 
 import numpy as np
 
@@ -12,31 +11,32 @@ from semppl_jax.evaluators import (
   metrics,
   robustness_sets,
 )
+from semppl_jax.job import InputError
+from semppl_jax.protocols import sets
 from semppl_jax.protocols.accuracy import accuracy, Figures
 from semppl_jax.protocols.context import Context
 from semppl_jax.protocols.subject import Subject
 
-_log = logging.getLogger(__name__)
 # The strengths of `corruptions` are those of CIFAR-10-C.
 _LARGEST = 64
 
 
 def chosen(context: Context) -> list[str]:
-  """Names of the test sets to judge by; those that are absent are logged."""
+  """Names of the test sets to judge by, where ImageNet's classes are known.
+
+  Raises:
+    InputError: one that was asked for is not there, or is of other classes.
+  """
   c = context.config.robustness
-  if context.classes != class_maps.CLASSES:
-    return []
-  names = [x.strip() for x in c.sets.split(',') if x.strip()]
-  found = []
-  for name in names or robustness_sets.SETS:
-    reason = robustness_sets.absent(name, c.path)
-    if not reason:
-      found.append(name)
-    elif names:
-      raise ValueError(f'config.robustness.sets={c.sets!r}: {reason}')
-    else:
-      _log.info('%s is left out: %s', name, reason)
-  return found
+  if context.classes == class_maps.CLASSES:
+    return sets.chosen('robustness.sets', c.sets, robustness_sets, c.path)
+  if c.sets:
+    raise InputError(
+      f'config.robustness.sets={c.sets!r} judge classifiers of the'
+      f' {class_maps.CLASSES} classes of ImageNet, and the data has'
+      f" {context.classes}; set it to ''."
+    )
+  return []
 
 
 def corrupts(context: Context) -> bool:

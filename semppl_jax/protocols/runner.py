@@ -49,7 +49,7 @@ def run(context: Context, protocol: str, with_baseline: bool) -> Result:
   """
   names = _allowed(context, protocol)
   result = Result(context)
-  people = {FIGURES: _Weights(context)}
+  people: dict[str, _Weights | _LabelsOnly] = {FIGURES: _Weights(context)}
   if with_baseline:
     people[BASELINE] = _LabelsOnly(context)
   for who, person in people.items():

@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from semppl_jax import mesh as mesh_lib
 from semppl_jax.data import pipeline
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.pipeline import EvalBatch
@@ -39,7 +40,9 @@ class Subject:
       context.run.augment, network, context.mesh, kinds
     )
     # On the devices once, and not with every batch.
-    self._trees = jax.device_put((weights.params, weights.net_state))
+    self._trees = jax.device_put(
+      (weights.params, weights.net_state), mesh_lib.replicated(context.mesh)
+    )
 
   @functools.cached_property
   def test(self) -> Features:
@@ -88,6 +91,7 @@ class Subject:
       process_count=jax.process_count(),
     )
     count = -(-len(rows) // run.eval.batch_size)
+    params, net_state = self._trees
     console = Console(stderr=True)
     shown = track(
       map(change, batches),
@@ -97,5 +101,5 @@ class Subject:
       disable=not console.is_terminal,
     )
     return features_lib.collect(
-      iter(shown), self._embed, *self._trees, self._context.mesh
+      iter(shown), self._embed, params, net_state, self._context.mesh
     )

@@ -113,10 +113,12 @@ def _learn(
 ) -> Weights:
   """One run of the training loop, and what it ends with."""
   ids = workdir.parent / f'{workdir.name}-labels.txt'
+  ids.parent.mkdir(parents=True, exist_ok=True)
+  # Every process reads it, and not all of them may see one disk.
+  own = ids.with_suffix(f'.{jax.process_index()}')
   names = context.splits.train.ids[rows]
-  if jax.process_index() == 0:
-    ids.parent.mkdir(parents=True, exist_ok=True)
-    ids.write_text(''.join(f'{name}\n' for name in names))
+  own.write_text(''.join(f'{name}\n' for name in names), encoding='utf-8')
+  own.rename(ids)
   config = training_config(
     context, recipe, len(rows), candidate, init_from, frozen
   )

@@ -1,38 +1,26 @@
 """Frozen features on other data sets (Kornblith et al., arXiv 1805.08974)."""
 
 import functools
-import logging
 
 import numpy as np
 
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.evaluators import holdout, logistic, metrics, transfer_sets
 from semppl_jax.evaluators.features import Features
+from semppl_jax.protocols import sets
 from semppl_jax.protocols.accuracy import Figures
 from semppl_jax.protocols.context import Context
 from semppl_jax.protocols.subject import Subject
 
-_log = logging.getLogger(__name__)
-
 
 def chosen(context: Context) -> list[str]:
-  """Names of the sets to judge by; those that are absent are logged."""
+  """Names of the sets to judge by.
+
+  Raises:
+    InputError: one that was asked for is not there.
+  """
   c = context.config.transfer
-  names = [x.strip() for x in c.sets.split(',') if x.strip()]
-  found = []
-  for name in names or transfer_sets.SETS:
-    reason = transfer_sets.absent(name, c.path)
-    if not reason:
-      found.append(name)
-    elif names:
-      raise ValueError(f'config.transfer.sets={c.sets!r}: {reason}')
-  if not names and len(found) < len(transfer_sets.SETS):
-    _log.info(
-      '%d of the %d transfer sets are not there and left out.',
-      len(transfer_sets.SETS) - len(found),
-      len(transfer_sets.SETS),
-    )
-  return found
+  return sets.chosen('transfer.sets', c.sets, transfer_sets, c.path)
 
 
 def run(context: Context, subject: Subject) -> Figures:

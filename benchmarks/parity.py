@@ -1,0 +1,159 @@
+"""How far is each export from its original? Prints the table of the README.
+
+  python benchmarks/parity.py [--size=64] [--only=onnx,ResNet-18]
+
+Networks with random weights, none of whose paths or batch-norm averages is
+idle, are written in each format and run by the library that its users have:
+torchvision's and timm's networks for safetensors, TensorFlow, ONNX Runtime.
+A cell is the largest difference of the features over noise images, as a part of
+the largest feature. Needs the extras `onnx` and `test`, and PyTorch.
+"""
+
+from collections.abc import Callable
+import importlib.util
+import pathlib
+import tempfile
+from typing import Any
+
+from absl import app, flags, logging
+import numpy as np
+
+from semppl_jax.exchange import formats, serve, side_file, verified
+from semppl_jax.weights import Weights, WeightsError
+
+_SIZE = flags.DEFINE_integer('size', 64, 'Side of the images, pixels.')
+_IMAGES = flags.DEFINE_integer('images', 16, 'Number of images.')
+_ONLY = flags.DEFINE_list(
+  'only', [], 'Only these formats, architectures or paddings.'
+)
+
+FORMATS = ('safetensors', 'deepmind', 'saved_model', 'stablehlo', 'onnx')
+PADDINGS = ('torch', 'same')
+_IMAGENET = dict(backbone='resnet50', stem='imagenet')
+# The settings, and PyTorch's name in `torch_networks`.
+ARCHITECTURES: dict[str, tuple[dict[str, Any], str]] = {
+  'ResNet-18': (_IMAGENET | dict(backbone='resnet18'), 'resnet18'),
+  'ResNet-50': (_IMAGENET, 'resnet50'),
+  'ResNet-50 (2x)': (_IMAGENET | dict(width=2), 'resnet50x2'),
+  'ResNet-50 + SK': (
+    _IMAGENET | dict(selective_kernels=True),
+    'sk_resnet50',
+  ),
+  'WRN-28-2': (
+    dict(backbone='wide_resnet28_2', stem='cifar'),
+    'wide_resnet28_2',
+  ),
+}
+_CIFAR_SIZE = 32
+
+_TESTS = pathlib.Path(__file__).resolve().parent.parent / 'tests' / 'exchange'
+Run = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+def main(_) -> None:
+  """Measures every cell and prints the table."""
+  logging.set_verbosity(logging.ERROR)
+  named = set(_ONLY.value)
+  unknown = named - {*FORMATS, *ARCHITECTURES, *PADDINGS}
+  if unknown:
+    raise app.UsageError(
+      f'--only={sorted(unknown)[0]} is none of'
+      f' {", ".join((*FORMATS, *ARCHITECTURES, *PADDINGS))}.'
+    )
+  rows, columns, paddings = (
+    [x for x in given if x in named] or list(given)
+    for given in (FORMATS, ARCHITECTURES, PADDINGS)
+  )
+  cells: dict[tuple[str, str, str], str] = {}
+  for architecture in columns:
+    for padding in paddings:
+      found = measure(architecture, padding, rows, _SIZE.value, _IMAGES.value)
+      for row, value in found.items():
+        cells[row, padding, architecture] = value
+        print(f'{architecture}, {padding}, {row}: {value}', flush=True)
+  print(table(cells))
+
+
+def measure(
+  architecture: str, padding: str, rows: list[str], size: int, count: int
+) -> dict[str, str]:
+  """Returns the cell of each format in `rows`; `refused` where it says so."""
+  settings, torch_name = ARCHITECTURES[architecture]
+  small = settings['stem'] == 'cifar'
+  weights = _load('random_weights').make(
+    min(size, _CIFAR_SIZE) if small else size,
+    heads=(),
+    padding=padding,
+    **settings,
+  )
+  images = _load('random_weights').images(weights, count)
+  original = serve.on_host(weights)
+  cells = {}
+  for name in rows:
+    form = formats.load(name)
+    try:
+      form.check(weights, ())
+    except WeightsError:
+      cells[name] = 'refused'
+      continue
+    with tempfile.TemporaryDirectory() as folder:
+      path = pathlib.Path(folder) / 'file'
+      side_file.write(path, side_file.describe(weights, (), name))
+      form.write(path, weights, ())
+      if name == 'safetensors':
+        written = torch_run(path, torch_name, weights)
+      else:
+        written = form.read_back(path)
+      apart = verified.compare(original, written, images)
+    cells[name] = f'{apart["features"]:.0e}' if apart['features'] else '0'
+  return cells
+
+
+def torch_run(path: pathlib.Path, name: str, weights: Weights) -> Run:
+  """Loads a file into PyTorch's own network, as its users would."""
+  import safetensors.torch
+  import torch
+
+  network = _load('torch_networks').build(name)
+  state = safetensors.torch.load_file(path)
+  missing, surplus = network.load_state_dict(state, strict=False)
+  wrong = [x for x in missing if not x.endswith('num_batches_tracked')]
+  if wrong or surplus:
+    raise ValueError(f'{name} has no {surplus} and misses {wrong}.')
+  mean, std = (
+    torch.tensor(x).reshape(3, 1, 1)
+    for x in (weights.preprocessing.mean, weights.preprocessing.std)
+  )
+
+  def run(images: np.ndarray) -> dict[str, np.ndarray]:
+    pixels = torch.from_numpy(np.moveaxis(images, -1, 1).copy()).float() / 255
+    with torch.inference_mode():
+      return {'features': network((pixels - mean) / std).numpy()}
+
+  return run
+
+
+def table(cells: dict[tuple[str, str, str], str]) -> str:
+  """Markdown: formats and paddings down, architectures across."""
+  rows = list(dict.fromkeys(key[:2] for key in cells))
+  rows.sort(key=lambda row: (PADDINGS.index(row[1]), FORMATS.index(row[0])))
+  columns = [x for x in ARCHITECTURES if any(key[2] == x for key in cells)]
+  lines = [['format', 'padding', *columns], ['---'] * (len(columns) + 2)]
+  lines += [
+    [*row, *(cells.get((*row, x), '') for x in columns)] for row in rows
+  ]
+  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _load(name: str) -> Any:
+  """A module that the tests share with this table."""
+  spec = importlib.util.spec_from_file_location(name, _TESTS / f'{name}.py')
+  if spec is None or spec.loader is None:
+    raise ImportError(f'{_TESTS / name}.py is missing.')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,83 @@
+"""Weights in the files of others, recognised by their content."""
+
+import pathlib
+
+from semppl_jax.exchange import (
+  deepmind_state,
+  torch_file,
+  torch_state,
+  torch_weights,
+)
+from semppl_jax.exchange.torch_state import Found
+from semppl_jax.weights import Weights, WeightsError
+
+_TAR = (257, b'ustar')
+# No header of a file of weights is larger (safetensors' own limit).
+_MOST_HEADER = 100_000_000
+
+
+def read(path: pathlib.Path, which: str = 'online') -> Weights:
+  """Reads the network of a file: see `find`."""
+  return find(path, which).weights
+
+
+def find(path: pathlib.Path, which: str = 'online') -> Found:
+  """Reads a file of DeepMind's, PAWS's, torchvision's or timm's.
+
+  Nothing in it is run. The architecture is found by names and shapes.
+
+  Args:
+    path: the file.
+    which: of DeepMind's two networks, `'online'` or `'target'`.
+
+  Returns:
+    The network, and the names of parameters that there is no place for.
+
+  Raises:
+    WeightsError: it is of no known kind, damaged, or of another network; names
+      what is missing, surplus or of another shape.
+  """
+  if which not in deepmind_state.NETWORKS:
+    raise WeightsError(
+      f'--network={which} must be one of {", ".join(deepmind_state.NETWORKS)}.'
+    )
+  try:
+    with path.open('rb') as file:
+      start = file.read(512)
+  except OSError as error:
+    raise WeightsError(f'{path} cannot be read: {error.strerror}.') from None
+  if start.startswith((torch_file.ZIP_START, torch_file.LEGACY_START)):
+    return torch_state.find(torch_file.read(path), str(path), 'bilinear')
+  if _is_safetensors(start):
+    return _from_safetensors(path)
+  if start[_TAR[0] :].startswith(_TAR[1]):
+    raise WeightsError(
+      f'{path} is a tar archive (PyTorch before 0.1.10, or a folder): unpack it'
+      ' or save it again with PyTorch.'
+    )
+  if not start.startswith((b'\x80', b'(', b'}', b'c')):
+    raise WeightsError(
+      f'{path} is no file of PyTorch (.pth, .pt, .pth.tar), no safetensors and'
+      " no pickle of DeepMind's."
+    )
+  tree = deepmind_state.read(path)
+  if isinstance(tree, dict) and 'experiment_state' in tree:
+    return deepmind_state.find(tree, str(path), which)
+  # Some pickle a state dict of arrays by themselves.
+  return torch_state.find(tree, str(path), 'bilinear')
+
+
+def _is_safetensors(start: bytes) -> bool:
+  length = int.from_bytes(start[:8], 'little')
+  return start[8:9] == b'{' and 2 <= length <= _MOST_HEADER
+
+
+def _from_safetensors(path: pathlib.Path) -> Found:
+  state, metadata = torch_file.read_safetensors(path)
+  found = torch_state.find(state, str(path), 'bicubic')
+  said = torch_weights.described(metadata)
+  if said is None:
+    return found
+  prepared, names = said
+  weights = found.weights._replace(preprocessing=prepared, class_names=names)
+  return found._replace(weights=weights)

@@ -1,0 +1,146 @@
+"""What PyTorch makes of an exported state dict.
+
+The networks of torchvision, timm, PAWS and SimCLRv2 by their parameters' names
+and PyTorch's own functions, so that an export can be compared with the original
+where none of those libraries is installed. PyTorch is imported when it is used.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+Tensor = Any
+
+
+class TorchNetwork:
+  """A network of PyTorch's functions, in eval mode."""
+
+  def __init__(
+    self, state: Mapping[str, Tensor], network: ml_collections.ConfigDict
+  ):
+    """Takes a state dict of tensors and `config.network`."""
+    import torch
+
+    self.ops = torch.nn.functional
+    self.state, self.network = state, network
+
+  def features(self, images: Tensor) -> Tensor:
+    """Maps normalised images [n, 3, H, W] to features [n, F]."""
+    if self.network.backbone.startswith('wide_resnet'):
+      x = self._wide(images)
+    else:
+      x = self._stem(images)
+      for name, stride in self._blocks():
+        x = self._block(x, name, stride)
+    return x.mean(dim=(2, 3))
+
+  def head(self, x: Tensor, name: str) -> Tensor:
+    """Maps [n, F] through the perceptron `name`, as PAWS names it."""
+    layers = sum(f'{name}.fc{i}.weight' in self.state for i in range(1, 10))
+    for i in range(1, layers):
+      x = self.linear(x, f'{name}.fc{i}')
+      x = self.ops.relu(self._norm(x, f'{name}.bn{i}'))
+    return self.linear(x, f'{name}.fc{layers}')
+
+  def linear(self, x: Tensor, name: str) -> Tensor:
+    """Maps [n, F] through the linear layer `name`."""
+    return self.ops.linear(
+      x, self.state[f'{name}.weight'], self.state.get(f'{name}.bias')
+    )
+
+  def _conv(self, x: Tensor, name: str, stride: int = 1) -> Tensor:
+    kernel = self.state[f'{name}.weight']
+    bias = self.state.get(f'{name}.bias')
+    return self.ops.conv2d(x, kernel, bias, stride, kernel.shape[-1] // 2)
+
+  def _norm(self, x: Tensor, name: str) -> Tensor:
+    leaves = ('running_mean', 'running_var', 'weight', 'bias')
+    values = (self.state[f'{name}.{leaf}'] for leaf in leaves)
+    return self.ops.batch_norm(x, *values, eps=self.network.bn_eps)
+
+  def _conv_norm(
+    self, x: Tensor, conv: str, norm: str, stride: int = 1
+  ) -> Tensor:
+    return self._norm(self._conv(x, conv, stride), norm)
+
+  def _stem(self, x: Tensor) -> Tensor:
+    relu, full = self.ops.relu, self.network.stem == 'imagenet'
+    if 'conv1.0.weight' in self.state:
+      x = relu(self._conv_norm(x, 'conv1.0', 'conv1.1', 2))
+      x = relu(self._conv_norm(x, 'conv1.3', 'conv1.4'))
+      x = relu(self._conv_norm(x, 'conv1.6', 'bn1'))
+    else:
+      x = relu(self._conv_norm(x, 'conv1', 'bn1', 2 if full else 1))
+    return self.ops.max_pool2d(x, 3, 2, 1) if full else x
+
+  def _blocks(self) -> list[tuple[str, int]]:
+    """Names of the blocks, and their strides, in order."""
+    found = {
+      tuple(map(int, name[len('layer') :].split('.')[:2]))
+      for name in self.state
+      if name.startswith('layer')
+    }
+    return [
+      (f'layer{group}.{i}', 2 if group > 1 and i == 0 else 1)
+      for group, i in sorted(found)
+    ]
+
+  def _block(self, x: Tensor, name: str, stride: int) -> Tensor:
+    relu = self.ops.relu
+    if self.network.selective_kernels:
+      y = relu(self._conv_norm(x, f'{name}.conv1.conv', f'{name}.conv1.bn'))
+      y = self._selective(y, f'{name}.conv2', stride)
+      y = self._conv_norm(y, f'{name}.conv3.conv', f'{name}.conv3.bn')
+      return relu(y + self._pooled_shortcut(x, f'{name}.downsample', stride))
+    layers = 3 if f'{name}.conv3.weight' in self.state else 2
+    # The stride is on the 3x3 convolution.
+    strides = (1, stride, 1) if layers == 3 else (stride, 1)
+    y = x
+    for i, step in enumerate(strides, 1):
+      y = self._conv_norm(y, f'{name}.conv{i}', f'{name}.bn{i}', step)
+      y = relu(y) if i < layers else y
+    shortcut = f'{name}.downsample'
+    if f'{shortcut}.0.weight' in self.state:
+      x = self._conv_norm(x, f'{shortcut}.0', f'{shortcut}.1', stride)
+    return relu(y + x)
+
+  def _selective(self, x: Tensor, name: str, stride: int) -> Tensor:
+    first, second = (
+      self.ops.relu(
+        self._conv_norm(
+          x, f'{name}.paths.{i}.conv', f'{name}.paths.{i}.bn', stride
+        )
+      )
+      for i in range(2)
+    )
+    pooled = (first + second).mean(dim=(2, 3), keepdim=True)
+    hidden = self._conv_norm(
+      pooled, f'{name}.attn.fc_reduce', f'{name}.attn.bn'
+    )
+    scores = self._conv(self.ops.relu(hidden), f'{name}.attn.fc_select')
+    weights = self.ops.softmax(scores.unflatten(1, (2, first.shape[1])), dim=1)
+    return first * weights[:, 0] + second * weights[:, 1]
+
+  def _pooled_shortcut(self, x: Tensor, name: str, stride: int) -> Tensor:
+    if f'{name}.1.weight' not in self.state:
+      return x
+    if stride == 1:
+      # The last pixel twice: its average leaves the padding out.
+      x = self.ops.avg_pool2d(self.ops.pad(x, (0, 1, 0, 1), 'replicate'), 2, 1)
+    else:
+      x = self.ops.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False)
+    return self._conv_norm(x, f'{name}.1', f'{name}.2')
+
+  def _wide(self, x: Tensor) -> Tensor:
+    relu = self.ops.relu
+    x = self._conv(x, 'conv1')
+    for name, stride in self._blocks():
+      y = self._conv(relu(self._norm(x, f'{name}.bn1')), f'{name}.conv1')
+      y = self._conv(
+        relu(self._norm(y, f'{name}.bn2')), f'{name}.conv2', stride
+      )
+      if f'{name}.shortcut.0.weight' in self.state:
+        x = self._conv(x, f'{name}.shortcut.0', stride)
+      x = y + x
+    return relu(self._norm(x, 'bn1'))

@@ -1,0 +1,86 @@
+"""Writes a trained network for other programs, and checks what it wrote.
+
+  python -m semppl_jax.export --checkpoint=RUN --format=onnx --out=encoder.onnx
+
+Formats: safetensors (torchvision and timm), deepmind, saved_model, stablehlo,
+onnx and features. Beside the file goes `<out>.json`, with normalisation, class
+names and input size.
+"""
+
+from collections.abc import Sequence
+import pathlib
+import re
+import signal
+import sys
+
+from absl import app, flags
+
+from semppl_jax import config_file, program
+
+_CONFIG = config_file.define_flag('config')
+_CHECKPOINT = flags.DEFINE_string(
+  'checkpoint', None, 'A run, a checkpoint in it, or imported weights.'
+)
+_FORMAT = flags.DEFINE_string('format', None, 'What to write.')
+_OUT = flags.DEFINE_string('out', None, 'The file or directory to write.')
+_HEADS = flags.DEFINE_list(
+  'heads', [], 'Heads to write too: projector, predictor, classifier.'
+)
+_OVERWRITE = flags.DEFINE_boolean(
+  'overwrite', False, 'Replace an earlier export.'
+)
+
+
+def main(_) -> int:
+  """Exports what the flags say and returns the exit status."""
+  return program.guarded(_export, 'No file was left.')
+
+
+def _export() -> int:
+  from semppl_jax.exchange import load, verified
+
+  given = [flag.value for flag in (_CHECKPOINT, _FORMAT, _OUT)]
+  checkpoint, format_name, place = (value or '' for value in given)
+  if not all(given):
+    raise config_file.ConfigError(
+      '--checkpoint, --format and --out are needed, as in'
+      ' --checkpoint=RUN --format=onnx --out=encoder.onnx.'
+    )
+  out = pathlib.Path(place).expanduser().absolute()
+  # What a scheduler stops cleans up as after Ctrl-C.
+  signal.signal(signal.SIGTERM, signal.default_int_handler)
+  try:
+    weights = load.load(checkpoint)
+    if _CONFIG.value is not None:
+      weights = weights._replace(config=_CONFIG.value)
+    measured = verified.export(
+      weights,
+      format_name,
+      out,
+      tuple(_HEADS.value),
+      overwrite=_OVERWRITE.value,
+    )
+  except verified.ParityError as error:
+    return program.complain(error, program.FAILED)
+  print(f'{out} ({format_name}): {verified.describe(measured)}.')  # noqa: T201
+  return program.OK
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+  """Parses the flags, of which --config may be missing."""
+  try:
+    if any(re.match(r'--?(no)?config\b', argument) for argument in argv):
+      return config_file.parse_flags(argv)
+    rest = flags.FLAGS(argv)
+    if rest[1:]:
+      raise config_file.ConfigError(
+        f'{rest[1]!r} is no flag; flags begin with --.'
+      )
+    return rest
+  except (config_file.ConfigError, flags.Error) as error:
+    sentence = ' '.join(str(error).split())
+    sys.exit(program.complain(sentence, program.BAD_INPUT))
+
+
+if __name__ == '__main__':
+  app.run(main, flags_parser=_parse)

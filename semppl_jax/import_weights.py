@@ -1,0 +1,116 @@
+"""Brings the weights of others into a checkpoint of this project.
+
+  python -m semppl_jax.import_weights FILE --out=DIR [--class_names=FILE]
+
+FILE is a checkpoint of DeepMind's (SemPPL, ReLICv2, BYOL), PAWS's `.pth.tar`,
+or a ResNet of torchvision or timm (`.pth`, `.safetensors`); nothing in it is
+run. DIR is what `evaluate --checkpoint=` and `--config.init_from=` take.
+"""
+
+from collections.abc import Sequence
+import pathlib
+import sys
+
+from absl import app, flags
+
+from semppl_jax import config_file, program
+from semppl_jax.exchange.torch_state import (
+  describe as architecture,
+  Found,
+  listed,
+)
+from semppl_jax.weights import WeightsError
+
+_OUT = flags.DEFINE_string('out', None, 'The directory to write.')
+_CLASS_NAMES = flags.DEFINE_string(
+  'class_names', None, 'Names of the classes in their order, one on a line.'
+)
+_NETWORK = flags.DEFINE_string(
+  'network', 'online', "Which of DeepMind's networks: 'online' or 'target'."
+)
+
+
+def main(argv: Sequence[str]) -> int:
+  """Imports the file that the flags say and returns the exit status."""
+  return program.guarded(
+    lambda: _import(argv), 'No weights were left in their directory.'
+  )
+
+
+def _import(argv: Sequence[str]) -> int:
+  from semppl_jax.exchange import foreign, store
+
+  if len(argv) != 2 or not _OUT.value:
+    raise config_file.ConfigError(
+      'one file and --out are needed, as in'
+      ' import_weights resnet50.pth --out=DIR.'
+    )
+  path = pathlib.Path(argv[1]).expanduser()
+  out = pathlib.Path(_OUT.value or '').expanduser()
+  if store.holds(out):
+    raise WeightsError(
+      f'--out={out} holds weights already; name another directory.'
+    )
+  if not path.is_file():
+    raise WeightsError(f'{path} is no file.')
+  names = _class_names()
+  found = foreign.find(path, _NETWORK.value)
+  classes = found.weights.network.classifier.classes
+  if names and 'classifier' in found.weights.heads and len(names) != classes:
+    raise WeightsError(
+      f'--class_names={_CLASS_NAMES.value} has {len(names)} names, and the'
+      f' classifier of {path} has {classes} classes.'
+    )
+  if names:
+    found = found._replace(weights=found.weights._replace(class_names=names))
+  store.write(out, found.weights)
+  print(f'{out}: {describe(found)}.')  # noqa: T201
+  return program.OK
+
+
+def describe(found: Found) -> str:
+  """Says in one line what a file held."""
+  weights = found.weights
+  sizes = weights.network
+  heads = {
+    'projector': f'projector ({sizes.projector.layers} layers,'
+    f' {sizes.projector.output} outputs)',
+    'predictor': f'predictor ({sizes.predictor.hidden} hidden units)',
+    'classifier': f'classifier ({sizes.classifier.classes} classes)',
+  }
+  parts = [
+    architecture(sizes),
+    f'padding {sizes.padding!r}',
+    *(heads[head] for head in weights.heads),
+  ]
+  if found.left_out:
+    parts.append(f'left out: {listed(list(found.left_out), 3)}')
+  return ', '.join(parts)
+
+
+def _class_names() -> tuple[str, ...]:
+  if not _CLASS_NAMES.value:
+    return ()
+  path = pathlib.Path(_CLASS_NAMES.value).expanduser()
+  try:
+    lines = [line.strip() for line in path.read_text().splitlines()]
+  except (OSError, UnicodeDecodeError) as error:
+    raise WeightsError(f'--class_names={path} cannot be read.') from error
+  names = tuple(line for line in lines if line)
+  if not names or len(set(names)) != len(names):
+    raise WeightsError(
+      f'--class_names={path} has {len(names)} names, {len(set(names))} of them'
+      ' different; each class needs one of its own.'
+    )
+  return names
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    sys.exit(program.complain(' '.join(str(error).split()), program.BAD_INPUT))
+
+
+if __name__ == '__main__':
+  app.run(main, flags_parser=_parse)

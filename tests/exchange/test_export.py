@@ -1,0 +1,292 @@
+"""Exports end to end: what is under a name is whole, right and described."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+import random_weights
+
+from configs import quickstart
+from semppl_jax.exchange import (
+  formats,
+  serve,
+  side_file,
+  stablehlo,
+  store,
+  verified,
+)
+from semppl_jax.weights import WeightsError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='module')
+def weights():
+  return random_weights.make()
+
+
+@pytest.fixture
+def cheap(monkeypatch):
+  """A format whose file is the shape of its images, and networks of sums."""
+
+  class Cheap:
+    TOLERANCE = 1e-3
+    error = 0.0
+
+    def check(self, weights, heads):
+      del weights, heads
+
+    def write(self, path, weights, heads):
+      del weights, heads
+      path.write_text('whole')
+
+    def read_back(self, path):
+      assert path.read_text() == 'whole'
+      assert side_file.read(path)['format'] == 'stablehlo'
+      return lambda images: {
+        name: value * (1 + self.error) for name, value in _sums(images).items()
+      }
+
+  made = Cheap()
+  monkeypatch.setattr(formats, 'load', lambda name: made)
+  monkeypatch.setattr(serve, 'on_host', lambda weights, heads: _sums)
+  return made
+
+
+def _sums(images):
+  return {'features': images.sum((1, 2), dtype=np.float32)}
+
+
+def test_a_file_and_what_is_beside_it(weights, tmp_path):
+  out = tmp_path / 'encoder'
+  measured = verified.export(
+    weights, 'stablehlo', out, ('classifier', 'projector')
+  )
+  assert set(measured.difference) == {'features', 'projection', 'logits'}
+  assert max(measured.difference.values()) <= 1e-5
+  assert measured.images == '64 images of noise'
+  assert sorted(x.name for x in tmp_path.iterdir()) == [
+    'encoder',
+    'encoder.json',
+  ]
+  said = json.loads((tmp_path / 'encoder.json').read_text())
+  assert said['class_names'] == list(weights.class_names)
+  assert said['preprocessing']['mean'] == list(weights.preprocessing.mean)
+  assert said['input']['shape'] == ['B', 32, 32, 3]
+  assert said['heads'] == ['projector', 'classifier']
+  assert said['outputs'] == {
+    'features': ['B', 128],
+    'projection': ['B', 8],
+    'logits': ['B', 5],
+  }
+  assert said['padding'] == 'torch'
+  assert said['measured']['tolerance'] == stablehlo.TOLERANCE
+  images = random_weights.images(weights, 2)
+  random_weights.assert_exact(
+    stablehlo.read_back(out)(images),
+    random_weights.slow(weights, ('projector', 'classifier'), images),
+  )
+
+
+def test_over_the_tolerance_there_is_no_file(weights, cheap, tmp_path):
+  cheap.error = 2e-3
+  with pytest.raises(verified.ParityError, match=r'features 2\.0e-03'):
+    verified.export(weights, 'stablehlo', tmp_path / 'out')
+  assert not list(tmp_path.iterdir())
+  cheap.error = 5e-4
+  verified.export(weights, 'stablehlo', tmp_path / 'out')
+
+
+@pytest.mark.parametrize(
+  'error', [np.nan, np.inf], ids=['not a number', 'infinite']
+)
+def test_outputs_that_are_no_numbers_differ(weights, cheap, tmp_path, error):
+  cheap.error = error
+  with pytest.raises(verified.ParityError):
+    verified.export(weights, 'stablehlo', tmp_path / 'out')
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_output_is_a_difference():
+  original = lambda images: _sums(images) | {'logits': np.ones((8, 2))}
+  images = np.zeros((8, 4, 4, 3), np.uint8)
+  with pytest.raises(verified.ParityError, match='logits'):
+    verified.compare(original, _sums, images)
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt, OSError])
+@pytest.mark.parametrize('at', ['write', 'read_back'])
+def test_what_is_stopped_leaves_nothing(
+  weights, cheap, monkeypatch, tmp_path, error, at
+):
+  def stop(path, *_):
+    path.write_text('half')
+    raise error
+
+  monkeypatch.setattr(cheap, at, stop)
+  with pytest.raises(error):
+    verified.export(weights, 'stablehlo', tmp_path / 'out')
+  assert not list(tmp_path.iterdir())
+
+
+def test_only_an_export_is_replaced_and_only_if_asked(weights, cheap, tmp_path):
+  out = tmp_path / 'out'
+  verified.export(weights, 'stablehlo', out)
+  with pytest.raises(WeightsError, match='--overwrite'):
+    verified.export(weights, 'stablehlo', out)
+  verified.export(weights, 'stablehlo', out, overwrite=True)
+  # A failure leaves the earlier export alone.
+  cheap.error = 1.0
+  with pytest.raises(verified.ParityError):
+    verified.export(weights, 'stablehlo', out, overwrite=True)
+  assert out.read_text() == 'whole'
+  assert side_file.read(out)['measured']
+  # A folder of somebody's is no export.
+  folder = tmp_path / 'photos'
+  folder.mkdir()
+  with pytest.raises(WeightsError, match='no export'):
+    verified.export(weights, 'stablehlo', folder, overwrite=True)
+
+
+def test_a_directory_is_replaced_as_a_whole(
+  weights, cheap, monkeypatch, tmp_path
+):
+  def write(path, weights, heads):
+    path.mkdir()
+    (path / weights.origin).write_text('')
+
+  monkeypatch.setattr(cheap, 'write', write)
+  monkeypatch.setattr(cheap, 'read_back', lambda path: _sums)
+  out = tmp_path / 'out'
+  for origin in ('one', 'two'):
+    verified.export(
+      weights._replace(origin=origin), 'stablehlo', out, overwrite=True
+    )
+  assert [x.name for x in out.iterdir()] == ['two']
+  assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_bad_input_is_one_sentence_and_computes_nothing(
+  weights, monkeypatch, tmp_path
+):
+  monkeypatch.setattr(jax, 'jit', None)
+  out = tmp_path / 'out'
+  encoder = weights._replace(
+    params={k: v for k, v in weights.params.items() if 'class' not in k}
+  )
+  cases = [
+    (weights, 'onxx', out, (), "did you mean 'onnx'"),
+    (weights, 'onnx', tmp_path / 'gone' / 'out', (), 'gone is no directory'),
+    (encoder, 'onnx', out, ('classifier',), 'its heads: projector, predictor'),
+    (weights, 'onnx', out, ('projection',), "Did you mean 'projector'"),
+    (weights, 'features', out, (), 'names no data'),
+  ]
+  for given, format_name, place, heads, said in cases:
+    with pytest.raises(WeightsError, match=said):
+      verified.export(given, format_name, place, heads)
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name', formats.NAMES)
+def test_every_format_has_what_a_format_has(name):
+  form = formats.load(name)
+  assert 0 < form.TOLERANCE <= 1e-4
+  for function in (form.check, form.write, form.read_back):
+    assert callable(function)
+
+
+def _start(*arguments):
+  environment = os.environ | {
+    'JAX_COMPILATION_CACHE_DIR': str(ROOT / '.cache' / 'jax'),
+    'JAX_PLATFORMS': 'cpu',
+  }
+  return subprocess.run(
+    [sys.executable, '-m', 'semppl_jax.export', *arguments],
+    cwd=ROOT,
+    env=environment,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def test_the_program_compares_on_the_runs_own_images(weights, tmp_path):
+  checkpoint, out = tmp_path / 'weights', tmp_path / 'encoder'
+  store.write(checkpoint, weights)
+  done = _start(
+    f'--checkpoint={checkpoint}',
+    '--format=stablehlo',
+    f'--out={out}',
+    '--heads=classifier',
+    '--config=configs/quickstart.py',
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'largest difference over 64 images of embedded/test' in done.stdout
+  assert 'logits' in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('arguments', 'said'),
+  [
+    ((), '--checkpoint, --format and --out are needed'),
+    (('--chekpoint=x',), 'Did you mean: checkpoint'),
+    (('--checkpoint=x', 'y'), "'y' is no flag"),
+    (
+      ('--checkpoint=gone', '--format=onnx', '--out=x'),
+      'gone does not exist',
+    ),
+  ],
+)
+def test_a_mistake_on_the_command_line_is_a_sentence(arguments, said):
+  done = _start(*arguments)
+  assert done.returncode == 2
+  assert said in done.stderr
+  assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_stopped_program_leaves_nothing(weights, tmp_path):
+  checkpoint, place = tmp_path / 'weights', tmp_path / 'place'
+  store.write(checkpoint, weights)
+  place.mkdir()
+  process = subprocess.Popen(
+    [
+      *(sys.executable, '-m', 'semppl_jax.export', '--format=onnx'),
+      *(f'--checkpoint={checkpoint}', f'--out={place / "encoder"}'),
+    ],
+    cwd=ROOT,
+    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  deadline = time.monotonic() + 50
+  while not list(place.iterdir()) and time.monotonic() < deadline:
+    time.sleep(0.02)
+  assert list(place.iterdir())
+  process.send_signal(signal.SIGTERM)
+  _, said = process.communicate(timeout=50)
+  assert process.returncode == 1
+  assert 'semppl_jax: Stopped at once. No file was left.' in said
+  assert not list(place.iterdir())
+
+
+def test_images_of_the_run_are_those_that_it_evaluates(weights):
+  config = quickstart.get_config()
+  from semppl_jax.exchange import run_data
+
+  images, name = run_data.sample(weights._replace(config=config), 10)
+  assert images.shape == (10, 32, 32, 3)
+  assert name == '10 images of embedded/test'
+  # Those of a set that would have to be downloaded are not fetched for this.
+  config.data.update(kind='tfds', name='cifar10', path='/nowhere')
+  again, name = run_data.sample(weights._replace(config=config), 10)
+  assert again.shape == images.shape
+  assert name == '10 images of noise'
