@@ -24,7 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.duration = '300 epochs'
   # Weights to start from: a run, or a file that `import_weights` reads.
   c.init_from = ''
-  # Heads to take from there too, where they fit; others start afresh.
+  # Heads to take from there too, where it has them; others start afresh.
   c.init_heads = ('projector', 'predictor')
   c.on_nonfinite = 'stop'  # 'stop' | 'skip' (drop that update and go on).
   c.log_every = '50 steps'

@@ -119,6 +119,14 @@ def load(path: str | pathlib.Path, overrides: Sequence[str] = ()) -> ConfigDict:
   return holder.value
 
 
+def copy(config: ConfigDict) -> ConfigDict:
+  """Returns an unlocked config that shares nothing with its original.
+
+  `ConfigDict(config)` would share the groups.
+  """
+  return config.copy_and_resolve_references().unlock()
+
+
 def fields(config: ConfigDict) -> list[str]:
   """Dotted names of all single values of a config."""
   names = []
@@ -152,7 +160,7 @@ def _find(path: str) -> pathlib.Path:
     if (folder / path).is_file():
       return folder / path
   known = [
-    str(file.relative_to(_ROOT)) for file in _ROOT.glob('configs/[!_]*.py')
+    str(file.relative_to(_ROOT)) for file in _ROOT.glob('configs/**/[!_]*.py')
   ]
   raise ConfigError(
     f'--config={path} is no file; {_suggestion(path, sorted(known))}'

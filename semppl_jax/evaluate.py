@@ -32,6 +32,7 @@ def main(_) -> int:
 
 
 def _evaluate() -> int:
+  from semppl_jax.job import InputError
   from semppl_jax.protocols import context as context_lib, runner, training
 
   checkpoint, workdir = _CHECKPOINT.value, _WORKDIR.value
@@ -50,6 +51,8 @@ def _evaluate() -> int:
     result = runner.run(context, _PROTOCOL.value, _BASELINE.value)
   except training.StoppedError:
     return program.OK
+  except ValueError as error:  # Of data that was opened on the way.
+    raise InputError(str(error)) from error
   if jax.process_index() == 0:
     print(result.describe())  # noqa: T201
   return program.OK

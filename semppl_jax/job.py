@@ -10,6 +10,7 @@ import ml_collections
 
 from semppl_jax import (
   checkpoint,
+  config_file,
   mesh as mesh_lib,
   methods,
   schedules,
@@ -109,7 +110,7 @@ def with_classes(
   config: ml_collections.ConfigDict, classes: int
 ) -> ml_collections.ConfigDict:
   """Returns a copy whose classifier has so many classes, unless it says."""
-  config = ml_collections.ConfigDict(config)
+  config = config_file.copy(config)
   if not config.network.classifier.classes:
     config.network.classifier.classes = classes
   return config.lock()

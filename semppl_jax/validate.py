@@ -170,6 +170,7 @@ def problems(
       _evaluation,
       _sizes,
       _classifier,
+      _heads,
       _METHOD_CHECKS.get(config.method, _nothing),
     ):
       found.extend(check(config, facts))
@@ -267,6 +268,20 @@ def _sizes(config: ConfigDict, facts: _Facts) -> Iterator[str]:
       yield must(
         config, field, "be at least 8 where network.backbone='resnet_tiny'"
       )
+
+
+def _heads(config: ConfigDict, facts: _Facts) -> Iterator[str]:
+  del facts
+  if set(config.init_heads) - set(network.HEADS):
+    yield must(config, 'init_heads', f'be some of {", ".join(network.HEADS)}')
+  if not config.supervised.frozen:
+    return
+  if config.method != 'supervised':
+    yield must(config, 'supervised.frozen', "be False but for 'supervised'")
+  elif not config.init_from:
+    yield must(
+      config, 'supervised.frozen', 'be False without weights in init_from'
+    )
 
 
 def _classifier(config: ConfigDict, facts: _Facts) -> Iterator[str]:

@@ -110,8 +110,8 @@ def merged(
 ) -> tuple[Tree, Tree, list[str]]:
   """Puts weights into the trees of a fresh network.
 
-  The encoder must fit as a whole. A head is taken where it fits, and stays
-  fresh where it does not or is not there.
+  The encoder must fit as a whole, and every head that is there, is wanted and
+  is asked for. Other heads stay fresh.
 
   Args:
     weights: what to start from.
@@ -123,8 +123,8 @@ def merged(
     Parameters, averages and the heads that were taken.
 
   Raises:
-    WeightsError: the encoder does not fit; names every parameter that differs.
-      Or a classifier that was asked for has other classes.
+    WeightsError: something does not fit; names the parameters that differ,
+      with their shapes.
   """
   trees = (weights.params, params), (weights.net_state, net_state)
   wrong = [
@@ -136,16 +136,22 @@ def merged(
     raise WeightsError(
       f'{weights.origin} does not fit the network: {_listed(wrong)}.'
     )
-  fitting = {
-    head: not any(
-      differences(_only(have, head), _only(want, head)) for have, want in trees
-    )
+  taken = [
+    head
     for head in HEADS
-    if head in heads and _has(params, head)
-  }
-  taken = [head for head, fits in fitting.items() if fits]
-  if 'classifier' in weights.heads and fitting.get('classifier') is False:
-    raise WeightsError(_other_classifier(weights, params))
+    if head in heads and head in weights.heads and _has(params, head)
+  ]
+  wrong = [
+    phrase
+    for head in taken
+    for have, want in trees
+    for phrase in differences(_only(have, head), _only(want, head))
+  ]
+  if wrong:
+    raise WeightsError(
+      f'The heads of {weights.origin} do not fit those of the network:'
+      f' {_listed(wrong)}; leave them out to start new ones.'
+    )
   own, averages = (
     {
       module: dict(have[module] if _belongs(module, taken) else group)
@@ -154,17 +160,6 @@ def merged(
     for have, want in trees
   )
   return own, averages, taken
-
-
-def _other_classifier(weights: Weights, params: Mapping[str, Any]) -> str:
-  found, expected = (
-    tuple(tree['classifier']['w'].shape) for tree in (weights.params, params)
-  )
-  return (
-    f'The classifier of {weights.origin} maps {found[0]} features to'
-    f' {found[1]} classes, and that of this network {expected[0]} to'
-    f' {expected[1]}; leave it out to start a new one.'
-  )
 
 
 def _belongs(module: str, heads: list[str]) -> bool:

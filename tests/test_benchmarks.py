@@ -4,6 +4,7 @@ import importlib.util
 import pathlib
 import sys
 
+from absl import flags
 import pytest
 
 from semppl_jax import validate
@@ -12,6 +13,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def _load(name):
+  for flag in ('out', 'seeds', 'duration', 'arms', 'runs'):
+    if flag in flags.FLAGS:  # As of another script.
+      delattr(flags.FLAGS, flag)
   path = ROOT / 'benchmarks' / f'{name}.py'
   spec = importlib.util.spec_from_file_location(name, path)
   module = importlib.util.module_from_spec(spec)
@@ -56,3 +60,23 @@ def test_the_table_has_mean_and_deviation():
   assert lines[2] == '| raw pixels | 30.0 ± 0.0 |  |  |  |  |'
   assert lines[4] == '| one | 41.0 ± 1.4 |  |  |  | 25.0 ± 7.1 |'
   assert lines[5] == '| other | 50.0 |  |  |  |  |'
+
+
+def test_the_table_of_finetunes_puts_the_labels_alone_beside():
+  def figures(top1):
+    names = ('knn/labelled/k20/top1', 'knn/train/k20/top1')
+    return {
+      'knn': dict.fromkeys(names, 0.5),
+      'finetune': {'finetune/top1': top1},
+    }
+
+  def both(ours, theirs):
+    ours, theirs = figures(ours), figures(theirs)
+    return {
+      name: {'figures': ours[name], 'baseline': theirs[name]} for name in ours
+    }
+
+  finetunes = _load('finetunes')
+  lines = finetunes.table([both(0.5, 0.4), both(0.52, 0.4)]).splitlines()
+  assert lines[2] == '| SemPPL | 51.0 ± 1.4 | 50.0 ± 0.0 | 50.0 ± 0.0 |'
+  assert lines[3] == '| labels only | 40.0 ± 0.0 | 50.0 ± 0.0 | 50.0 ± 0.0 |'

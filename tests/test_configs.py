@@ -15,6 +15,7 @@ from semppl_jax import (
   methods,
   validate,
 )
+from semppl_jax.protocols import settings
 from semppl_jax.step import make_step
 
 FOLDER = pathlib.Path(base.__file__).parent
@@ -139,3 +140,18 @@ def test_pairs_differ_in_their_labels_alone():
       ten = config_file.load(f'configs/{name[:-4]}10pct.py').to_dict()
       assert one['data'].pop('labels') != ten['data'].pop('labels')
       assert one == ten
+
+
+@pytest.mark.parametrize('name', ['base', 'quickstart'])
+def test_an_evaluation_loads_and_is_possible(name):
+  config = config_file.load(f'configs/evaluate/{name}.py')
+  assert config.is_locked and not settings.problems(config)
+  text = (FOLDER / 'evaluate' / f'{name}.py').read_text()
+  assert f'--config=configs/evaluate/{name}.py' in text
+
+
+def test_the_quick_evaluation_tries_two_rates_at_most():
+  config = config_file.load('configs/evaluate/quickstart.py')
+  for recipe in settings.RECIPES:
+    rates, decays = config[recipe].learning_rates, config[recipe].weight_decays
+    assert len(rates) * len(decays) <= 2

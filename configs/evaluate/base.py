@@ -75,6 +75,9 @@ def get_config() -> ml_collections.ConfigDict:
       sets='',  # Names with commas between; '': those that `path` holds.
       path='',  # TFDS data_dir, also of the folders of sets that TFDS lacks.
       regularisers=tuple(10.0 ** (-6 + 0.25 * step) for step in range(45)),
+      # Also by `finetune`'s recipe, where a set has one class per image and is
+      # of tensorflow_datasets.
+      finetune=False,
     )
   )
   return c.lock()

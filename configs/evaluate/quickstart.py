@@ -20,7 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.linear.update(learning_rates=(0.03, 0.1), weight_decays=(0.0,))
   # Six hundred images of 32 px are soon known by heart: colours help.
   c.finetune.update(batch_size=64, duration='100 epochs', reference_batch=0)
-  c.finetune.update(optimizer='adam', learning_rates=(2e-3, 5e-3))
+  c.finetune.update(optimizer='adam', learning_rates=(5e-3, 1e-2))
   c.finetune.update(area=(0.5, 1.0), colours=True)
   # As long as the quick start, at its rate.
   c.baseline.update(batch_size=64, duration='4000 steps', reference_batch=0)

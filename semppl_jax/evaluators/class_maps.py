@@ -137,7 +137,7 @@ def restrict(
   Args:
     logits: of ImageNet's classes [M, 1000].
     classes: the classes of the set.
-    rest: append the highest logit of all other classes, [M, C + 1], which no
+    rest: append the logits of all other classes, [M, C + others], which no
       label ever is. So do the authors of ObjectNet, whose template takes the
       best of all 1,000 classes and counts one without a map as wrong.
 
@@ -158,8 +158,7 @@ def restrict(
   others = np.setdiff1d(np.arange(CLASSES), classes.columns)
   if not len(others):
     raise ValueError('rest=True needs a subset without some class of ImageNet.')
-  best = logits[:, others].max(axis=1, keepdims=True)
-  return np.concatenate([scores, best], axis=1)
+  return np.concatenate([scores, logits[:, others]], axis=1)
 
 
 def relabel(label: np.ndarray, classes: ClassSubset) -> np.ndarray:

@@ -6,6 +6,7 @@ import pathlib
 import ml_collections
 import numpy as np
 
+from semppl_jax import config_file
 from semppl_jax.data import dataset, pipeline
 from semppl_jax.weights import Weights, WeightsError
 
@@ -23,7 +24,7 @@ def config_of(weights: Weights) -> ml_collections.ConfigDict:
       f'{weights.origin} is from no run and names no data; give --config=FILE'
       ' with the fields of data.'
     )
-  config = ml_collections.ConfigDict(weights.config)
+  config = config_file.copy(weights.config)
   resize, crop, interpolation, mean, std = weights.preprocessing
   config.eval.update(resize=resize, crop=crop)
   config.views.interpolation = interpolation

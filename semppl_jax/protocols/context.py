@@ -38,6 +38,7 @@ class Context:
     mesh: the devices.
     workdir: where results go.
     devices: the devices as they were given, or None.
+    sweeps: filled by the protocols: what was tried, and what was chosen.
   """
 
   config: ml_collections.ConfigDict
@@ -49,6 +50,7 @@ class Context:
   mesh: Mesh
   workdir: pathlib.Path
   devices: Any = None
+  sweeps: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   @property
   def classes(self) -> int:
@@ -83,7 +85,11 @@ def build(
   try:
     weights = load.load(checkpoint)
     run = training_config(config, weights, mesh)
-    problems = [*settings.problems(config), *job_lib.check(run, mesh)]
+    problems = [
+      *settings.problems(config),
+      *settings.misfits(config, weights),
+      *job_lib.check(run, mesh),
+    ]
     if problems:
       raise InputError('\n'.join(problems))
     splits = dataset.load(run.data)
@@ -119,14 +125,15 @@ def training_config(
       f"config.data.kind='run', but {weights.origin} is not from a run here;"
       f' name the data: config.data.kind may be {", ".join(dataset.KINDS)}.'
     )
+  _check_data_fields(config)
   own = weights.config or config_file.load('configs/base.py')
-  c = ml_collections.ConfigDict(own).unlock()
+  c = config_file.copy(own)
   # The train step of the evaluation is one more supervised one.
   c.method = 'supervised'
   c.seed = config.seed
-  c.network = ml_collections.ConfigDict(weights.network).unlock()
+  c.network = config_file.copy(weights.network)
   if config.data.kind != 'run':
-    c.data = ml_collections.ConfigDict(config.data).unlock()
+    c.data = config_file.copy(config.data)
   seen, asked = weights.preprocessing, config.images
   c.eval.update(
     # Whole rows on every device.
@@ -141,18 +148,30 @@ def training_config(
   return c.lock()
 
 
+def _check_data_fields(config: ml_collections.ConfigDict) -> None:
+  """Stops where data is described, and then that of the run is taken."""
+  if config.data.kind != 'run':
+    return
+  plain = config_file.load('configs/evaluate/base.py').data
+  changed = [name for name in plain if config.data[name] != plain[name]]
+  if changed:
+    raise InputError(
+      f"config.data.{changed[0]} says nothing where config.data.kind='run',"
+      ' which takes the data of the run as it was; set the kind, and the fields'
+      ' that describe the data.'
+    )
+
+
 def _check_test(test: dataset.Dataset | None) -> None:
   if test is None:
     raise InputError(
-      'There is no test set to judge by: name one (config.data.test_split or'
-      ' test_path), or keep a part of the labelled images with'
-      ' config.data.test_holdout=0.1.'
+      'There is no test set to judge by; name data that has one:'
+      ' config.data.kind, and with it test_split or test_path.'
     )
   if not (test.labels >= 0).any():
     raise InputError(
       f'The test set {test.name!r} hides its labels: all {test.size} are -1,'
-      ' and nothing can be judged by it; name another, or set'
-      ' config.data.test_holdout=0.1 without a test set.'
+      ' and nothing can be judged by it; name another.'
     )
   seen = np.unique(test.labels[test.labels >= 0])
   empty = len(test.class_names) - len(seen)

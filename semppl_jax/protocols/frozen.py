@@ -1,7 +1,5 @@
 """Protocols on frozen features: k-NN, soft nearest neighbours, closed forms."""
 
-import numpy as np
-
 from semppl_jax.evaluators import knn, logistic, ridge, soft_nn
 from semppl_jax.protocols.accuracy import accuracy, Figures
 from semppl_jax.protocols.context import Context
@@ -42,7 +40,7 @@ def run_soft_nn(context: Context, subject: Subject) -> Figures:
     c.temperature,
     context.mesh,
   )
-  return accuracy('soft_nn/labelled', scores, test.label)
+  return accuracy(f'soft_nn/{kind}', scores, test.label)
 
 
 def run_closed_forms(context: Context, subject: Subject) -> Figures:
@@ -53,14 +51,18 @@ def run_closed_forms(context: Context, subject: Subject) -> Figures:
   for name, form in (('logistic', logistic), ('ridge', ridge)):
     if not c.linear[name]:
       continue
-    classifier = form.sweep(
+    swept = form.sweep(
       support.values['encoder'],
       support.label,
       context.classes,
       c.linear.regularisers,
       c.held_out,
       c.seed,
-    ).classifier
-    scores = np.asarray(classifier.logits(test.values['encoder']))
+    )
+    context.sweeps[f'{subject.title}, {name}'] = {
+      'tried': {str(r): score for r, score in swept.table.items()},
+      'chosen': swept.regulariser,
+    }
+    scores = swept.classifier.logits(test.values['encoder'])
     figures |= accuracy(f'linear/{name}', scores, test.label)
   return figures

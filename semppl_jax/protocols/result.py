@@ -13,7 +13,6 @@ from semppl_jax import __version__, mesh as mesh_lib
 from semppl_jax.job import InputError
 from semppl_jax.protocols.accuracy import Figures
 from semppl_jax.protocols.context import Context
-from semppl_jax.protocols.training import SWEEP
 
 FILE = 'evaluation.json'
 FIGURES, BASELINE = 'figures', 'baseline'
@@ -32,16 +31,20 @@ class Result:
     """
     self._path = context.workdir / FILE
     self.content = _header(context)
+    self._sweeps = context.sweeps
     if self._path.exists():
-      before = json.loads(self._path.read_text())
-      differ = [x for x in _IDENTITY if before[x] != self.content[x]]
+      before = self._read()
+      differ = [x for x in _IDENTITY if before.get(x) != self.content[x]]
       if differ:
         raise InputError(
           f'{context.workdir} holds an evaluation with other'
-          f' {" and ".join(differ)} (of {before["checkpoint"]}); name another'
-          ' --workdir.'
+          f' {" and ".join(differ)} (of {before.get("checkpoint")}); name'
+          ' another --workdir.'
         )
       self.content['protocols'] = before['protocols']
+      self._sweeps |= before['sweeps']
+    # Before anything is trained: what is trained belongs to these weights.
+    self._write()
 
   def has(self, protocol: str, who: str) -> bool:
     """Whether the figures of a protocol are known."""
@@ -50,10 +53,19 @@ class Result:
   def add(self, protocol: str, who: str, figures: Figures) -> None:
     """Adds figures and writes the file, whole or not at all."""
     self.content['protocols'].setdefault(protocol, {})[who] = figures
-    self.content['sweeps'] = {
-      path.parent.name: json.loads(path.read_text())
-      for path in sorted(self._path.parent.glob(f'*/{SWEEP}'))
-    }
+    self.content['sweeps'] = dict(self._sweeps)
+    self._write()
+
+  def _read(self) -> dict[str, Any]:
+    try:
+      return json.loads(self._path.read_text())
+    except ValueError as error:
+      raise InputError(
+        f'{self._path} is no result of an evaluation; remove it, or name'
+        ' another --workdir.'
+      ) from error
+
+  def _write(self) -> None:
     if jax.process_index() == 0:
       self._path.parent.mkdir(parents=True, exist_ok=True)
       temporary = self._path.with_suffix('.tmp')
@@ -105,6 +117,7 @@ def _header(context: Context) -> dict[str, Any]:
     'version': __version__,
     'commit': _commit(),
     'protocols': {},
+    'sweeps': {},
   }
 
 

@@ -69,8 +69,11 @@ def _on_set(context: Context, subject: Subject, name: str) -> Figures:
     name, context.config.robustness.path
   ):
     rows = np.flatnonzero(data.labels >= 0)
-    found = subject.features(data, rows)
-    scores = class_maps.restrict(found.values['logits'], classes)
+    found = subject.features(data, rows, whole=described.cropped)
+    # ObjectNet's authors take the best of all classes; the others restrict.
+    scores = class_maps.restrict(
+      found.values['logits'], classes, rest=described.subset == 'objectnet'
+    )
     if described.metric == 'mce':
       corruption, severity = variant.split('/')
       errors.setdefault(corruption, {})[int(severity)] = 1 - metrics.top_k(
@@ -90,7 +93,9 @@ def _corrupted(context: Context, subject: Subject) -> Figures:
   """Mean top-1 over severities of each corruption of the test images."""
   c = context.config
   rows = np.flatnonzero(context.test.labels >= 0)
-  rows = rows[: c.robustness.images or len(rows)]
+  count = min(c.robustness.images or len(rows), len(rows))
+  # Spread evenly: a folder has its classes one after the other.
+  rows = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
   figures = {}
   for name in corruptions.NAMES:
     right = []

@@ -66,6 +66,8 @@ def run(context: Context, protocol: str, with_baseline: bool) -> Result:
 
 def _allowed(context: Context, protocol: str) -> list[str]:
   """The protocols to run; what 'all' leaves out is logged with its reason."""
+  if protocol not in (ALL, 'robustness', 'transfer'):
+    return [protocol]
   reasons = {}
   if not robustness.chosen(context) and not robustness.corrupts(context):
     reasons['robustness'] = (
@@ -119,10 +121,19 @@ class _Weights:
 
   def _classifying(self) -> Subject:
     """The network itself if it classifies, else the fine-tuned one."""
-    weights = self._context.weights
+    weights, train = self._context.weights, self._context.splits.train
     classes = weights.network.classifier.classes
-    if 'classifier' in weights.heads and classes == self._context.classes:
-      return self._own
+    same = weights.class_names in ((), tuple(train.class_names))
+    if 'classifier' in weights.heads:
+      if same and classes == self._context.classes:
+        return self._own
+      _log.info(
+        'The classifier of %s has %d classes that are not the %d of the data;'
+        ' another is fine-tuned.',
+        weights.origin,
+        classes,
+        self._context.classes,
+      )
     return self._tuned
 
 
@@ -142,12 +153,17 @@ class _LabelsOnly:
     protocols: dict[str, Callable[[], Figures]] = {
       'knn': lambda: frozen.run_knn(c, self._own),
       'soft_nn': lambda: frozen.run_soft_nn(c, self._own),
-      'linear': lambda: (
-        trained.classifier('linear/sgd', self._own)
-        | frozen.run_closed_forms(c, self._own)
-      ),
+      'linear': self._linear,
       'finetune': lambda: trained.classifier('finetune', self._own),
       'robustness': lambda: robustness.run(c, self._own),
       'transfer': lambda: transfer.run(c, self._own),
     }
     return protocols[name]()
+
+  def _linear(self) -> Figures:
+    c = self._context
+    figures = frozen.run_closed_forms(c, self._own)
+    if c.config.linear.labels == 'labelled':
+      # With all of train, the other classifier has seen more labels.
+      figures |= trained.classifier('linear/sgd', self._own)
+    return figures

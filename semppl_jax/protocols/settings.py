@@ -7,6 +7,7 @@ import ml_collections
 from semppl_jax import ranges, schedules
 from semppl_jax.network import CLASSIFIER_INPUTS
 from semppl_jax.ranges import COUNT, NATURAL, POSITIVE, Range, SEED, SHARE
+from semppl_jax.weights import Weights
 
 RECIPES = ('linear', 'finetune', 'baseline')
 _OPEN_SHARE = Range(0, 1, open_low=True, open_high=True)
@@ -54,6 +55,27 @@ def problems(config: ml_collections.ConfigDict) -> list[str]:
     *_durations(config),
     *_supports(config),
   ]
+
+
+def misfits(
+  config: ml_collections.ConfigDict, weights: Weights
+) -> Iterator[str]:
+  """Yields a sentence for each field that the weights do not allow."""
+  for recipe in ('linear', 'finetune'):
+    hidden = config[recipe].classify == 'projector_hidden'
+    if hidden and 'projector' not in weights.heads:
+      field = f'{recipe}.classify'
+      yield ranges.must(
+        config, field, f"be 'features', as {weights.origin} has no projector"
+      )
+  resize = config.images.resize or weights.preprocessing.resize
+  crop = config.images.crop or weights.preprocessing.crop
+  if crop > resize:
+    yield (
+      f'config.images.crop={config.images.crop} and resize='
+      f'{config.images.resize} must leave a crop ({crop}) of at most the short'
+      f' side ({resize}).'
+    )
 
 
 def _durations(config: ml_collections.ConfigDict) -> Iterator[str]:

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from semppl_jax import mesh as mesh_lib
+from semppl_jax import config_file, mesh as mesh_lib
 from semppl_jax.data import pipeline
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.pipeline import EvalBatch
@@ -73,6 +73,8 @@ class Subject:
     data: Dataset,
     rows: np.ndarray,
     change: Callable[[EvalBatch], EvalBatch] = lambda batch: batch,
+    *,
+    whole: bool = False,
   ) -> Features:
     """Features of some images, of each kind that the network has.
 
@@ -80,8 +82,11 @@ class Subject:
       data: any data set.
       rows: ascending positions in it.
       change: applied to every batch before the network sees it.
+      whole: show each image whole, as it is a crop already.
     """
-    run = self._context.run
+    run = config_file.copy(self._context.run)
+    if whole:
+      run.eval.resize = run.eval.crop
     batches = pipeline.eval_batches(
       run,
       data,

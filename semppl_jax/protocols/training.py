@@ -7,7 +7,6 @@ and one that is done is not done again.
 """
 
 import itertools
-import json
 import logging
 import pathlib
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from semppl_jax import schedules, train
+from semppl_jax import config_file, schedules, train
 from semppl_jax.evaluators import holdout, metrics
 from semppl_jax.exchange import run as run_lib
 from semppl_jax.protocols.context import Context
@@ -24,7 +23,6 @@ from semppl_jax.protocols.subject import Subject
 from semppl_jax.weights import Weights
 
 _log = logging.getLogger(__name__)
-SWEEP = 'sweep.json'
 
 
 class StoppedError(Exception):
@@ -51,6 +49,7 @@ def run(
   init_from: str,
   frozen: bool = False,
   rows: np.ndarray | None = None,
+  title: str = '',
 ) -> Weights:
   """Sweeps a recipe on a held-out part of the labels, then trains on all.
 
@@ -61,9 +60,10 @@ def run(
     init_from: weights to start from, or '' for none.
     frozen: train the classifier alone.
     rows: labelled images, positions in the train set (default: the subset).
+    title: what its sweep is called (default: `name`).
 
   Returns:
-    The network with its classifier; the sweep is in `SWEEP` beside it.
+    The network with its classifier; `context.sweeps` has what was tried.
 
   Raises:
     StoppedError: somebody asked to stop.
@@ -97,8 +97,7 @@ def run(
     else:
       _log.info('%s: one label per class leaves none to sweep on.', name)
   weights = learn('final', rows, chosen)
-  if sweep and jax.process_index() == 0:
-    (folder / SWEEP).write_text(json.dumps(sweep, indent=2) + '\n')
+  context.sweeps[title or name] = {'tried': sweep, 'chosen': chosen._asdict()}
   return weights
 
 
@@ -114,7 +113,7 @@ def _learn(
   """One run of the training loop, and what it ends with."""
   ids = workdir.parent / f'{workdir.name}-labels.txt'
   ids.parent.mkdir(parents=True, exist_ok=True)
-  # Every process reads it, and not all of them may see one disk.
+  # Every process writes the same, so that none reads what is not there yet.
   own = ids.with_suffix(f'.{jax.process_index()}')
   names = context.splits.train.ids[rows]
   own.write_text(''.join(f'{name}\n' for name in names), encoding='utf-8')
@@ -148,7 +147,7 @@ def training_config(
     init_from: weights to start from, or ''.
     frozen: train the classifier alone.
   """
-  c = ml_collections.ConfigDict(context.run).unlock()
+  c = config_file.copy(context.run)
   whole = context.mesh.size
   # No more rows than images, and whole rows on every device.
   batch = max(min(recipe.batch_size, labelled) // whole, 1) * whole

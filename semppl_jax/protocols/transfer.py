@@ -1,13 +1,17 @@
 """Frozen features on other data sets (Kornblith et al., arXiv 1805.08974)."""
 
+import dataclasses
 import functools
 
 import numpy as np
 
+from semppl_jax import config_file
+from semppl_jax.data import dataset, labels, prepared
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.evaluators import holdout, logistic, metrics, transfer_sets
 from semppl_jax.evaluators.features import Features
-from semppl_jax.protocols import sets
+from semppl_jax.evaluators.transfer_sets import TransferData
+from semppl_jax.protocols import sets, training
 from semppl_jax.protocols.accuracy import Figures
 from semppl_jax.protocols.context import Context
 from semppl_jax.protocols.subject import Subject
@@ -51,9 +55,53 @@ def run(context: Context, subject: Subject) -> Figures:
       part,
       judge,
     )
-    scores = np.asarray(swept.classifier.logits(test.values['encoder']))
+    context.sweeps[f'{subject.title}, transfer/{name}'] = {
+      'tried': {str(r): score for r, score in swept.table.items()},
+      'chosen': swept.regulariser,
+    }
+    scores = swept.classifier.logits(test.values['encoder'])
     figures[f'transfer/{name}/{data.metric}'] = judge(scores, test_labels)
+    described = transfer_sets.SETS[name]
+    if c.transfer.finetune and described.tfds and not several:
+      tuned = _tuned(context, name, data)
+      found = tuned.features(data.test, np.arange(data.test.size))
+      figures[f'transfer/{name}/finetune/{data.metric}'] = judge(
+        found.values['logits'], test_labels[found.index]
+      )
   return figures
+
+
+def _tuned(context: Context, name: str, data: TransferData) -> Subject:
+  """The weights, fine-tuned on all of a set's train images."""
+  described, path = transfer_sets.SETS[name], context.config.transfer.path
+  parts = filter(None, (described.train, described.validation))
+  run = config_file.copy(context.run)
+  run.data.update(
+    kind='tfds',
+    name=prepared.find(described.tfds, path),
+    path=prepared.home(path),
+    train_split='+'.join(parts),
+    test_split=described.test,
+    test_holdout=0.0,
+    limit=0,
+  )
+  known = np.flatnonzero(data.train.labels >= 0).astype(np.int32)
+  digest = dataset.digest(data.train.ids[known], data.train.labels[known])
+  there = dataclasses.replace(
+    context,
+    run=run.lock(),
+    splits=dataset.Splits(data.train, data.test),
+    subset=labels.LabelSubset(known, digest),
+    workdir=context.workdir / 'transfer' / name,
+  )
+  weights = training.run(
+    there,
+    context.config.finetune,
+    'finetune',
+    init_from=context.checkpoint,
+    title=f'transfer/{name}/finetune',
+  )
+  return Subject(there, weights, name)
 
 
 def _embed(

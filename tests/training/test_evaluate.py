@@ -16,7 +16,7 @@ from semppl_jax.protocols import context as context_lib, runner
 DEVICES = jax.devices()[:2]
 
 
-def _config(images, **fields):
+def evaluation(images, **fields):
   c = config_file.load('configs/evaluate/quickstart.py').unlock()
   c.batch_size = 16
   c.data.update(
@@ -33,7 +33,6 @@ def _config(images, **fields):
       learning_rates=(0.01,),
       weight_decays=(0.0,),
       optimizer='sgd',
-      colours=False,
     )
   c.robustness.images = 4
   c.update_from_flattened_dict(fields)
@@ -48,7 +47,7 @@ def checkpoint(images, tmp_path_factory):
 
 
 def _context(images, checkpoint, workdir, devices=DEVICES, **fields):
-  config = _config(images, **fields)
+  config = evaluation(images, **fields)
   return context_lib.build(config, str(checkpoint), workdir, devices)
 
 
@@ -61,7 +60,11 @@ def everything(images, checkpoint, tmp_path_factory):
     # Each corruption at each severity is one more pass over the images.
     patch.setattr(corruptions, 'NAMES', ('brightness', 'contrast'))
     patch.setattr(metrics, 'SEVERITIES', (1, 5))
-    return workdir, runner.run(context, 'all', False)
+    before = context.run.to_json(), context.weights.network.to_json()
+    result = runner.run(context, 'all', False)
+  # What one protocol sets for itself must not reach the next.
+  assert before == (context.run.to_json(), context.weights.network.to_json())
+  return workdir, result
 
 
 def test_every_protocol_leaves_figures_in_one_file(everything):
@@ -83,7 +86,7 @@ def test_every_protocol_leaves_figures_in_one_file(everything):
   for name in (
     'knn/labelled/k1/top1',
     'knn/train/k5/top1',
-    'soft_nn/labelled/top1',
+    'soft_nn/projection/top1',
     'linear/sgd/top1',
     'linear/logistic/top1',
     'linear/ridge/top1',
@@ -108,6 +111,16 @@ def test_linear_evaluation_leaves_the_encoder_and_its_averages(
   for module, group in after.net_state.items():
     tiny.assert_same(group, before.net_state[module])
   assert after.params['classifier']['w'].any()
+
+
+def test_protocols_train_by_their_own_recipes(everything):
+  workdir, _ = everything
+  linear, tuned = (
+    json.loads((workdir / name / 'final' / 'config.json').read_text())
+    for name in ('linear', 'finetune')
+  )
+  assert linear['augment']['jitter'] == 0.0 < tuned['augment']['jitter']
+  assert linear['supervised']['frozen'] and not tuned['supervised']['frozen']
 
 
 def test_fine_tuning_moves_everything(everything, checkpoint):
@@ -174,6 +187,7 @@ def test_an_empty_class_is_refused(images, checkpoint, tmp_path):
   [
     ({'data.kind': 'run'}, "kind='run', but tiny weights is not from a run"),
     ({'data.test_path': ''}, 'There is no test set to judge by'),
+    ({'images.crop': 64}, r'config\.images\.crop=64'),
     ({'held_out': 1.5}, r'config\.held_out=1\.5 must be above 0'),
     ({'finetune.optimizer': 'sdg'}, "did you mean 'sgd'"),
     ({'linear.duration': 'long'}, r"config\.linear\.duration='long'"),
@@ -216,7 +230,7 @@ def test_a_sweep_is_judged_by_held_out_labels_and_goes_on(
       images, checkpoint, workdir, jax.devices()[:devices], **fields
     )
     result = runner.run(context, 'finetune', devices == 1)
-    sweep = result.content['sweeps']['finetune']
+    sweep = result.content['sweeps']['finetune']['tried']
     assert [x['learning_rate'] for x in sweep] == [0.01, 1e-5]
     ids = {
       name: set(
