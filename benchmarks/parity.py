@@ -4,16 +4,20 @@
 
 Networks with random weights, none of whose paths or batch-norm averages is
 idle, are written in each format and run by the library that its users have:
-torchvision's and timm's networks for safetensors, TensorFlow, ONNX Runtime.
-A cell is the largest difference of the features over noise images, as a part of
-the largest feature. Needs the extras `onnx` and `test`, and PyTorch.
+torchvision's and timm's networks for safetensors, Haiku's for deepmind,
+TensorFlow, ONNX Runtime. A cell is the largest difference of the features over
+noise images, as a part of the largest feature; what a format cannot hold it
+refuses, and the reasons are under the table. Ends with 1 where a cell is over
+the tolerance of its format. Needs the extras `onnx` and `test`, and PyTorch.
 """
 
 from collections.abc import Callable
 import importlib.util
 import pathlib
+import re
+import sys
 import tempfile
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import app, flags, logging
 import numpy as np
@@ -50,8 +54,37 @@ _TESTS = pathlib.Path(__file__).resolve().parent.parent / 'tests' / 'exchange'
 Run = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
-def main(_) -> None:
-  """Measures every cell and prints the table."""
+class Cell(NamedTuple):
+  """How far an export is from its original.
+
+  Attributes:
+    apart: largest difference, over the largest feature; None if refused.
+    tolerance: most that it may be.
+    reason: why the format refuses the network.
+  """
+
+  apart: float | None
+  tolerance: float
+  reason: str = ''
+
+  @property
+  def good(self) -> bool:
+    """Whether it is within the tolerance, or refused."""
+    return self.apart is None or self.apart <= self.tolerance
+
+  def __str__(self) -> str:
+    """Returns what the table shows."""
+    if self.apart is None:
+      return 'refused'
+    shown = f'{self.apart:.0e}' if self.apart else '0'
+    return shown if self.good else f'**{shown}**'
+
+
+Cells = dict[tuple[str, str, str], Cell]
+
+
+def main(_) -> int:
+  """Measures every cell, prints them and returns the exit status."""
   logging.set_verbosity(logging.ERROR)
   named = set(_ONLY.value)
   unknown = named - {*FORMATS, *ARCHITECTURES, *PADDINGS}
@@ -64,20 +97,32 @@ def main(_) -> None:
     [x for x in given if x in named] or list(given)
     for given in (FORMATS, ARCHITECTURES, PADDINGS)
   )
-  cells: dict[tuple[str, str, str], str] = {}
+  cells: Cells = {}
   for architecture in columns:
     for padding in paddings:
       found = measure(architecture, padding, rows, _SIZE.value, _IMAGES.value)
       for row, value in found.items():
         cells[row, padding, architecture] = value
         print(f'{architecture}, {padding}, {row}: {value}', flush=True)
+  return report(cells)
+
+
+def report(cells: Cells) -> int:
+  """Prints the table and why cells are refused; 1 if one is over, else 0."""
   print(table(cells))
+  said = [f'{k[0]}: {cell.reason}' for k, cell in cells.items() if cell.reason]
+  for reason in dict.fromkeys(said):
+    print(f'\n{reason}')
+  over = [key for key, cell in cells.items() if not cell.good]
+  for key in over:
+    print(f'Over its tolerance: {", ".join(key)}.', file=sys.stderr)
+  return 1 if over else 0
 
 
 def measure(
   architecture: str, padding: str, rows: list[str], size: int, count: int
-) -> dict[str, str]:
-  """Returns the cell of each format in `rows`; `refused` where it says so."""
+) -> dict[str, Cell]:
+  """Returns the cell of each format in `rows`."""
   settings, torch_name = ARCHITECTURES[architecture]
   small = settings['stem'] == 'cifar'
   weights = _load('random_weights').make(
@@ -93,8 +138,8 @@ def measure(
     form = formats.load(name)
     try:
       form.check(weights, ())
-    except WeightsError:
-      cells[name] = 'refused'
+    except WeightsError as error:
+      cells[name] = Cell(None, form.TOLERANCE, str(error))
       continue
     with tempfile.TemporaryDirectory() as folder:
       path = pathlib.Path(folder) / 'file'
@@ -102,10 +147,12 @@ def measure(
       form.write(path, weights, ())
       if name == 'safetensors':
         written = torch_run(path, torch_name, weights)
+      elif name == 'deepmind':
+        written = haiku_run(path, weights)
       else:
         written = form.read_back(path)
       apart = verified.compare(original, written, images)
-    cells[name] = f'{apart["features"]:.0e}' if apart['features'] else '0'
+    cells[name] = Cell(apart['features'], form.TOLERANCE)
   return cells
 
 
@@ -133,14 +180,24 @@ def torch_run(path: pathlib.Path, name: str, weights: Weights) -> Run:
   return run
 
 
-def table(cells: dict[tuple[str, str, str], str]) -> str:
+def haiku_run(path: pathlib.Path, weights: Weights) -> Run:
+  """Loads a file into Haiku's own network, as the released code does."""
+  networks = _load('haiku_networks')
+  depth = re.fullmatch(r'resnet(\d+)', weights.network.backbone)
+  if depth is None:
+    raise ValueError(f'Haiku has no {weights.network.backbone}.')
+  plan = networks.resnet(int(depth[1]), weights.network.width)
+  return networks.run(path, plan, weights.preprocessing)
+
+
+def table(cells: Cells) -> str:
   """Markdown: formats and paddings down, architectures across."""
   rows = list(dict.fromkeys(key[:2] for key in cells))
   rows.sort(key=lambda row: (PADDINGS.index(row[1]), FORMATS.index(row[0])))
   columns = [x for x in ARCHITECTURES if any(key[2] == x for key in cells)]
   lines = [['format', 'padding', *columns], ['---'] * (len(columns) + 2)]
   lines += [
-    [*row, *(cells.get((*row, x), '') for x in columns)] for row in rows
+    [*row, *(str(cells.get((*row, x), '')) for x in columns)] for row in rows
   ]
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 

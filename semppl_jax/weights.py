@@ -134,7 +134,7 @@ def merged(
   ]
   if wrong:
     raise WeightsError(
-      f'{weights.origin} does not fit the network: {_listed(wrong)}.'
+      f'{weights.origin} does not fit the network: {listed(wrong)}.'
     )
   taken = [
     head
@@ -145,12 +145,12 @@ def merged(
     phrase
     for head in taken
     for have, want in trees
-    for phrase in differences(_only(have, head), _only(want, head))
+    for phrase in differences(only(have, head), only(want, head))
   ]
   if wrong:
     raise WeightsError(
       f'The heads of {weights.origin} do not fit those of the network:'
-      f' {_listed(wrong)}; leave them out to start new ones.'
+      f' {listed(wrong)}; leave them out to start new ones.'
     )
   own, averages = (
     {
@@ -168,10 +168,11 @@ def _belongs(module: str, heads: list[str]) -> bool:
 
 
 def _has(tree: Mapping[str, Any], head: str) -> bool:
-  return bool(_only(tree, head))
+  return bool(only(tree, head))
 
 
-def _only(tree: Mapping[str, Any], head: str) -> dict[str, Any]:
+def only(tree: Mapping[str, Any], head: str) -> dict[str, Any]:
+  """Returns the modules of a head."""
   return {k: v for k, v in tree.items() if k.split('/')[0] == head}
 
 
@@ -183,7 +184,8 @@ def _shapes(tree: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
   }
 
 
-def _listed(phrases: list[str], most: int = 5) -> str:
+def listed(phrases: list[str], most: int = 5) -> str:
+  """Joins the first phrases and counts the others."""
   more = len(phrases) - most
   shown = '; '.join(phrases[:most])
   return f'{shown}; and {more} more' if more > 0 else shown

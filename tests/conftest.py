@@ -5,10 +5,6 @@ import pathlib
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-# Compiling is most of what the tests do, and their networks are tiny.
-os.environ['XLA_FLAGS'] = (
-  f'{os.environ.get("XLA_FLAGS", "")} --xla_backend_optimization_level=0'
-)
 
 import jax
 

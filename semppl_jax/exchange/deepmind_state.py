@@ -24,11 +24,18 @@ from semppl_jax.exchange import (
   torch_state,
 )
 from semppl_jax.network import HEADS
-from semppl_jax.weights import differences, Tree, Weights, WeightsError
+from semppl_jax.weights import (
+  differences,
+  listed,
+  only,
+  Tree,
+  Weights,
+  WeightsError,
+)
 
 NETWORKS = ('online', 'target')
 
-_ROOT = re.compile(r'(sk_)?res_net(\d+)/~/')
+_ROOT = re.compile(r'(sk_)?res_net(\d{1,4})/~/')
 
 
 def read(path: pathlib.Path) -> Any:
@@ -61,10 +68,11 @@ def find(tree: Any, origin: str, which: str = 'online') -> torch_state.Found:
     raise WeightsError(
       f'{origin} holds {len(roots)} networks of a known name (res_net50/~/...)'
       ' where one can be read; its modules are'
-      f' {torch_state.listed([safe_pickle.brief(name) for name in params])}.'
+      f' {listed([safe_pickle.brief(name) for name in params])}.'
     )
   (root,) = roots
-  kernel = next((params[k]['w'] for k in params if 'initial_conv' in k), None)
+  stem = (group for name, group in params.items() if 'initial_conv' in name)
+  kernel = next((group['w'] for group in stem if 'w' in group), None)
   if kernel is not None and kernel.ndim == 5:
     params = _first_device(params)
   counters = [g['counter'] for g in net_state.values() if 'counter' in g]
@@ -81,7 +89,7 @@ def find(tree: Any, origin: str, which: str = 'online') -> torch_state.Found:
   if wrong:
     raise WeightsError(
       f'{origin} is nearest to {torch_state.describe(network)}, and differs:'
-      f' {torch_state.listed(wrong)}.'
+      f' {listed(wrong)}.'
     )
   weights = Weights(
     network,
@@ -174,7 +182,7 @@ def _heads(
   heads: list[str] = []
   for head in tried:
     below = head != 'predictor' or 'projector' in heads
-    if below and not differences(_only(params, head), _only(want[0], head)):
+    if below and not differences(only(params, head), only(want[0], head)):
       heads.append(head)
   dropped = set(tried) - set(heads)
   kept, averages = (
@@ -182,10 +190,6 @@ def _heads(
     for tree in want
   )
   return tuple(heads), (kept, averages)
-
-
-def _only(tree: Mapping[str, Any], head: str) -> dict[str, Any]:
-  return {k: v for k, v in tree.items() if k.split('/')[0] == head}
 
 
 def _outputs(params: Mapping[str, Any], module: str) -> int:

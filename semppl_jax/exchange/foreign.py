@@ -47,8 +47,10 @@ def find(path: pathlib.Path, which: str = 'online') -> Found:
   except OSError as error:
     raise WeightsError(f'{path} cannot be read: {error.strerror}.') from None
   if start.startswith((torch_file.ZIP_START, torch_file.LEGACY_START)):
+    _refuse_target(which, path, 'of PyTorch')
     return torch_state.find(torch_file.read(path), str(path), 'bilinear')
   if _is_safetensors(start):
+    _refuse_target(which, path, 'of safetensors')
     return _from_safetensors(path)
   if start[_TAR[0] :].startswith(_TAR[1]):
     raise WeightsError(
@@ -63,8 +65,17 @@ def find(path: pathlib.Path, which: str = 'online') -> Found:
   tree = deepmind_state.read(path)
   if isinstance(tree, dict) and 'experiment_state' in tree:
     return deepmind_state.find(tree, str(path), which)
+  _refuse_target(which, path, 'of a pickled state dict')
   # Some pickle a state dict of arrays by themselves.
   return torch_state.find(tree, str(path), 'bilinear')
+
+
+def _refuse_target(which: str, path: pathlib.Path, kind: str) -> None:
+  if which != 'online':
+    raise WeightsError(
+      f"--network={which} is of DeepMind's checkpoints alone, and {path} is a"
+      f' file {kind}.'
+    )
 
 
 def _is_safetensors(start: bytes) -> bool:
@@ -79,5 +90,12 @@ def _from_safetensors(path: pathlib.Path) -> Found:
   if said is None:
     return found
   prepared, names = said
+  classes = found.weights.network.classifier.classes
+  has_classifier = 'classifier' in found.weights.heads
+  if names and has_classifier and len(names) != classes:
+    raise WeightsError(
+      f'{path} has {len(names)} class names for a classifier of {classes}'
+      ' classes.'
+    )
   weights = found.weights._replace(preprocessing=prepared, class_names=names)
   return found._replace(weights=weights)

@@ -25,6 +25,7 @@ _NAMES = ('bool', 'int8', 'uint8', 'int16', 'int32', 'int64', 'uint16')
 _NAMES += ('uint32', 'uint64', 'float16', 'float32', 'float64')
 _MOST_AXES = 32
 _MOST_FIELDS = 100
+_ENTRY = 64  # Bytes that an entry of a dict takes.
 
 _CORES = ('numpy.core', 'numpy._core')
 _BUILTINS = ('builtins', '__builtin__')
@@ -146,13 +147,21 @@ def _containers(budget: '_Budget') -> list[tuple[str, str, Constructor]]:
   def mapping(items: Any = (), **_: Any) -> dict[Any, Any]:
     if not isinstance(items, list | tuple | dict):
       raise RefusedError('it makes a mapping of something else')
-    budget.spend(8 * len(items))
+    budget.spend(_ENTRY * len(items))
     if isinstance(items, dict):
       return dict(items)
     return pairs([each for key, value in items for each in (key, value)])
 
   def default_mapping(_: Any = None, items: Any = ()) -> dict[Any, Any]:
     return mapping(items)
+
+  def namespace() -> Stateful:
+    fields: dict[Any, Any] = {}
+
+    def set_state(state: Any) -> None:
+      fields.update(mapping(state))
+
+    return Stateful(fields, set_state)
 
   def listed(items: Any = ()) -> list[Any]:
     if not isinstance(items, list | tuple):
@@ -165,10 +174,10 @@ def _containers(budget: '_Budget') -> list[tuple[str, str, Constructor]]:
     ('haiku._src.data_structures', 'FlatMapping'),
     ('haiku._src.data_structures', 'FlatMap'),
     ('haiku._src.data_structures', 'frozendict'),
-    ('argparse', 'Namespace'),
   )
   return [
     *((module, name, Constructor(mapping)) for module, name in mappings),
+    ('argparse', 'Namespace', Constructor(namespace)),
     ('collections', 'defaultdict', Constructor(default_mapping)),
     *(
       (module, name, Constructor(listed))

@@ -22,8 +22,12 @@ from semppl_jax.weights import WeightsError
 # A large checkpoint has some hundred thousand; each may cost about 200 bytes.
 MOST_OPCODES = 2_000_000
 _MOST_ARGUMENTS = 100
+# Calls of one tuple of arguments over and over, which few files have.
+_SPARE_ARGUMENTS = 10_000
 
 _KEYS = (str, bytes, int, float, type(None))
+# Integers that differ by 2**61 - 1 have the same hash; text's is random.
+_FIRST_KEY, _END_KEY = -(2**31), 2**32
 _BAD = (ValueError, TypeError, LookupError, OverflowError, MemoryError)
 
 
@@ -131,11 +135,13 @@ class _Machine:
     self.stack: list[Any] = []
     self.below: list[list[Any]] = []
     self.memo: dict[int, Any] = {}
+    self.opcodes = self.arguments = 0
 
   def run(self, file: Bounded) -> Any:
     opcodes: Any = pickletools.genops(file)  # pyright: ignore[reportArgumentType]
-    for count, (opcode, argument, _) in enumerate(opcodes):
-      if count >= MOST_OPCODES:
+    for opcode, argument, _ in opcodes:
+      self.opcodes += 1
+      if self.opcodes > MOST_OPCODES:
         raise RefusedError(f'it has more than {MOST_OPCODES} opcodes')
       if opcode.name == 'STOP':
         return _plain(self.stack.pop())
@@ -166,7 +172,10 @@ class _Machine:
     self.stack.append(value)
 
   def memoise(self, index: int | None) -> None:
-    self.memo[len(self.memo) if index is None else index] = self.stack[-1]
+    index = len(self.memo) if index is None else index
+    if not 0 <= index < _END_KEY:
+      raise RefusedError('it has a memo of an index that no file has')
+    self.memo[index] = self.stack[-1]
 
   def recall(self, index: int) -> None:
     self.stack.append(self.memo[index])
@@ -204,6 +213,10 @@ class _Machine:
       raise RefusedError('it calls something without a tuple of arguments')
     if len(arguments) > _MOST_ARGUMENTS:
       raise RefusedError(f'it calls something with {len(arguments)} arguments')
+    self.arguments += len(arguments)
+    # Otherwise each was pushed by an opcode of its own.
+    if self.arguments > self.opcodes + _SPARE_ARGUMENTS:
+      raise RefusedError('it calls with the same arguments over and over')
     self.stack.append(function.make(*arguments))
 
   def call_two(self, _: Any) -> None:
@@ -223,9 +236,14 @@ class _Machine:
     target = self.stack[-1]
     if isinstance(target, Stateful):
       target.set_state(state)
-    # What subclasses of dict carry beside their items is of no use here.
     elif not isinstance(target, dict):
       raise RefusedError(f'it sets the state of a {type(target).__name__}')
+    # PyTorch's versions of modules, which nothing needs. Of another state the
+    # content is unknown, and dropping it might drop weights.
+    elif state and not (
+      isinstance(state, dict) and len(state) == 1 and '_metadata' in state
+    ):
+      raise RefusedError('it has a dict with a state of an unknown kind')
 
   def persist(self, name: Any) -> None:
     if self.persistent is None:
@@ -237,7 +255,8 @@ def pairs(items: list[Any]) -> dict[Any, Any]:
   """Keys and values in turn, as a dict.
 
   Raises:
-    RefusedError: a key is a container, whose hash may take forever.
+    RefusedError: a key is a container, whose hash may take forever, or a
+      large number, of which many can have one hash.
   """
   if len(items) % 2:
     raise ValueError('a key has no value')
@@ -245,6 +264,8 @@ def pairs(items: list[Any]) -> dict[Any, Any]:
   for key in keys:
     if not isinstance(key, _KEYS):
       raise RefusedError(f'it has a {type(key).__name__} as a key')
+    if isinstance(key, int) and not _FIRST_KEY <= key < _END_KEY:
+      raise RefusedError('it has a number of more than 32 bits as a key')
   return dict(zip(keys, items[1::2], strict=True))
 
 

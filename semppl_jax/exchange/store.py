@@ -5,6 +5,7 @@ The arrays are an orbax checkpoint; `weights.json` says what they are.
 
 from collections.abc import Sequence
 import json
+import math
 import pathlib
 from typing import Any
 
@@ -16,6 +17,8 @@ from semppl_jax.weights import Preprocessing, Weights, WeightsError
 
 FILE = 'weights.json'
 _ARRAYS = 'arrays'
+INTERPOLATIONS = ('bicubic', 'bilinear')
+_MOST_SIDE = 10_000
 
 
 def holds(path: pathlib.Path) -> bool:
@@ -52,16 +55,18 @@ def read(path: pathlib.Path) -> Weights:
   try:
     said = json.loads((path / FILE).read_text())
     arrays = host_arrays((path / _ARRAYS).absolute(), ('params', 'net_state'))
-  except (OSError, ValueError, KeyError) as error:
+    return Weights(
+      network=ml_collections.ConfigDict(said['network']),
+      params=arrays['params'],
+      net_state=arrays['net_state'],
+      preprocessing=preprocessing(said['preprocessing']),
+      class_names=tuple(said['class_names']),
+      origin=said['origin'],
+    )
+  except KeyError as error:
+    raise WeightsError(f'{path} is damaged: it has no {error}.') from error
+  except (OSError, ValueError, TypeError, RecursionError) as error:
     raise WeightsError(f'{path} is damaged: {first_line(error)}.') from error
-  return Weights(
-    network=ml_collections.ConfigDict(said['network']),
-    params=arrays['params'],
-    net_state=arrays['net_state'],
-    preprocessing=preprocessing(said['preprocessing']),
-    class_names=tuple(said['class_names']),
-    origin=said['origin'],
-  )
 
 
 def describe(weights: Weights) -> dict[str, Any]:
@@ -86,6 +91,30 @@ def preprocessing(values: dict[str, Any]) -> Preprocessing:
   )
 
 
+def problem(prepared: Preprocessing) -> str | None:
+  """Says what of a preprocessing of RGB images cannot be; None if all can."""
+  for name in ('resize', 'crop'):
+    side = getattr(prepared, name)
+    if not isinstance(side, int) or not 1 <= side <= _MOST_SIDE:
+      return f'{name}={side!r} must be a whole number from 1 to {_MOST_SIDE}'
+  if prepared.crop > prepared.resize:
+    return f'crop={prepared.crop} must be at most resize={prepared.resize}'
+  if prepared.interpolation not in INTERPOLATIONS:
+    return (
+      f'interpolation={prepared.interpolation} must be one of'
+      f' {", ".join(INTERPOLATIONS)}'
+    )
+  for name, low in (('mean', -math.inf), ('std', 0)):
+    values = getattr(prepared, name)
+    if len(values) != 3 or not all(
+      isinstance(x, int | float) and low < x < math.inf for x in values
+    ):
+      positive = 'positive ' if low == 0 else ''
+      given = ','.join(map(str, values[:4]))
+      return f'{name}={given} must be three {positive}numbers'
+  return None
+
+
 def host_arrays(path: pathlib.Path, names: Sequence[str]) -> Any:
   """Reads some top entries of an orbax checkpoint as NumPy arrays.
 
@@ -93,7 +122,10 @@ def host_arrays(path: pathlib.Path, names: Sequence[str]) -> Any:
   named, such as queues and optimisers, are not read.
   """
   with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-    tree = reader.metadata(path).item_metadata.tree
+    found = reader.metadata(path).item_metadata
+    if found is None:
+      raise ValueError(f'{path} holds no arrays')
+    tree = found.tree
     missing = sorted(set(names) - set(tree))
     if missing:
       raise ValueError(f'it has no {missing[0]!r}')

@@ -141,7 +141,9 @@ def _read_zip(file: BinaryIO, origin: str, size: int) -> Any:
 
     def entry(name: str) -> bytes:
       nonlocal left
-      found = entries[root + name]
+      found = entries.get(root + name)
+      if found is None:
+        raise ValueError(f'it has no storage {safe_pickle.brief(name)}')
       left -= found.file_size
       if found.compress_type != zipfile.ZIP_STORED or left < 0:
         raise RefusedError(f'{safe_pickle.brief(name)} is larger than the file')
@@ -264,12 +266,14 @@ def _tensor(
   """A view of a storage; checked, for NumPy would read beyond it."""
   if not isinstance(storage, _Storage):
     raise RefusedError('it has a tensor of no storage')
-  numbers = (offset, *size, *stride)
   if (
-    len(size) != len(stride)
+    not (isinstance(size, tuple | list) and isinstance(stride, tuple | list))
+    or len(size) != len(stride)
     or len(size) > _MOST_AXES
-    or not all(isinstance(n, int) and 0 <= n < 2**48 for n in numbers)
   ):
+    raise RefusedError('it has a tensor of no shape')
+  numbers = (offset, *size, *stride)
+  if not all(isinstance(n, int) and 0 <= n < 2**48 for n in numbers):
     raise RefusedError('it has a tensor of no shape')
   if storage.values is None:
     return None

@@ -1,7 +1,9 @@
 """Finds the network that a PyTorch state dict is of, and makes weights of it.
 
 Names and shapes alone say which it is: PAWS's, torchvision's and timm's files
-have the same names for the same layers.
+have the same names for the same layers. Look-alikes with the same names and
+shapes are not told apart: timm's `resnetblur`, a stride on the first 1x1
+convolution, other activations, a CIFAR stem of 3x3 with a max-pool.
 """
 
 from collections.abc import Mapping
@@ -18,6 +20,7 @@ from semppl_jax.exchange import skeleton, torch_names
 from semppl_jax.exchange.safe_pickle import brief
 from semppl_jax.weights import (
   differences,
+  listed,
   Preprocessing,
   Weights,
   WeightsError,
@@ -65,9 +68,8 @@ def find(tree: Any, origin: str, interpolation: str) -> Found:
     for entry in expected
     for name in entry.theirs
   }
-  surplus = [name for name in state if name not in wanted]
-  left_out += [name for name in surplus if not _ENCODER.match(name)]
-  have = {name: x for name, x in state.items() if name not in left_out}
+  have = {k: v for k, v in state.items() if k in wanted or _ENCODER.match(k)}
+  left_out += [brief(name) for name in state if name not in have]
   wrong = differences({where: have}, {where: wanted})
   if wrong:
     raise WeightsError(
@@ -98,13 +100,6 @@ def describe(network: ml_collections.ConfigDict) -> str:
   return f'{network.backbone} x{network.width}{kernels}, {network.stem} stem'
 
 
-def listed(phrases: list[str], most: int = 5) -> str:
-  """Joins the first phrases and counts the others."""
-  more = len(phrases) - most
-  shown = '; '.join(phrases[:most])
-  return f'{shown}; and {more} more' if more > 0 else shown
-
-
 def _unwrapped(
   tree: Any, origin: str
 ) -> tuple[str, dict[str, np.ndarray], list[str]]:
@@ -121,10 +116,12 @@ def _unwrapped(
     if (match := re.match(r'(.*?)layer1\.0\.(?:conv|bn)\d', name))
   }
   if len(roots) != 1:
+    # Keys alone: the text of what lists hold may be without end.
+    names = state or (tree if isinstance(tree, dict) else {})
+    has = f'has {listed([brief(name) for name in names])}'
     raise WeightsError(
       f'{origin} holds {len(roots)} ResNets (parameters layer1.0.conv1...)'
-      ' where one can be read; it has'
-      f' {listed([brief(name) for name in state or tree or ()])}.'
+      f' where one can be read; it {has if names else _kind(tree)}.'
     )
   (root,) = roots
   own = {
@@ -132,6 +129,12 @@ def _unwrapped(
   }
   others = [brief(name) for name in state if not name.startswith(root)]
   return where, own, others
+
+
+def _kind(tree: Any) -> str:
+  if isinstance(tree, dict):
+    return 'is empty'
+  return f'is of the kind {type(tree).__name__}'
 
 
 def _arrays(tree: Any) -> dict[str, np.ndarray]:

@@ -133,9 +133,8 @@ def described(
   try:
     about: Any = json.loads(metadata[KEY])
     prepared = store.preprocessing(about['preprocessing'])
-    numbers = (*prepared.mean, *prepared.std, prepared.resize, prepared.crop)
     names = tuple(map(str, about['class_names']))
-    usable = all(isinstance(n, int | float) for n in numbers)
-  except (KeyError, TypeError, ValueError):
+    wrong = store.problem(prepared)
+  except (KeyError, TypeError, ValueError, RecursionError):
     return None
-  return (prepared, names) if usable else None
+  return None if wrong else (prepared, names)

@@ -101,7 +101,10 @@ def compare(
 
   Raises:
     ParityError: an output or row is missing, or is surplus.
+    WeightsError: the original has the same features for all images, with
+      which any file might agree.
   """
+  first, spread = None, 0.0
   apart: dict[str, float] = {}
   largest: dict[str, float] = {}
   for start in range(0, len(images), _BATCH):
@@ -113,12 +116,20 @@ def compare(
         f'The file gives outputs of shapes {shapes[1]} and its original'
         f' {shapes[0]}. No file was left.'
       )
+    if 'features' in want:
+      first = want['features'][0] if first is None else first
+      spread = np.maximum(spread, np.abs(want['features'] - first).max())
     for name, value in want.items():
       # np.maximum keeps what is not a number; max() might not.
       apart[name] = float(
         np.maximum(apart.get(name, 0.0), np.abs(got[name] - value).max())
       )
       largest[name] = max(largest.get(name, 0.0), float(np.abs(value).max()))
+  if first is not None and len(images) > 1 and spread == 0:
+    raise WeightsError(
+      f'The original has the same features for all of {len(images)} images, so'
+      ' that a comparison says nothing. No file was left.'
+    )
   return {name: apart[name] / (largest[name] or 1.0) for name in apart}
 
 
@@ -148,26 +159,58 @@ def _checked(weights: Weights, heads: tuple[str, ...]) -> tuple[str, ...]:
 def _check_place(out: pathlib.Path, overwrite: bool) -> None:
   if not out.parent.is_dir():
     raise WeightsError(f'--out={out}: {out.parent} is no directory.')
-  there = [x for x in (out, side_file.path_of(out)) if x.exists()]
+  there = [x for x in (out, side_file.path_of(out)) if _stands(x)]
   if there and not overwrite:
     raise WeightsError(
       f'--out={out}: {there[0]} exists; name another or add --overwrite.'
     )
-  # A directory named by mistake would be gone with all that it holds.
-  if out.exists() and len(there) < 2:
+  # What was named by mistake would be gone with all that it holds.
+  if there and not _is_export(out):
     raise WeightsError(
-      f'--out={out} exists and is no export (it has no'
-      f' {side_file.path_of(out).name}); name another.'
+      f'--out={out}: {there[0]} exists and is no export (no'
+      f' {side_file.path_of(out).name} says that it was one); name another.'
     )
 
 
-def _publish(partial: pathlib.Path, out: pathlib.Path) -> None:
-  """Gives a file and its side file their names."""
-  if out.is_dir():  # Which no rename replaces.
-    out.rename(partial.with_name(f'{out.name}.older'))
+def _is_export(out: pathlib.Path) -> bool:
+  """Whether the side file is one that `export` wrote."""
   try:
-    side_file.path_of(partial).replace(side_file.path_of(out))
-    partial.replace(out)
+    said = side_file.read(out)
+  except (OSError, ValueError, RecursionError):
+    return False
+  measured = said.get('measured') if isinstance(said, dict) else None
+  return (
+    isinstance(measured, dict)
+    and bool(measured.get('difference'))
+    and said.get('format') in formats.NAMES
+  )
+
+
+def _stands(path: pathlib.Path) -> bool:
+  """Whether there is something, were it a link to nothing."""
+  return path.is_symlink() or path.exists()
+
+
+def _publish(partial: pathlib.Path, out: pathlib.Path) -> None:
+  """Gives a file and its side file their names, or leaves what had them."""
+  moves = [
+    (new, place, partial.with_name(f'{place.name}.older'))
+    for new, place in (
+      (partial, out),
+      (side_file.path_of(partial), side_file.path_of(out)),
+    )
+  ]
+  try:
+    for _, place, older in moves:
+      if _stands(place):
+        place.replace(older)
+    for new, place, _ in moves:
+      new.replace(place)
   except BaseException:
-    side_file.path_of(out).unlink(missing_ok=True)
+    # What was moved is seen in the folder: a signal may come at any time.
+    for new, place, older in moves:
+      if not _stands(new) and _stands(place):
+        place.replace(new)
+      if _stands(older):
+        older.replace(place)
     raise

@@ -1,19 +1,22 @@
-"""Networks whose every path and statistic does something."""
-
-import functools
-import json
+"""Random networks whose every path and statistic does something."""
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from configs import base
+from semppl_jax.backbones import resnet
+from semppl_jax.exchange import skeleton
 from semppl_jax.network import make_network
 from semppl_jax.weights import Preprocessing, Weights
 
 CLASSES = ('ape', 'bat', 'cow', 'dog', 'eel')
 HEADS = ('projector', 'predictor', 'classifier')
+PREPROCESSING = Preprocessing(
+  36, 32, 'bicubic', (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
+)
+BLOCKS = (1, 1, 1, 1)
+CHANNELS = (64, 8, 8, 16)
 
 
 def settings(**network) -> ml_collections.ConfigDict:
@@ -27,19 +30,27 @@ def settings(**network) -> ml_collections.ConfigDict:
   return config
 
 
-def make(size: int = 32, heads=HEADS, seed: int = 0, **network) -> Weights:
-  """Weights of an untrained network after a training that never was.
+def foreign(**network) -> ml_collections.ConfigDict:
+  """Settings as of a foreign file: a ResNet-18, to be shrunk."""
+  config = skeleton.settings(backbone='resnet18', **network)
+  config.projector.update(hidden=6, output=4)
+  config.predictor.hidden = 5
+  config.classifier.classes = 3
+  return config
 
-  The scales that a network starts with at zero are not, and the averages are
-  those of no batch.
-  """
-  config = settings(**network)
-  params, net_state = _fresh(config.to_json(), size, heads, seed)
-  rng = np.random.default_rng(seed)
-  return Weights(
-    network=config,
-    params=_map(params, lambda module, name, x: _parameter(rng, name, x)),
-    net_state=_map(net_state, lambda module, name, x: _average(rng, module, x)),
+
+def shrink(monkeypatch) -> None:
+  """Makes a ResNet-18 one of a few channels and one block in each group."""
+  monkeypatch.setitem(resnet.BLOCKS, 18, BLOCKS)
+  monkeypatch.setattr(resnet, '_BASIC_CHANNELS', CHANNELS)
+
+
+def make(size: int = 32, heads=HEADS, seed: int = 0, **network) -> Weights:
+  """Weights of a network as `settings` has it, for images of `size`."""
+  return draw(
+    settings(**network),
+    heads,
+    seed,
     preprocessing=Preprocessing(
       resize=size,
       crop=size,
@@ -48,55 +59,66 @@ def make(size: int = 32, heads=HEADS, seed: int = 0, **network) -> Weights:
       std=base.IMAGENET_STD,
     ),
     class_names=CLASSES,
-    origin='random weights',
   )
 
 
-@functools.cache
-def _fresh(config: str, size: int, heads, seed: int):
-  network = make_network(
-    ml_collections.ConfigDict(json.loads(config)),
-    heads=heads,
-    bn_groups='view',
+def draw(
+  network: ml_collections.ConfigDict, heads=(), seed: int = 0, **fields
+) -> Weights:
+  """Weights of a network after a training that never was.
+
+  The scales that a network starts with at zero are not, and the averages are
+  those of no batch. Nothing is compiled.
+  """
+  rng = np.random.default_rng(seed)
+  params, net_state = skeleton.shapes(network, tuple(heads))
+  params = {
+    module: {name: _parameter(rng, name, x.shape) for name, x in group.items()}
+    for module, group in params.items()
+  }
+  net_state = {
+    module: skeleton.averages(_average(rng, module, group['average'].shape))
+    for module, group in net_state.items()
+  }
+  return Weights(
+    **dict(
+      network=network,
+      params=params,
+      net_state=net_state,
+      preprocessing=PREPROCESSING,
+      origin='random weights',
+    )
+    | fields
   )
-  views = [jnp.zeros((2, 1, size, size, 3))]
-  return jax.device_get(network.init(jax.random.key(seed), views))
+
+
+def _parameter(rng, name, shape):
+  noise = rng.normal(size=shape)
+  if name == 'scale':
+    noise = 0.8 + 0.2 * noise
+  elif name in ('offset', 'b'):
+    noise = 0.2 * noise
+  else:
+    noise *= np.prod(shape[:-1]) ** -0.5
+  return noise.astype(np.float32)
+
+
+def _average(rng, module, shape):
+  noise = rng.normal(size=shape)
+  if module.endswith('var_ema'):
+    return np.exp(0.3 * noise).astype(np.float32)
+  return (0.2 * noise).astype(np.float32)
 
 
 def images(weights: Weights, count: int, seed: int = 1) -> np.ndarray:
   """Noise of the size that a network takes."""
-  crop = weights.preprocessing.crop
+  return pixels(count, weights.preprocessing.crop, seed)
+
+
+def pixels(count: int, size: int, seed: int = 1) -> np.ndarray:
+  """Noise, uint8 [count, size, size, 3]."""
   rng = np.random.default_rng(seed)
-  return rng.integers(0, 256, (count, crop, crop, 3), dtype=np.uint8)
-
-
-def _map(tree, f):
-  done = {
-    module: {name: f(module, name, x) for name, x in group.items()}
-    for module, group in tree.items()
-  }
-  for group in done.values():
-    if 'hidden' in group:
-      group['hidden'] = group['average']
-      group['counter'] = np.full((), 10**6, np.int32)
-  return done
-
-
-def _parameter(rng, name, x):
-  noise = rng.normal(size=x.shape)
-  if name == 'scale':
-    return (0.8 + 0.2 * noise).astype(np.float32)
-  if name in ('offset', 'b'):
-    return (0.2 * noise).astype(np.float32)
-  # Also the classifier, which starts from zero.
-  return x if x.any() else (0.1 * noise).astype(np.float32)
-
-
-def _average(rng, module, x):
-  noise = rng.normal(size=x.shape)
-  if module.endswith('var_ema'):
-    return np.exp(0.3 * noise).astype(np.float32)
-  return (0.2 * noise).astype(np.float32)
+  return rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
 def slow(weights: Weights, heads, images: np.ndarray) -> dict[str, np.ndarray]:

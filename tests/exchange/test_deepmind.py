@@ -1,16 +1,14 @@
 """DeepMind's layout, in and out: see `deepmind_files` for what was not had."""
 
 import itertools
-import pickle
 
 import deepmind_files
-import haiku as hk
+import haiku_networks
 import jax
 import numpy as np
 import pytest
-import small_networks
+import random_weights
 
-from semppl_jax import augment
 from semppl_jax.exchange import (
   deepmind,
   deepmind_state,
@@ -19,18 +17,18 @@ from semppl_jax.exchange import (
   side_file,
   skeleton,
 )
-from semppl_jax.network import HEADS, make_network
+from semppl_jax.network import HEADS
 from semppl_jax.weights import WeightsError
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-  small_networks.shrink(monkeypatch)
+  random_weights.shrink(monkeypatch)
 
 
 def _weights(heads=HEADS, seed=0):
-  return small_networks.weights(
-    small_networks.settings(padding='same'), heads, seed
+  return random_weights.draw(
+    random_weights.foreign(padding='same'), heads, seed
   )
 
 
@@ -152,7 +150,7 @@ def test_there_and_back(tmp_path):
   found = foreign.find(path)
   _assert_same(found.weights.params, weights.params)
   _assert_same(found.weights.net_state, weights.net_state)
-  images = small_networks.images()
+  images = random_weights.images(weights, 3)
   want = serve.on_host(weights, HEADS)(images)
   have = deepmind.read_back(path)(images)
   assert have.keys() == want.keys() == {
@@ -163,17 +161,6 @@ def test_there_and_back(tmp_path):
     assert np.abs(have[name] - want[name]).max() <= deepmind.TOLERANCE * scale
 
 
-def _released_code(path):
-  """Loads as SemPPL's eval_experiment: `get_first` of the online trees."""
-  content = pickle.loads(path.read_bytes())
-  assert f'{content["step"]:d}' == '0'
-  state = content['experiment_state']
-  return [
-    jax.tree.map(lambda x: np.array(x[0]), state[name])
-    for name in ('online_params', 'online_state')
-  ]
-
-
 def test_names_nothing_that_numpy_1_lacks(tmp_path):
   path = tmp_path / 'out.pkl'
   deepmind.write(path, _weights(), ())
@@ -182,58 +169,33 @@ def test_names_nothing_that_numpy_1_lacks(tmp_path):
 
 
 def test_features_are_those_of_haiku(tmp_path):
-  """DeepMind's networks are `hk.nets.ResNet` without its last layer."""
-  weights = _weights()
-  path = tmp_path / 'out.pkl'
-  deepmind.write(path, weights, HEADS)
-  _assert_features_of_haiku(
-    path,
-    weights,
-    lambda: hk.nets.ResNet(
-      small_networks.BLOCKS,
-      16,
-      bottleneck=False,
-      channels_per_group=small_networks.CHANNELS,
-      use_projection=(False, True, True, True),
-      name='res_net18',
-    ),
-    16,
+  plan = dict(
+    blocks_per_group=random_weights.BLOCKS,
+    bottleneck=False,
+    channels_per_group=random_weights.CHANNELS,
+    use_projection=(False, True, True, True),
   )
+  _assert_features_of_haiku(tmp_path / 'out.pkl', _weights(), HEADS, plan)
 
 
 @pytest.mark.slow
-def test_features_of_a_resnet50_are_those_of_haiku(tmp_path):
-  network = skeleton.settings(padding='same')
-  weights = small_networks.weights(network, ())
+@pytest.mark.parametrize('width', [1, 2])
+def test_features_of_a_resnet50_are_those_of_haiku(tmp_path, width):
+  network = skeleton.settings(padding='same', width=width)
+  weights = random_weights.draw(network)
   deepmind.check(weights, ())
-  path = tmp_path / 'out.pkl'
-  deepmind.write(path, weights, ())
   _assert_features_of_haiku(
-    path, weights, lambda: hk.nets.ResNet50(2048, name='res_net50'), 2048
+    tmp_path / 'out.pkl', weights, (), haiku_networks.resnet(50, width)
   )
 
 
-def _assert_features_of_haiku(path, weights, make, features):
-  params, state = _released_code(path)
-  (root,) = {k.split('/')[0] for k in params if 'res_net' in k}
-  params[f'{root}/~/logits'] = {
-    'w': np.eye(features, dtype=np.float32),
-    'b': np.zeros(features, np.float32),
-  }
-  x = augment.normalize(
-    small_networks.images(size=48), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-  )
-  theirs = hk.transform_with_state(lambda x: make()(x, is_training=False))
-  # Haiku mixes dtypes and ranks, which the tests forbid elsewhere.
-  with jax.numpy_dtype_promotion('standard'), jax.numpy_rank_promotion('allow'):
-    want = np.asarray(jax.jit(theirs.apply)(params, state, None, x)[0])
-  ours = make_network(weights.network, heads=(), bn_groups='view')
-  have = jax.jit(ours.embed)(
-    *({k: v for k, v in tree.items() if k.startswith('res_net')}
-      for tree in (weights.params, weights.net_state)), x
-  ).features[:, 0]  # fmt: skip
-  assert np.std(want) > 0
-  assert np.abs(np.asarray(have) - want).max() <= 1e-5 * np.abs(want).max()
+def _assert_features_of_haiku(path, weights, heads, plan):
+  deepmind.write(path, weights, heads)
+  images = random_weights.pixels(3, 48)
+  want = haiku_networks.run(path, plan, weights.preprocessing)(images)
+  have = serve.on_host(weights)(images)
+  assert np.std(want['features']) > 0
+  random_weights.assert_exact(have, want)
 
 
 @pytest.mark.parametrize(

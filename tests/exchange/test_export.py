@@ -72,6 +72,9 @@ def test_a_file_and_what_is_beside_it(weights, tmp_path):
   assert set(measured.difference) == {'features', 'projection', 'logits'}
   assert max(measured.difference.values()) <= 1e-5
   assert measured.images == '64 images of noise'
+  told = verified.describe(measured)
+  assert 'largest difference over 64 images of noise: features' in told
+  assert 'logits' in told and 'projection' in told
   assert sorted(x.name for x in tmp_path.iterdir()) == [
     'encoder',
     'encoder.json',
@@ -217,6 +220,7 @@ def _start(*arguments):
   )
 
 
+@pytest.mark.slow
 def test_the_program_compares_on_the_runs_own_images(weights, tmp_path):
   checkpoint, out = tmp_path / 'weights', tmp_path / 'encoder'
   store.write(checkpoint, weights)
@@ -282,11 +286,103 @@ def test_images_of_the_run_are_those_that_it_evaluates(weights):
   config = quickstart.get_config()
   from semppl_jax.exchange import run_data
 
-  images, name = run_data.sample(weights._replace(config=config), 10)
-  assert images.shape == (10, 32, 32, 3)
-  assert name == '10 images of embedded/test'
+  images, name = run_data.sample(weights._replace(config=config), 2)
+  assert images.shape == (2, 32, 32, 3)
+  assert name == '2 images of embedded/test'
   # Those of a set that would have to be downloaded are not fetched for this.
   config.data.update(kind='tfds', name='cifar10', path='/nowhere')
-  again, name = run_data.sample(weights._replace(config=config), 10)
+  again, name = run_data.sample(weights._replace(config=config), 2)
   assert again.shape == images.shape
-  assert name == '10 images of noise'
+  assert name == '2 images of noise'
+
+
+def _snapshot(folder):
+  return {x.name: x.read_text() for x in folder.iterdir()}
+
+
+@pytest.mark.parametrize('at', range(4))
+@pytest.mark.parametrize('error', [KeyboardInterrupt, OSError])
+def test_a_failed_overwrite_leaves_the_earlier_export(
+  weights, cheap, monkeypatch, tmp_path, at, error
+):
+  out = tmp_path / 'out'
+  verified.export(weights._replace(origin='one'), 'stablehlo', out)
+  before = _snapshot(tmp_path)
+  moves, replace = [], pathlib.Path.replace
+
+  def failing(path, target):
+    moves.append(path)
+    if len(moves) == at + 1:
+      raise error
+    return replace(path, target)
+
+  monkeypatch.setattr(pathlib.Path, 'replace', failing)
+  with pytest.raises(error):
+    verified.export(weights, 'stablehlo', out, overwrite=True)
+  assert _snapshot(tmp_path) == before
+  assert json.loads(before['out.json'])['origin'] == 'one'
+
+
+@pytest.mark.parametrize('at', range(2))
+def test_a_failed_export_leaves_nothing(
+  weights, cheap, monkeypatch, tmp_path, at
+):
+  moves, replace = [], pathlib.Path.replace
+
+  def failing(path, target):
+    moves.append(path)
+    if len(moves) == at + 1:
+      raise OSError
+    return replace(path, target)
+
+  monkeypatch.setattr(pathlib.Path, 'replace', failing)
+  with pytest.raises(OSError):
+    verified.export(weights, 'stablehlo', tmp_path / 'out')
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    '',
+    '[]',
+    '{"images": 3}',
+    '{"format": "onnx", "measured": null}',
+    '{"format": "onnx", "measured": {"difference": {}}}',
+    '{"format": "coco", "measured": {"difference": {"features": 0.0}}}',
+    '[' * 100_000,
+  ],
+  ids=range(7),
+)
+@pytest.mark.parametrize('alone', [False, True])
+def test_another_json_beside_it_makes_no_export(
+  weights, cheap, tmp_path, text, alone
+):
+  out = tmp_path / 'photos'
+  (tmp_path / 'photos.json').write_text(text)
+  if not alone:
+    out.write_text('mine')
+  before = _snapshot(tmp_path)
+  with pytest.raises(WeightsError, match='is no export'):
+    verified.export(weights, 'stablehlo', out, overwrite=True)
+  assert _snapshot(tmp_path) == before
+
+
+def test_a_side_file_alone_is_replaced(weights, cheap, tmp_path):
+  out = tmp_path / 'out'
+  verified.export(weights, 'stablehlo', out)
+  out.unlink()
+  verified.export(weights, 'stablehlo', out, overwrite=True)
+  assert out.read_text() == 'whole'
+
+
+@pytest.mark.parametrize('value', [0.0, 3.0])
+def test_features_without_spread_compare_with_nothing(
+  weights, cheap, monkeypatch, tmp_path, value
+):
+  same = lambda images: {'features': np.full((len(images), 2), value)}
+  monkeypatch.setattr(serve, 'on_host', lambda weights, heads: same)
+  monkeypatch.setattr(cheap, 'read_back', lambda path: same)
+  with pytest.raises(WeightsError, match='same features for all of 64'):
+    verified.export(weights, 'stablehlo', tmp_path / 'out')
+  assert not list(tmp_path.iterdir())

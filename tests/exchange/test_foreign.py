@@ -1,17 +1,24 @@
 """Files of PyTorch: what they are found to be, and what they lack."""
 
 import pickle
+import time
 
 import numpy as np
 import pytest
+import random_weights
 import safetensors.torch
-import small_networks
 import torch
 
 from configs import base
 from semppl_jax import config_file
 from semppl_jax.backbones import resnet
-from semppl_jax.exchange import foreign, skeleton, torch_names, torch_state
+from semppl_jax.exchange import (
+  deepmind_state,
+  foreign,
+  skeleton,
+  torch_names,
+  torch_state,
+)
 from semppl_jax.weights import Preprocessing, WeightsError
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -29,8 +36,8 @@ def _state(network, heads=()):
 
 @pytest.fixture
 def small(monkeypatch):
-  small_networks.shrink(monkeypatch)
-  return small_networks.settings()
+  random_weights.shrink(monkeypatch)
+  return random_weights.foreign()
 
 
 def _find(tmp_path, value, name='x.pth'):
@@ -226,3 +233,93 @@ def test_other_files(tmp_path, content, word):
 def test_no_file(tmp_path):
   with pytest.raises(WeightsError, match='cannot be read'):
     foreign.find(tmp_path / 'x.pth')
+
+
+@pytest.mark.parametrize(
+  ('value', 'word'),
+  [
+    (5, 'of the kind int'),
+    (np.ones(3), 'of the kind ndarray'),
+    ([np.ones(3)], 'of the kind list'),
+    ('text', 'of the kind str'),
+    ({}, 'is empty'),
+    ({'a': np.ones(3), 7: 1}, 'it has a'),
+  ],
+  ids=str,
+)
+def test_what_is_no_state_dict(tmp_path, value, word):
+  path = tmp_path / 'x.pkl'
+  path.write_bytes(pickle.dumps(value))
+  with pytest.raises(WeightsError, match='0 ResNets') as caught:
+    foreign.find(path)
+  assert word in str(caught.value)
+
+
+def test_a_tensor_alone(tmp_path):
+  assert 'of the kind ndarray' in _refusal(tmp_path, torch.ones(3))
+
+
+def test_lists_without_end_are_not_printed(tmp_path):
+  """Each list has the one before ten times."""
+  path = tmp_path / 'x.pkl'
+  program = b'\x80\x02]q\x00'
+  for level in range(1, 30):
+    program += b'](' + bytes([ord('h'), level - 1]) * 10 + b'e'
+    program += b'q' + bytes([level])
+  path.write_bytes(program + b'.')
+  with pytest.raises(WeightsError, match='of the kind list'):
+    foreign.find(path)
+
+
+def test_names_inside_and_outside_of_the_encoder_may_be_alike(tmp_path, small):
+  """`conv1.weight` of the whole is another than the encoder's own."""
+  state = {f'net.{k}': v for k, v in _state(small).items()}
+  state |= {'conv1.weight': torch.ones(2), 'net.queue': torch.ones(3)}
+  found = _find(tmp_path, state)
+  assert found.left_out == ('conv1.weight', 'queue')
+  assert 'res_net18/~/initial_conv' in found.weights.params
+
+
+def test_many_others_take_no_time(small):
+  state = {k: v.numpy() for k, v in _state(small).items()}
+  state |= {f'other.{i}': np.zeros(1) for i in range(30_000)}
+  start = time.process_time()
+  assert len(torch_state.find(state, 'x', 'bilinear').left_out) == 30_000
+  assert time.process_time() - start < 5
+
+
+def test_a_target_network_is_of_deepmind(tmp_path, small):
+  state = _state(small)
+  arrays = {k: v.numpy() for k, v in state.items()}
+  torch.save(state, tmp_path / 'x.pth')
+  safetensors.torch.save_file(state, tmp_path / 'x.safetensors')
+  (tmp_path / 'x.pkl').write_bytes(pickle.dumps(arrays))
+  for name, kind in (
+    ('x.pth', 'PyTorch'),
+    ('x.safetensors', 'safetensors'),
+    ('x.pkl', 'pickled state dict'),
+  ):
+    with pytest.raises(WeightsError, match=f'--network=target .* {kind}'):
+      foreign.find(tmp_path / name, 'target')
+
+
+def test_a_missing_kernel_of_deepmind_is_named():
+  tree = {
+    'experiment_state': {
+      'online_params': {'res_net50/~/initial_conv': {'b': np.ones(3)}},
+      'online_state': {},
+    }
+  }
+  with pytest.raises(WeightsError) as caught:
+    deepmind_state.find(tree, 'x')
+  assert 'differs' in str(caught.value)
+  with pytest.raises(WeightsError, match='0 networks'):
+    deepmind_state.find(
+      {
+        'experiment_state': {
+          'online_params': {f'res_net{"9" * 5000}/~/x': {}},
+          'online_state': {},
+        }
+      },
+      'x',
+    )

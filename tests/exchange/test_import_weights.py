@@ -1,13 +1,20 @@
 """The program: what it prints, what it writes, and how it ends."""
 
+import json
+import shutil
 import subprocess
 import sys
 
+from absl import flags
+from absl.testing import flagsaver
+import jax
 import numpy as np
 import pytest
+import random_weights
 import torch
 
-from semppl_jax.exchange import load, skeleton, torch_names
+from semppl_jax import import_weights
+from semppl_jax.exchange import foreign, load, skeleton, store, torch_names
 from semppl_jax.weights import WeightsError
 
 
@@ -42,6 +49,19 @@ def _names(folder, *names):
   return f'--class_names={path}'
 
 
+def test_what_is_imported_is_what_the_file_has(tmp_path, file):
+  out = tmp_path / 'imported'
+  found = foreign.find(file)
+  assert found.left_out == ('queue',)
+  store.write(out, found.weights._replace(class_names=('cat', 'dog', 'owl')))
+  weights = load.load(out)
+  assert weights.class_names == ('cat', 'dog', 'owl')
+  assert weights.heads == ('classifier',)
+  for have, want in zip(weights[1:3], found.weights[1:3], strict=True):
+    jax.tree.map(np.testing.assert_array_equal, have, want)
+
+
+@pytest.mark.slow
 def test_imports_and_says_what(tmp_path, file):
   out = tmp_path / 'imported'
   done = _run(file, f'--out={out}', _names(tmp_path, 'cat', 'dog', 'owl'))
@@ -49,6 +69,7 @@ def test_imports_and_says_what(tmp_path, file):
   (line,) = done.stdout.splitlines()
   assert line == (
     f"{out}: wide_resnet28_2 x1, cifar stem, padding 'torch',"
+    ' bilinear 32/32, mean 0.4914 0.4822 0.4465, std 0.2023 0.1994 0.201,'
     ' classifier (3 classes), left out: queue.'
   )
   weights = load.load(out)
@@ -109,3 +130,79 @@ def test_hostile_files_are_one_sentence(tmp_path):
   assert not marker.exists()
   with pytest.raises(WeightsError, match=r'os\.system'):
     load.load(path)
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+  monkeypatch.setitem(vars(flags.FLAGS), '__flags_parsed', True)
+
+
+@pytest.mark.usefixtures('parsed')
+@pytest.mark.parametrize(
+  ('flag', 'value', 'said'),
+  [
+    ('interpolation', 'nearest', '--interpolation=nearest must be one of'),
+    ('resize', 0, '--resize=0 must be a whole number'),
+    ('crop', 33, '--crop=33 must be at most resize=32'),
+    ('mean', ['0.5', '0.5'], '--mean=0.5,0.5 must be three numbers'),
+    ('mean', ['0.5', 'x', '1'], '--mean=0.5,x,1 must be three numbers'),
+    ('std', ['1', '0', '1'], '--std=1.0,0.0,1.0 must be three positive'),
+    ('std', ['1', 'nan', '1'], '--std=1.0,nan,1.0 must be three positive'),
+  ],
+)
+def test_a_wrong_correction_is_one_sentence(file, flag, value, said):
+  found = foreign.find(file)
+  with (
+    flagsaver.flagsaver(**{flag: value}),
+    pytest.raises(WeightsError, match=said) as caught,
+  ):
+    import_weights._prepared(found, import_weights._corrections())
+  assert '\n' not in str(caught.value)
+
+
+@pytest.mark.usefixtures('parsed')
+def test_flags_correct_how_images_are_prepared(file):
+  found = foreign.find(file)
+  assert import_weights._prepared(found, {}) == found
+  with flagsaver.flagsaver(
+    interpolation='bicubic', resize=40, crop=36, std=['1', '2', '3']
+  ):
+    made = import_weights._prepared(found, import_weights._corrections())
+  assert made.weights.preprocessing == found.weights.preprocessing._replace(
+    interpolation='bicubic', resize=40, crop=36, std=(1.0, 2.0, 3.0)
+  )
+  assert (
+    'bicubic 40/36, mean 0.4914 0.4822 0.4465, std 1.0 2.0 3.0'
+    in import_weights.describe(made)
+  )
+
+
+@pytest.fixture
+def stored(tmp_path):
+  store.write(tmp_path / 'weights', random_weights.make())
+  return tmp_path / 'weights'
+
+
+def test_damaged_weights_are_one_sentence(stored):
+  text = (stored / store.FILE).read_text()
+  said = json.loads(text)
+  cases = [(json.dumps(said | {'preprocessing': 3}), 'damaged')]
+  cases += [('[]', 'damaged'), ('{', 'damaged'), ('[' * 100_000, 'damaged')]
+  for key in ('network', 'preprocessing', 'class_names', 'origin'):
+    left = {k: v for k, v in said.items() if k != key}
+    cases.append((json.dumps(left), f"it has no '{key}'"))
+  for content, word in cases:
+    (stored / store.FILE).write_text(content)
+    with pytest.raises(WeightsError, match=word):
+      store.read(stored)
+  (stored / store.FILE).write_text(text)
+  assert store.read(stored).origin == said['origin']
+
+
+def test_weights_without_arrays_are_one_sentence(stored):
+  shutil.rmtree(stored / 'arrays')
+  with pytest.raises(WeightsError, match='damaged'):
+    store.read(stored)
+  (stored / 'arrays').mkdir()
+  with pytest.raises(WeightsError, match='damaged'):
+    store.read(stored)

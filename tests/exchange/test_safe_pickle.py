@@ -9,6 +9,7 @@ import os
 import pickle
 import struct
 import sys
+import time
 import tracemalloc
 
 from hypothesis import given, settings, strategies as st
@@ -159,7 +160,7 @@ def test_calls_nothing_that_calls_made():
   ],
 )
 def test_opcodes_that_call_are_refused(program):
-  _refusal(program)
+  assert f'{ORIGIN} is refused: ' in _refusal(program)
 
 
 def test_names_are_not_imported():
@@ -355,3 +356,71 @@ def test_any_bytes_are_read_or_refused(data):
     _load(data + b'.')
   except WeightsError as error:
     assert str(error).startswith(ORIGIN)
+
+
+# What costs more time or memory than it has bytes --------------------------
+
+
+def test_named_tuples_over_and_over():
+  fields = b'(' + b''.join(b'U\x02%02d' % i for i in range(100)) + b't'
+  program = b'\x80\x02cdill._dill\n_create_namedtuple\nU\x01a' + fields
+  program += b'U\x01b\x87Rq\x00(' + b'N' * 100 + b'tq\x01'
+  program += b'h\x00h\x01R' * 20_000 + b'.'
+  message, peak = _peak(lambda: _refusal(program))
+  assert 'over and over' in message
+  assert peak < 2**22
+
+
+@pytest.mark.parametrize('key', [2**61 - 1, 2**32, -(2**31) - 1])
+def test_keys_of_one_hash_take_no_time(key):
+  """Multiples of 2**61 - 1 all have the hash 0."""
+  rows = [i * key for i in range(1, 8001)]
+  start = time.process_time()
+  assert 'more than 32 bits as a key' in _refusal(
+    pickle.dumps(dict.fromkeys(rows, 0))
+  )
+  assert time.process_time() - start < 2
+
+
+def test_keys_of_32_bits():
+  content = dict.fromkeys([-(2**31), -1, 0, True, 2**32 - 1])
+  assert _load(pickle.dumps(content)) == content
+  # Those that share the most places of a table.
+  content = dict.fromkeys(range(0, 2**32, 2**19))
+  start = time.process_time()
+  assert _load(pickle.dumps(content)) == content
+  assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize('index', [2**32, -1])
+def test_memo_of_an_index_that_no_file_has(index):
+  assert 'memo' in _refusal(b']p%d\n.' % index)
+
+
+def test_memo_of_one_hash_takes_no_time():
+  program = b']' + b''.join(
+    b'p%d\n' % (i * (2**61 - 1)) for i in range(1, 8001)
+  )
+  start = time.process_time()
+  _refusal(program + b'.')
+  assert time.process_time() - start < 2
+
+
+# States -----------------------------------------------------------------
+
+
+def test_content_in_a_state_is_not_dropped():
+  program = b'\x80\x02chaiku._src.data_structures\nFlatMapping\n)\x81'
+  assert 'state of an unknown kind' in _refusal(program + b'}U\x01wK\x01sb.')
+  assert 'state of an unknown kind' in _refusal(
+    program + b'N}U\x01wK\x01s\x86b.'
+  )
+  assert _load(program + b'}b.') == {}
+
+
+def test_states_that_are_known():
+  """PyTorch's versions of modules, and the arguments of a program."""
+  ordered = collections.OrderedDict(a=1)
+  ordered._metadata = {'': {'version': 2}}
+  assert _load(pickle.dumps(ordered)) == {'a': 1}
+  assert _load(pickle.dumps(argparse.Namespace(lr=0.5))) == {'lr': 0.5}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from semppl_jax.exchange import torch_file
+from semppl_jax.exchange import safe_pickle, torch_file
 from semppl_jax.weights import WeightsError
 
 FORMATS = pytest.mark.parametrize('new', [True, False], ids=['zip', 'legacy'])
@@ -223,3 +223,22 @@ def test_damaged_safetensors(tmp_path):
   path.write_bytes((40).to_bytes(8, 'little') + b'{"a":{"dtype":"F32"')
   with pytest.raises(WeightsError, match='damaged'):
     torch_file.read_safetensors(path)
+
+
+def test_missing_storage(tmp_path):
+  path = _save(tmp_path / 'x.pt', [torch.arange(4.0)])
+  made = io.BytesIO()
+  with zipfile.ZipFile(path) as old, zipfile.ZipFile(made, 'w') as new:
+    for entry in old.infolist():
+      if not entry.filename.endswith('data/0'):
+        new.writestr(entry.filename, old.read(entry))
+  path.write_bytes(made.getvalue())
+  assert 'it has no storage data/0' in _refusal(path)
+
+
+@pytest.mark.parametrize('size', [3, 'text', None, (1,) * 33], ids=str)
+def test_tensor_of_no_shape(size):
+  storage = torch_file._Storage(np.zeros(4, np.float32))
+  for given in ((size, (1,) * 33), ((1,), size)):
+    with pytest.raises(safe_pickle.RefusedError, match='no shape'):
+      torch_file._tensor(storage, 0, *given)

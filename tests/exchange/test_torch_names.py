@@ -100,7 +100,7 @@ def test_there_and_back(name):
 
 @pytest.mark.parametrize(
   'name',
-  _marked((*torch_networks.NAMES, 'timm_resnet50'), ('resnet18',)),
+  _marked((*torch_networks.NAMES, 'timm_resnet50'), ('wide_resnet28_2',)),
 )
 @pytest.mark.parametrize('size', [64, pytest.param(97, marks=pytest.mark.slow)])
 def test_features_are_those_of_pytorch(name, size):

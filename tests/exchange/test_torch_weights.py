@@ -5,8 +5,8 @@ import json
 import jax
 import numpy as np
 import pytest
+import random_weights
 import safetensors.torch
-import small_networks
 import torch_networks
 
 from semppl_jax.backbones import resnet
@@ -22,8 +22,8 @@ from semppl_jax.weights import WeightsError
 
 @pytest.fixture
 def small(monkeypatch):
-  small_networks.shrink(monkeypatch)
-  return small_networks.settings()
+  random_weights.shrink(monkeypatch)
+  return random_weights.foreign()
 
 
 def _close(have, want):
@@ -37,17 +37,17 @@ def _close(have, want):
 @pytest.mark.parametrize('heads', [('predictor',), ('classifier',)])
 def test_what_is_written_is_read_back(tmp_path, small, heads):
   kept = serve.carried(small, heads)  # A predictor brings its projector.
-  weights = small_networks.weights(small, kept, class_names=('a', 'b', 'c'))
+  weights = random_weights.draw(small, kept, class_names=('a', 'b', 'c'))
   path = tmp_path / 'x.safetensors'
   torch_weights.check(weights, heads)
   torch_weights.write(path, weights, heads)
-  images = small_networks.images()
+  images = random_weights.images(weights, 3)
   want = serve.on_host(weights, heads)(images)
   _close(torch_weights.read_back(path)(images), want)
   found = foreign.find(path)
   assert found.left_out == ()
   assert found.weights.heads == kept
-  assert found.weights.preprocessing == small_networks.PREPROCESSING
+  assert found.weights.preprocessing == random_weights.PREPROCESSING
   assert found.weights.class_names == ('a', 'b', 'c')
   jax.tree.map(
     np.testing.assert_array_equal, found.weights.params, weights.params
@@ -57,12 +57,12 @@ def test_what_is_written_is_read_back(tmp_path, small, heads):
 @pytest.mark.slow
 def test_torchvision_loads_it(tmp_path):
   """Strictly: nothing is missing and nothing is too much."""
-  weights = small_networks.weights(skeleton.settings(backbone='resnet18'), ())
+  weights = random_weights.draw(skeleton.settings(backbone='resnet18'), ())
   path = tmp_path / 'x.safetensors'
   torch_weights.write(path, weights, ())
   module = torch_networks.build('resnet18')
   module.load_state_dict(safetensors.torch.load_file(path), strict=True)
-  assert module.bn1.num_batches_tracked == 1000
+  assert module.bn1.num_batches_tracked == skeleton.MANY_UPDATES
 
 
 def test_metadata_say_what_the_network_must_be(tmp_path, small, monkeypatch):
@@ -70,7 +70,7 @@ def test_metadata_say_what_the_network_must_be(tmp_path, small, monkeypatch):
   path = tmp_path / 'x.safetensors'
   small.selective_kernels = True
   small.backbone = 'resnet50'
-  weights = small_networks.weights(small, ())
+  weights = random_weights.draw(small, ())
   torch_weights.write(path, weights, ())
   with safetensors.safe_open(path, framework='numpy') as file:
     about = json.loads(file.metadata()[torch_weights.KEY])
@@ -94,7 +94,7 @@ def test_metadata_say_what_the_network_must_be(tmp_path, small, monkeypatch):
   ],
 )
 def test_refuses_what_pytorch_computes_otherwise(small, fields, heads, word):
-  weights = small_networks.weights(small, ())
+  weights = random_weights.draw(small, ())
   weights.network.update(fields)
   with pytest.raises(WeightsError, match=word) as caught:
     torch_weights.check(weights, heads)
@@ -111,3 +111,53 @@ def test_metadata_of_others_are_no_harm():
 def test_forward_says_what_it_lacks(small):
   with pytest.raises(KeyError):
     torch_forward.TorchNetwork({}, small).linear(None, 'fc')
+
+
+def _metadata(**changes):
+  about = {
+    'class_names': ['a', 'b'],
+    'preprocessing': {
+      'resize': 256,
+      'crop': 224,
+      'interpolation': 'bicubic',
+      'mean': [0.5, 0.5, 0.5],
+      'std': [0.2, 0.2, 0.2],
+    }
+    | changes,
+  }
+  return {torch_weights.KEY: json.dumps(about)}
+
+
+@pytest.mark.parametrize(
+  'changes',
+  [
+    {'mean': [0.5]},
+    {'mean': [0.5, 0.5, '0.5']},
+    {'mean': [0.5, 0.5, float('nan')]},
+    {'std': [0.2, 0.2]},
+    {'std': [0.2, 0.0, 0.2]},
+    {'std': [0.2, -0.2, 0.2]},
+    {'interpolation': 'nearest'},
+    {'interpolation': ['bicubic']},
+    {'resize': 0},
+    {'resize': 2.5},
+    {'crop': 300},
+  ],
+  ids=str,
+)
+def test_metadata_that_cannot_be_are_not_taken(changes):
+  assert torch_weights.described(_metadata()) is not None
+  assert torch_weights.described(_metadata(**changes)) is None
+
+
+def test_metadata_without_end():
+  text = '[' * 100_000
+  assert torch_weights.described({torch_weights.KEY: text}) is None
+
+
+def test_class_names_of_another_count(tmp_path, small):
+  weights = random_weights.draw(small, ('classifier',), class_names=('a', 'b'))
+  path = tmp_path / 'x.safetensors'
+  torch_weights.write(path, weights, ('classifier',))
+  with pytest.raises(WeightsError, match='2 class names for a classifier of 3'):
+    foreign.find(path)
