@@ -13,9 +13,25 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def _load(name):
+  """Imports a script; the flags that it defines are put away again."""
+  before = {flag: flags.FLAGS[flag] for flag in flags.FLAGS}
   for flag in ('out', 'seeds', 'duration', 'arms', 'runs'):
-    if flag in flags.FLAGS:  # As of another script.
+    if flag in before:
       delattr(flags.FLAGS, flag)
+  try:
+    return _imported(name)
+  finally:
+    for flag in set(flags.FLAGS) - set(before):
+      delattr(flags.FLAGS, flag)
+    for flag in before:
+      if flag not in flags.FLAGS:
+        flags.FLAGS[flag] = before[flag]
+      elif flags.FLAGS[flag] is not before[flag]:
+        delattr(flags.FLAGS, flag)
+        flags.FLAGS[flag] = before[flag]
+
+
+def _imported(name):
   path = ROOT / 'benchmarks' / f'{name}.py'
   spec = importlib.util.spec_from_file_location(name, path)
   module = importlib.util.module_from_spec(spec)

@@ -119,7 +119,7 @@ def test_runs_no_command(tmp_path, protocol, inside):
     (np.memmap, '{marker}', 'u1', 'w+', 0, (1,)),
     (argparse.FileType('w'), '{marker}'),
   ],
-  ids=str,
+  ids=lambda call: getattr(call[0], '__name__', 'instance'),
 )
 def test_calls_nothing(tmp_path, call):
   marker = tmp_path / 'ran'
