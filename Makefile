@@ -21,10 +21,10 @@ evaluate: $(STAMP)  ## Every protocol on the run of `make quickstart`.
 	  --workdir=runs/quickstart-evaluation
 
 test: $(STAMP)  ## The core tests.
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: $(STAMP_ALL)  ## The long tests, which `test` leaves out.
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m slow
 
 lint: $(STAMP)  ## Style and likely bugs.
 	$(BIN)/ruff check .

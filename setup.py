@@ -36,7 +36,7 @@ setuptools.setup(
       'pre-commit>=4.0',
       'pyright[nodejs]>=1.1.390',
       'pytest>=8.0',
-      'pytest-xdist>=3.5',
+      'pytest-xdist>=3.7',
       'ruff>=0.12',
       # To compare with; torch of one version, since torchvision is bound to it.
       'timm>=1.0.20,<2',

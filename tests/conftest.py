@@ -16,3 +16,9 @@ jax.config.update(
   str(pathlib.Path(__file__).parent.parent / '.cache' / 'jax'),
 )
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+def pytest_collection_modifyitems(items):
+  """Slow folders first: the workers then end together."""
+  folders = {'training': 0, 'contracts': 1, 'exchange': 2}
+  items.sort(key=lambda item: folders.get(item.path.parent.name, len(folders)))
