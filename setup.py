@@ -5,8 +5,8 @@ import pathlib
 import setuptools
 
 # Writing ONNX graphs, and running them to see that they are right. Not part of
-# `test`: jax2onnx holds back orbax-checkpoint to 0.11.36, with which a test of two
-# processes that are told to stop ran into its time-out.
+# `test`: jax2onnx holds orbax-checkpoint back to 0.11.36, with which a test of
+# two processes that are told to stop ran into its time-out.
 ONNX = ['jax2onnx>=0.17,<0.18', 'onnx>=1.19,<2', 'onnxruntime>=1.22,<2']
 ROOT = pathlib.Path(__file__).parent
 
