@@ -4,9 +4,7 @@ import pathlib
 
 import setuptools
 
-# Writing ONNX graphs, and running them to see that they are right. Not part of
-# `test`: jax2onnx holds orbax-checkpoint back to 0.11.36, with which a test of
-# two processes that are told to stop ran into its time-out.
+# Writing ONNX graphs, and running them to see that they are right.
 ONNX = ['jax2onnx>=0.17,<0.18', 'onnx>=1.19,<2', 'onnxruntime>=1.22,<2']
 ROOT = pathlib.Path(__file__).parent
 
@@ -33,6 +31,7 @@ setuptools.setup(
     'cuda': ['jax[cuda13]'],
     'onnx': ONNX,
     'test': [
+      *ONNX,
       'hypothesis>=6.100',
       'pre-commit>=4.0',
       'pyright[nodejs]>=1.1.390',

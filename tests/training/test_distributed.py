@@ -53,7 +53,7 @@ def test_two_processes_are_one(images, tmp_path):
 
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_both_and_they_go_on(images, tmp_path):
-  steps = 100
+  steps = 24
   config = program.write_config(tmp_path, images, steps)
   workdir = tmp_path / 'run'
   processes = _start_two(config, workdir)
