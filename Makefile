@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 STAMP_ALL := $(VENV)/.installed-all
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
+	--no-loadscope-reorder
 JOBS ?= 2
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
@@ -21,10 +23,10 @@ evaluate: $(STAMP)  ## Every protocol on the run of `make quickstart`.
 	  --workdir=runs/quickstart-evaluation
 
 test: $(STAMP)  ## The core tests.
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(STAMP_ALL)  ## The long tests, which `test` leaves out.
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m slow
+	XLA_FLAGS="$$XLA_FLAGS" $(PYTEST) -m slow
 
 lint: $(STAMP)  ## Style and likely bugs.
 	$(BIN)/ruff check .

@@ -180,11 +180,11 @@ def make_step(
     # The update too: a finite gradient can still throw the parameters away.
     finite = jnp.all(jnp.isfinite(jnp.stack(list(measured.values()))))
     averages = [
-      jnp.all(jnp.isfinite(x))
+      x.ravel()
       for x in jax.tree.leaves(net_state)
       if jnp.issubdtype(x.dtype, jnp.floating)
     ]
-    finite &= jnp.all(jnp.stack(averages))
+    finite &= jnp.all(jnp.isfinite(jnp.concatenate(averages)))
     state = _keep_finite(config.on_nonfinite, finite, state, new)
     metrics = result.metrics | _deviation(online) | probed | measured
     metrics['dropped'] = state.dropped.astype(jnp.float32)

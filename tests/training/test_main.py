@@ -8,7 +8,7 @@ import program
 import pytest
 import tiny
 
-STEPS = 40
+STEPS = 20
 SLOW = pytest.mark.slow
 
 
