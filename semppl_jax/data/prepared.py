@@ -1,18 +1,38 @@
 """Data sets that are prepared on the disk already; nothing is downloaded."""
 
+from collections.abc import Mapping
 import os
 import re
+from typing import TypeVar
 
 from ml_collections import ConfigDict
 
 from semppl_jax.data import dataset
 from semppl_jax.data.dataset import Dataset
 
+_Entry = TypeVar('_Entry')
+
 
 def home(data_dir: str) -> str:
   """Returns the folder of prepared data sets; for '' TFDS's own."""
   own = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
   return os.path.expanduser(data_dir or own)
+
+
+def known(kind: str, table: Mapping[str, _Entry], name: str) -> _Entry:
+  """Returns a set of a table.
+
+  Args:
+    kind: what the table has, for the message.
+    table: sets by name.
+    name: its name.
+
+  Raises:
+    ValueError: unknown name.
+  """
+  if name not in table:
+    raise ValueError(f'{kind} set {name!r} must be one of {", ".join(table)}.')
+  return table[name]
 
 
 def find(name: str, data_dir: str) -> str:

@@ -8,14 +8,13 @@ centred, and what standardised is folded into the classifier that is returned.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-import functools
 import logging
 from typing import Any, NamedTuple
 import warnings
 
 import numpy as np
 
-from semppl_jax.evaluators import classifier as classifier_lib, holdout
+from semppl_jax.evaluators import classifier as classifier_lib
 from semppl_jax.evaluators.classifier import ABSENT, Classifier
 
 _log = logging.getLogger(__name__)
@@ -137,32 +136,6 @@ def path_multi_label(
     # Where nothing was fitted the weight is 0, and the bias stays ABSENT.
     yield regulariser, standard.classifier(weight, bias, every, len(every))
   _report(unfinished)
-
-
-def sweep(
-  features: np.ndarray,
-  label: np.ndarray,
-  classes: int,
-  regularisers: Sequence[float],
-  held_out_share: float,
-  seed: int,
-) -> holdout.Sweep:
-  """Chooses the regulariser by held-out top-1, and fits on all labels.
-
-  Args:
-    features: [n, F].
-    label: classes [n], int32; images below 0 are left out.
-    classes: C; a class without an image has the lowest logit.
-    regularisers: λ to choose from, each > 0.
-    held_out_share: share of every class to judge by, in (0, 1).
-    seed: of the held-out part.
-
-  Raises:
-    ValueError: a number out of its range, or fewer than two classes.
-  """
-  part = holdout.split(label, held_out_share, seed)
-  fits = functools.partial(path, classes=classes)
-  return holdout.sweep(fits, features, label, regularisers, part)
 
 
 def _one_class(

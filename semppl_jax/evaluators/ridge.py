@@ -8,12 +8,11 @@ feature that is regularised a little; centring leaves it free instead.
 """
 
 from collections.abc import Iterator, Sequence
-import functools
 from typing import NamedTuple
 
 import numpy as np
 
-from semppl_jax.evaluators import classifier as classifier_lib, holdout
+from semppl_jax.evaluators import classifier as classifier_lib
 from semppl_jax.evaluators.classifier import Classifier, Standard
 
 
@@ -68,32 +67,6 @@ def path(
     scale = 1 / (solved.values + regulariser)
     weight = solved.left @ (scale[:, None] * solved.right)
     yield regulariser, standard.classifier(weight, bias, present, classes)
-
-
-def sweep(
-  features: np.ndarray,
-  label: np.ndarray,
-  classes: int,
-  regularisers: Sequence[float],
-  held_out_share: float,
-  seed: int,
-) -> holdout.Sweep:
-  """Chooses the regulariser by held-out top-1, and fits on all labels.
-
-  Args:
-    features: [n, F].
-    label: classes [n], int32; images below 0 are left out.
-    classes: C; a class without an image has the lowest logit.
-    regularisers: λ to choose from, each > 0.
-    held_out_share: share of every class to judge by, in (0, 1).
-    seed: of the held-out part.
-
-  Raises:
-    ValueError: a number out of its range, or fewer than two classes.
-  """
-  part = holdout.split(label, held_out_share, seed)
-  fits = functools.partial(path, classes=classes)
-  return holdout.sweep(fits, features, label, regularisers, part)
 
 
 def _primal(

@@ -86,7 +86,7 @@ def absent(name: str, data_dir: str) -> str:
   Raises:
     ValueError: unknown name.
   """
-  found = _find(name)
+  found = prepared.known('Robustness', SETS, name)
   if not found.variants:
     folder = os.path.join(prepared.home(data_dir), _OBJECTNET_FOLDER)
     there = os.path.isdir(folder)
@@ -121,14 +121,6 @@ def load(name: str, data_dir: str) -> Iterator[tuple[str, Dataset]]:
   if reason := absent(name, data_dir):
     raise ValueError(reason)
   return _load(SETS[name], prepared.home(data_dir))
-
-
-def _find(name: str) -> RobustnessSet:
-  if name not in SETS:
-    raise ValueError(
-      f'Robustness set {name!r} must be one of {", ".join(SETS)}.'
-    )
-  return SETS[name]
 
 
 def _load(found: RobustnessSet, data_dir: str) -> Iterator[tuple[str, Dataset]]:

@@ -111,7 +111,8 @@ def absent(name: str, data_dir: str) -> str:
   Raises:
     ValueError: unknown name.
   """
-  found, home = _find(name), prepared.home(data_dir)
+  found = prepared.known('Transfer', SETS, name)
+  home = prepared.home(data_dir)
   if found.tfds:
     there = prepared.find(found.tfds, data_dir)
     return '' if there else f'{found.tfds!r} is not prepared in {home!r}.'
@@ -161,12 +162,6 @@ def load(
   return TransferData(
     train, test, train_labels, test_labels, fit, validation, found.metric
   )
-
-
-def _find(name: str) -> TransferSet:
-  if name not in SETS:
-    raise ValueError(f'Transfer set {name!r} must be one of {", ".join(SETS)}.')
-  return SETS[name]
 
 
 def _both(found: TransferSet) -> str:

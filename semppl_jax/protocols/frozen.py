@@ -1,6 +1,8 @@
 """Protocols on frozen features: k-NN, soft nearest neighbours, closed forms."""
 
-from semppl_jax.evaluators import knn, logistic, ridge, soft_nn
+import functools
+
+from semppl_jax.evaluators import holdout, knn, logistic, ridge, soft_nn
 from semppl_jax.protocols.accuracy import accuracy, Figures
 from semppl_jax.protocols.context import Context
 from semppl_jax.protocols.subject import Subject
@@ -47,17 +49,17 @@ def run_closed_forms(context: Context, subject: Subject) -> Figures:
   """Linear classifiers by L-BFGS and by least squares, regulariser swept."""
   c = context.config
   test, support = subject.test, subject.support(c.linear.labels)
+  part = holdout.split(support.label, c.held_out, c.seed)
   figures = {}
   for name, form in (('logistic', logistic), ('ridge', ridge)):
     if not c.linear[name]:
       continue
-    swept = form.sweep(
+    swept = holdout.sweep(
+      functools.partial(form.path, classes=context.classes),
       support.values['encoder'],
       support.label,
-      context.classes,
       c.linear.regularisers,
-      c.held_out,
-      c.seed,
+      part,
     )
     context.sweeps[f'{subject.title}, {name}'] = {
       'tried': {str(r): score for r, score in swept.table.items()},

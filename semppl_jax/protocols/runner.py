@@ -16,6 +16,12 @@ from semppl_jax.protocols.subject import Subject
 _log = logging.getLogger(__name__)
 NAMES = ('knn', 'soft_nn', 'linear', 'finetune', 'robustness', 'transfer')
 ALL = 'all'
+# Protocols that train no weights of the network, the same for every subject.
+_OF_FEATURES: dict[str, Callable[[Context, Subject], Figures]] = {
+  'knn': frozen.run_knn,
+  'soft_nn': frozen.run_soft_nn,
+  'transfer': transfer.run,
+}
 
 
 def check(protocol: str) -> None:
@@ -107,17 +113,14 @@ class _Weights:
   def figures(self, name: str) -> Figures:
     """Figures of one protocol."""
     c = self._context
-    protocols: dict[str, Callable[[], Figures]] = {
-      'knn': lambda: frozen.run_knn(c, self._own),
-      'soft_nn': lambda: frozen.run_soft_nn(c, self._own),
-      'linear': lambda: (
-        trained.linear(c) | frozen.run_closed_forms(c, self._own)
-      ),
-      'finetune': lambda: trained.classifier('finetune', self._tuned),
-      'robustness': lambda: robustness.run(c, self._classifying()),
-      'transfer': lambda: transfer.run(c, self._own),
-    }
-    return protocols[name]()
+    if name == 'linear':
+      closed = frozen.run_closed_forms(c, self._own)
+      return trained.linear(c) | closed
+    if name == 'finetune':
+      return trained.classifier('finetune', self._tuned)
+    if name == 'robustness':
+      return robustness.run(c, self._classifying())
+    return _OF_FEATURES[name](c, self._own)
 
   def _classifying(self) -> Subject:
     """The network itself if it classifies, else the fine-tuned one."""
@@ -150,15 +153,13 @@ class _LabelsOnly:
   def figures(self, name: str) -> Figures:
     """Figures of one protocol; its own classifier where others train one."""
     c = self._context
-    protocols: dict[str, Callable[[], Figures]] = {
-      'knn': lambda: frozen.run_knn(c, self._own),
-      'soft_nn': lambda: frozen.run_soft_nn(c, self._own),
-      'linear': self._linear,
-      'finetune': lambda: trained.classifier('finetune', self._own),
-      'robustness': lambda: robustness.run(c, self._own),
-      'transfer': lambda: transfer.run(c, self._own),
-    }
-    return protocols[name]()
+    if name == 'linear':
+      return self._linear()
+    if name == 'finetune':
+      return trained.classifier('finetune', self._own)
+    if name == 'robustness':
+      return robustness.run(c, self._own)
+    return _OF_FEATURES[name](c, self._own)
 
   def _linear(self) -> Figures:
     c = self._context

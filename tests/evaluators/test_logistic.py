@@ -1,5 +1,7 @@
 """Logistic regression is at the optimum of what its docstring says."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -69,7 +71,9 @@ def test_a_sweep_takes_what_generalises():
   x = rng.normal(size=(120, 60)).astype(np.float32)
   label = (x[:, :2].sum(axis=1) > 0).astype(np.int32)
   label[::10] = -1
-  got = logistic.sweep(x, label, 2, (10.0, 1e6), 0.3, 0)
+  path = functools.partial(logistic.path, classes=2)
+  part = holdout.split(label, 0.3, 0)
+  got = holdout.sweep(path, x, label, (10.0, 1e6), part)
   assert got.table[got.regulariser] == max(got.table.values())
   assert got.regulariser == 10.0 and got.table[1e6] < got.table[10.0]
   again = logistic.fit(x, label, 2, got.regulariser)

@@ -1,9 +1,11 @@
 """Least squares in closed form against its normal equations."""
 
+import functools
+
 import numpy as np
 import pytest
 
-from semppl_jax.evaluators import ridge
+from semppl_jax.evaluators import holdout, ridge
 from semppl_jax.evaluators.classifier import ABSENT
 
 
@@ -73,7 +75,9 @@ def test_a_sweep_takes_what_generalises():
   # As many features of noise as images: a weak regulariser fits the noise.
   x = rng.normal(size=(200, 150)).astype(np.float32)
   label = (x[:, :3].sum(axis=1) > 0).astype(np.int32)
-  got = ridge.sweep(x, label, 2, (1e-6, 10.0, 1e9), 0.3, 0)
+  path = functools.partial(ridge.path, classes=2)
+  part = holdout.split(label, 0.3, 0)
+  got = holdout.sweep(path, x, label, (1e-6, 10.0, 1e9), part)
   assert list(got.table) == [1e-6, 10.0, 1e9]
   assert got.table[got.regulariser] == max(got.table.values())
   assert got.table[1e-6] < got.table[10.0]
