@@ -11,7 +11,8 @@ only the readers of its own rows.
 A resume finds the epoch by arithmetic. For files that is all. Records up to
 the place in the epoch are read again, neither parsed nor decoded: at most one
 pass over the share of this process's readers, at the speed of the disk, half
-a pass on average.
+a pass on average. A reader whose images all fit twice into its part of the
+shuffle buffer, as the few labelled ones of a large set, reads them once.
 """
 
 from typing import Any, NamedTuple
@@ -139,7 +140,7 @@ def _record_blocks(
       share,
       key=(-seed - 1, (stream.number * MAX_READERS + reader) << 40),
       skip=start_step * each * stream.block,
-      buffer=max(min(buffer, len(share)), 1),
+      buffer=buffer,
     ).batch(stream.block)
     if len(own) < each:
       dataset = _only(dataset, own, each)
@@ -165,12 +166,16 @@ def _only(dataset: tf.data.Dataset, own: range, each: int) -> tf.data.Dataset:
 
 
 class _Pieces(NamedTuple):
-  """Runs of records, one per file: see `Shard`; `first` in the source."""
+  """Runs of records, one per file: see `Shard`; `first` in the source.
+
+  `wanted` of the records of each belong to the images that were asked for.
+  """
 
   file: np.ndarray
   skip: np.ndarray
   take: np.ndarray
   first: np.ndarray
+  wanted: np.ndarray
 
 
 def _pieces(source: RecordSource, indices: np.ndarray) -> _Pieces:
@@ -185,7 +190,8 @@ def _pieces(source: RecordSource, indices: np.ndarray) -> _Pieces:
     if len(inside):
       first, last = inside[0], inside[-1]
       skip = shard.skip + first - (end - length)
-      pieces.append((shard.file, skip, last - first + 1, first))
+      take = last - first + 1
+      pieces.append((shard.file, skip, take, first, len(inside)))
   return _Pieces(*map(np.array, zip(*pieces, strict=True)))
 
 
@@ -204,7 +210,7 @@ def _read(
   columns = [tf.constant(column) for column in pieces]
 
   def piece(number):
-    file, skip, take, first = (tf.gather(c, number) for c in columns)
+    file, skip, take, first, _ = (tf.gather(c, number) for c in columns)
     return records(file, skip, take).enumerate(first - start)
 
   def indexed(place, record):
@@ -224,11 +230,14 @@ def _endless(
   skip: int,
   buffer: int,
 ) -> tf.data.Dataset:
-  """Epoch after epoch of one reader's share, from record `skip` of them."""
+  """Epoch after epoch of one reader's share, from record `skip` of them.
+
+  The order is the same, whether they are read once or in every epoch.
+  """
   pieces = _pieces(source, share)
   count = len(pieces.file)
 
-  def epoch(number):
+  def epoch(number, read):
     seeds = tf.random.stateless_uniform(
       [2],
       tf.stack([tf.constant(key[0], tf.int64), key[1] + number]),
@@ -237,8 +246,38 @@ def _endless(
       dtype=tf.int64,
     )
     order = tf.argsort(tf.random.stateless_uniform([count], seeds))
-    dataset: Any = _read(source, pieces, share, order)
-    return dataset.shuffle(buffer, seeds[0], reshuffle_each_iteration=False)
+    return read(order).shuffle(
+      max(min(buffer, len(share)), 1),
+      seeds[0],
+      reshuffle_each_iteration=False,
+    )
 
-  epochs = tf.data.Dataset.range(skip // len(share), _FOREVER)
-  return epochs.flat_map(epoch).skip(skip % len(share))
+  def epochs(read):
+    numbers = tf.data.Dataset.range(skip // len(share), _FOREVER)
+    return numbers.flat_map(lambda number: epoch(number, read))
+
+  def again(order):
+    return _read(source, pieces, share, order)
+
+  def once(record, index):
+    return epochs(lambda order: _reordered(record, index, pieces, order))
+
+  if 2 * len(share) <= buffer:
+    whole = again(tf.range(count)).batch(len(share))
+    endless = whole.flat_map(once)
+  else:
+    endless = epochs(again)
+  return endless.skip(skip % len(share))
+
+
+def _reordered(
+  record: tf.Tensor, index: tf.Tensor, pieces: _Pieces, order: tf.Tensor
+) -> tf.data.Dataset:
+  """What `_read` gives in another order, from what it gave in the first."""
+  place = tf.RaggedTensor.from_row_lengths(
+    tf.range(tf.size(index)), tf.constant(pieces.wanted)
+  )
+  place = tf.gather(place, order).flat_values
+  return tf.data.Dataset.from_tensor_slices(
+    (tf.gather(record, place), tf.gather(index, place))
+  )

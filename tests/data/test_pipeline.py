@@ -1,4 +1,5 @@
 import itertools
+import pathlib
 
 from image_sets import encoded, write_folder, write_records
 import numpy as np
@@ -91,6 +92,30 @@ def test_readers_share_records_evenly(config, tmp_path):
   np.testing.assert_array_equal(np.sort(rows), np.tile(np.arange(48), (2, 1)))
   halves = rows.reshape(2, 2, 24)
   assert (halves[:, 0] < 24).all() and (halves[:, 1] >= 24).all()
+
+
+@pytest.mark.parametrize('start', [0, 5])
+def test_records_that_fit_in_memory_are_read_once(config, tmp_path, start):
+  config.data.kind = 'tfrecord'
+  config.data.path = write_records(tmp_path, (30, 3, 9, 6))
+  config.batch_size = 48  # As many rows as images, of two readers.
+  source = dataset.load(config.data).train.source
+  fits_once, fits_twice = (
+    (times * 48 + 2) * source.mean_bytes / 2**30 for times in (1, 2)
+  )
+  config.data.shuffle_gib = fits_once
+  again = steps(config, 4, start)
+  config.data.shuffle_gib = fits_twice
+  assert_same(again, steps(config, 4, start))
+  splits = dataset.load(config.data)
+  subset = labels.select(config.data, splits.train)
+  stream = pipeline.train_batches(
+    config, splits.train, subset, start_step=start
+  )
+  first = next(stream)
+  for file in {shard.file for shard in source.shards}:
+    pathlib.Path(file).unlink()
+  assert_same(again, [first, *itertools.islice(stream, 3)])
 
 
 def test_labels_and_shapes(any_config):
