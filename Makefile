@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+STAMP_TEST := $(VENV)/.installed-test
 STAMP_ALL := $(VENV)/.installed-all
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
 	--no-loadscope-reorder
@@ -22,31 +23,35 @@ evaluate: $(STAMP)  ## Every protocol on the run of `make quickstart`.
 	  --config=configs/evaluate/quickstart.py --protocol=all --baseline \
 	  --workdir=runs/quickstart-evaluation
 
-test: $(STAMP)  ## The core tests.
+test: $(STAMP_TEST)  ## The core tests.
 	$(PYTEST) -m "not slow"
 
 test-all: $(STAMP_ALL)  ## The long tests, which `test` leaves out.
 	XLA_FLAGS="$$XLA_FLAGS" $(PYTEST) -m slow
 
-lint: $(STAMP)  ## Style and likely bugs.
+lint: $(STAMP_TEST)  ## Style and likely bugs.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)  ## Type errors.
+types: $(STAMP_TEST)  ## Type errors.
 	$(BIN)/pyright
 
-install: $(STAMP)  ## The environment alone.
+install: $(STAMP_TEST)  ## The environment alone, that of the tests included.
 
 $(STAMP): setup.py requirements.txt
 	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "No Python \
 	3.11 to 3.13 was found; name one: make PYTHON=/path/to/python." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --editable .
 	@touch $(STAMP)
 
+$(STAMP_TEST): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $(STAMP_TEST)
+
 # The compile check's tests need libtpu, which is large and made for Linux.
-$(STAMP_ALL): $(STAMP)
+$(STAMP_ALL): $(STAMP_TEST)
 	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then \
 	  $(BIN)/python -m pip install --quiet --editable '.[test,tpu]'; fi
 	@touch $(STAMP_ALL)
