@@ -263,7 +263,7 @@ def _endless(
     return epochs(lambda order: _reordered(record, index, pieces, order))
 
   if 2 * len(share) <= buffer:
-    whole = again(tf.range(count)).batch(len(share))
+    whole: Any = again(tf.range(count)).batch(len(share))
     endless = whole.flat_map(once)
   else:
     endless = epochs(again)
@@ -274,9 +274,8 @@ def _reordered(
   record: tf.Tensor, index: tf.Tensor, pieces: _Pieces, order: tf.Tensor
 ) -> tf.data.Dataset:
   """What `_read` gives in another order, from what it gave in the first."""
-  place = tf.RaggedTensor.from_row_lengths(
-    tf.range(tf.size(index)), tf.constant(pieces.wanted)
-  )
+  ragged: Any = tf.RaggedTensor
+  place = ragged.from_row_lengths(tf.range(tf.size(index)), pieces.wanted)
   place = tf.gather(place, order).flat_values
   return tf.data.Dataset.from_tensor_slices(
     (tf.gather(record, place), tf.gather(index, place))
