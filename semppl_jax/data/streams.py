@@ -260,7 +260,10 @@ def _endless(
     return _read(source, pieces, share, order)
 
   def once(record, index):
-    return epochs(lambda order: _reordered(record, index, pieces, order))
+    # Shuffled by their places: the records are in memory once.
+    return epochs(lambda order: _places(pieces, order)).map(
+      lambda place: (tf.gather(record, place), tf.gather(index, place))
+    )
 
   if 2 * len(share) <= buffer:
     whole: Any = again(tf.range(count)).batch(len(share))
@@ -270,13 +273,9 @@ def _endless(
   return endless.skip(skip % len(share))
 
 
-def _reordered(
-  record: tf.Tensor, index: tf.Tensor, pieces: _Pieces, order: tf.Tensor
-) -> tf.data.Dataset:
-  """What `_read` gives in another order, from what it gave in the first."""
+def _places(pieces: _Pieces, order: tf.Tensor) -> tf.data.Dataset:
+  """Where what `_read` gives in an order is in what it gives in the first."""
   ragged: Any = tf.RaggedTensor
-  place = ragged.from_row_lengths(tf.range(tf.size(index)), pieces.wanted)
-  place = tf.gather(place, order).flat_values
-  return tf.data.Dataset.from_tensor_slices(
-    (tf.gather(record, place), tf.gather(index, place))
-  )
+  every = tf.range(pieces.wanted.sum())
+  places = tf.gather(ragged.from_row_lengths(every, pieces.wanted), order)
+  return tf.data.Dataset.from_tensor_slices(places.flat_values)
