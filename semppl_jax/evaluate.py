@@ -32,8 +32,9 @@ def main(_) -> int:
 
 
 def _evaluate() -> int:
+  from semppl_jax.evaluators.features import StoppedError
   from semppl_jax.job import InputError
-  from semppl_jax.protocols import context as context_lib, runner, training
+  from semppl_jax.protocols import context as context_lib, runner
 
   checkpoint, workdir = _CHECKPOINT.value, _WORKDIR.value
   if not checkpoint or not workdir:
@@ -49,7 +50,7 @@ def _evaluate() -> int:
   )
   try:
     result = runner.run(context, _PROTOCOL.value, _BASELINE.value)
-  except training.StoppedError:
+  except StoppedError:
     return program.OK
   except ValueError as error:  # Of data that was opened on the way.
     raise InputError(str(error)) from error

@@ -41,7 +41,7 @@ class Features(NamedTuple):
 
 
 class StoppedError(Exception):
-  """A pass over the data was given up because somebody asked."""
+  """Work was given up because somebody asked; the same command goes on."""
 
 
 EmbedFn = Callable[[Any, Any, jax.Array], dict[str, jax.Array]]

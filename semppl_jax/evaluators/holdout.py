@@ -5,7 +5,7 @@ The test set takes no part in it.
 
 from collections.abc import Callable, Iterator, Sequence
 import logging
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,6 +47,11 @@ class Sweep(NamedTuple):
   classifier: Classifier
   regulariser: float
   table: dict[float, float]
+
+  def describe(self) -> dict[str, Any]:
+    """What was tried and chosen, as JSON holds it."""
+    tried = {str(r): score for r, score in self.table.items()}
+    return {'tried': tried, 'chosen': self.regulariser}
 
 
 def split(label: np.ndarray, share: float, seed: int) -> Split:

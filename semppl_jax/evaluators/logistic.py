@@ -40,43 +40,6 @@ class _Fitted(NamedTuple):
   converged: bool
 
 
-def fit(
-  features: np.ndarray, label: np.ndarray, classes: int, regulariser: float
-) -> Classifier:
-  """Fits one multinomial classifier.
-
-  Args:
-    features: [n, F].
-    label: classes [n], int32; images below 0 are left out.
-    classes: C; a class without an image has the lowest logit.
-    regulariser: λ, > 0.
-
-  Raises:
-    ValueError: a number out of its range, or fewer than two classes.
-  """
-  ((_, fitted),) = path(features, label, (regulariser,), classes=classes)
-  return fitted
-
-
-def fit_multi_label(
-  features: np.ndarray, labels: np.ndarray, regulariser: float
-) -> Classifier:
-  """Fits one classifier per class, against the images without the class.
-
-  Args:
-    features: [n, F].
-    labels: [n, C], 1 where the class is present, 0 where it is not, and -1
-      where the pair does not count. A class without an image of either kind
-      has a weight of 0 and the lowest logit.
-    regulariser: λ of every class, > 0.
-
-  Raises:
-    ValueError: a number out of its range, or labels that do not fit.
-  """
-  ((_, fitted),) = path_multi_label(features, labels, (regulariser,))
-  return fitted
-
-
 def path(
   features: np.ndarray,
   label: np.ndarray,
@@ -86,7 +49,14 @@ def path(
 ) -> Iterator[tuple[float, Classifier]]:
   """Yields each regulariser, strongest first, with its classifier.
 
-  Arguments as of `fit`.
+  Args:
+    features: [n, F].
+    label: classes [n], int32; images below 0 are left out.
+    regularisers: λ, each > 0.
+    classes: C; a class without an image has the lowest logit.
+
+  Raises:
+    ValueError: a number out of its range, or fewer than two classes.
   """
   classifier_lib.check_regularisers(features, regularisers)
   features, label = classifier_lib.labelled(features, label, classes)
@@ -112,9 +82,19 @@ def path(
 def path_multi_label(
   features: np.ndarray, labels: np.ndarray, regularisers: Sequence[float]
 ) -> Iterator[tuple[float, Classifier]]:
-  """Yields each regulariser, strongest first, with its classifier.
+  """Yields each regulariser, strongest first, with one classifier per class.
 
-  Arguments as of `fit_multi_label`; `holdout.sweep` takes it.
+  Each class is fitted against the images without it.
+
+  Args:
+    features: [n, F].
+    labels: [n, C], 1 where the class is present, 0 where it is not, and -1
+      where the pair does not count. A class without an image of either kind
+      has a weight of 0 and the lowest logit.
+    regularisers: λ of every class, each > 0.
+
+  Raises:
+    ValueError: a number out of its range, or labels that do not fit.
   """
   classifier_lib.check_regularisers(features, regularisers)
   if labels.ndim != 2 or len(labels) != len(features):

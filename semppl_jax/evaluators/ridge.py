@@ -30,24 +30,6 @@ class _Solved(NamedTuple):
   right: np.ndarray
 
 
-def fit(
-  features: np.ndarray, label: np.ndarray, classes: int, regulariser: float
-) -> Classifier:
-  """Fits one classifier.
-
-  Args:
-    features: [n, F].
-    label: classes [n], int32; images below 0 are left out.
-    classes: C; a class without an image has the lowest logit.
-    regulariser: λ, > 0.
-
-  Raises:
-    ValueError: a number out of its range, or fewer than two classes.
-  """
-  ((_, fitted),) = path(features, label, (regulariser,), classes=classes)
-  return fitted
-
-
 def path(
   features: np.ndarray,
   label: np.ndarray,
@@ -55,7 +37,17 @@ def path(
   *,
   classes: int,
 ) -> Iterator[tuple[float, Classifier]]:
-  """Yields each regulariser with its classifier; arguments as of `fit`."""
+  """Yields each regulariser with its classifier.
+
+  Args:
+    features: [n, F].
+    label: classes [n], int32; images below 0 are left out.
+    regularisers: λ, each > 0.
+    classes: C; a class without an image has the lowest logit.
+
+  Raises:
+    ValueError: a number out of its range, or fewer than two classes.
+  """
   classifier_lib.check_regularisers(features, regularisers)
   features, label = classifier_lib.labelled(features, label, classes)
   standard = classifier_lib.standard(features)

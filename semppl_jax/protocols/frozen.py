@@ -61,10 +61,7 @@ def run_closed_forms(context: Context, subject: Subject) -> Figures:
       c.linear.regularisers,
       part,
     )
-    context.sweeps[f'{subject.title}, {name}'] = {
-      'tried': {str(r): score for r, score in swept.table.items()},
-      'chosen': swept.regulariser,
-    }
+    context.sweeps[f'{subject.title}, {name}'] = swept.describe()
     scores = swept.classifier.logits(test.values['encoder'])
     figures |= accuracy(f'linear/{name}', scores, test.label)
   return figures

@@ -51,7 +51,7 @@ def run(context: Context, protocol: str, with_baseline: bool) -> Result:
   Raises:
     InputError: the data does not allow the protocol, or the working directory
       has figures of something else.
-    training.StoppedError: somebody asked to stop.
+    features.StoppedError: somebody asked to stop.
   """
   names = _allowed(context, protocol)
   result = Result(context)

@@ -17,16 +17,13 @@ import numpy as np
 
 from semppl_jax import config_file, schedules, train
 from semppl_jax.evaluators import holdout, metrics
+from semppl_jax.evaluators.features import StoppedError
 from semppl_jax.exchange import run as run_lib
 from semppl_jax.protocols.context import Context
 from semppl_jax.protocols.subject import Subject
 from semppl_jax.weights import Weights
 
 _log = logging.getLogger(__name__)
-
-
-class StoppedError(Exception):
-  """Somebody asked to stop; the same command goes on."""
 
 
 class Candidate(NamedTuple):

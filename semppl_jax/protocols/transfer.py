@@ -55,10 +55,7 @@ def run(context: Context, subject: Subject) -> Figures:
       part,
       judge,
     )
-    context.sweeps[f'{subject.title}, transfer/{name}'] = {
-      'tried': {str(r): score for r, score in swept.table.items()},
-      'chosen': swept.regulariser,
-    }
+    context.sweeps[f'{subject.title}, transfer/{name}'] = swept.describe()
     scores = swept.classifier.logits(test.values['encoder'])
     figures[f'transfer/{name}/{data.metric}'] = judge(scores, test_labels)
     described = transfer_sets.SETS[name]

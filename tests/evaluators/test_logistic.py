@@ -9,6 +9,17 @@ from semppl_jax.evaluators import holdout, logistic, metrics
 from semppl_jax.evaluators.classifier import ABSENT
 
 
+def _fit(features, label, classes, regulariser):
+  path = logistic.path(features, label, (regulariser,), classes=classes)
+  ((_, fitted),) = path
+  return fitted
+
+
+def _fit_multi_label(features, labels, regulariser):
+  ((_, fitted),) = logistic.path_multi_label(features, labels, (regulariser,))
+  return fitted
+
+
 def _data(classes, rows=80, features=5, seed=0):
   rng = np.random.default_rng(seed)
   label = np.r_[np.arange(classes), rng.integers(0, classes, rows - classes)]
@@ -35,7 +46,7 @@ def _gradient(fitted, features, label, regulariser):
 @pytest.mark.parametrize('regulariser', [0.1, 10.0])
 def test_the_gradient_vanishes(classes, regulariser):
   x, label = _data(classes)
-  fitted = logistic.fit(x, label, classes, regulariser)
+  fitted = _fit(x, label, classes, regulariser)
   assert fitted.weight.dtype == fitted.bias.dtype == np.float32
   for part in _gradient(fitted, x, label, regulariser):
     np.testing.assert_allclose(part, 0, atol=3e-3)
@@ -49,7 +60,7 @@ def test_a_path_ends_where_single_fits_end():
   found = dict(logistic.path(x, label, (0.1, 10.0, 1.0), classes=4))
   assert list(found) == [10.0, 1.0, 0.1]
   for regulariser, fitted in found.items():
-    alone = logistic.fit(x, label, 4, regulariser)
+    alone = _fit(x, label, 4, regulariser)
     np.testing.assert_allclose(
       fitted.logits(x), alone.logits(x), atol=2e-3, rtol=2e-3
     )
@@ -59,9 +70,9 @@ def test_hidden_labels_and_absent_classes():
   x, label = _data(3)
   hidden = np.where(np.arange(80) % 4 == 3, -1, label)
   wide = np.where(hidden == 2, 4, hidden)
-  got = logistic.fit(x, wide, 6, 1.0).logits(x)
+  got = _fit(x, wide, 6, 1.0).logits(x)
   known = hidden >= 0
-  want = logistic.fit(x[known], hidden[known], 3, 1.0).logits(x)
+  want = _fit(x[known], hidden[known], 3, 1.0).logits(x)
   np.testing.assert_array_equal(got[:, [0, 1, 4]], want)
   assert (got[:, [2, 3, 5]] == np.float32(ABSENT)).all()
 
@@ -76,7 +87,7 @@ def test_a_sweep_takes_what_generalises():
   got = holdout.sweep(path, x, label, (10.0, 1e6), part)
   assert got.table[got.regulariser] == max(got.table.values())
   assert got.regulariser == 10.0 and got.table[1e6] < got.table[10.0]
-  again = logistic.fit(x, label, 2, got.regulariser)
+  again = _fit(x, label, 2, got.regulariser)
   np.testing.assert_array_equal(got.classifier.weight, again.weight)
 
 
@@ -85,12 +96,12 @@ def test_several_labels_are_one_against_the_rest():
   labels = np.eye(3, dtype=np.int32)[label]
   labels[:, 1] = 1 - labels[:, 1]
   labels[::5, 2] = -1
-  fitted = logistic.fit_multi_label(x, labels, 1.0)
+  fitted = _fit_multi_label(x, labels, 1.0)
   for c in range(3):
     known = labels[:, c] >= 0
     # The two-class form halves λ: its weights are each other's negative.
     mean, deviation = x.mean(axis=0), x.std(axis=0)
-    pair = logistic.fit(x[known], labels[known, c], 2, 2.0)
+    pair = _fit(x[known], labels[known, c], 2, 2.0)
     logit = fitted.logits(x)[:, c]
     if known.all():
       both = pair.logits(x)
@@ -107,7 +118,7 @@ def test_a_label_that_all_or_none_have_cannot_be_fitted():
   x, _ = _data(3)
   labels = np.tile(np.array([[0, 1, -1, 0]], np.int32), (80, 1))
   labels[:40, 3] = 1
-  fitted = logistic.fit_multi_label(x, labels, 1.0)
+  fitted = _fit_multi_label(x, labels, 1.0)
   assert not fitted.weight[:, :3].any() and fitted.weight[:, 3].any()
   np.testing.assert_array_equal(fitted.bias[:3], np.float32(ABSENT))
 
@@ -131,7 +142,7 @@ def test_a_fit_that_does_not_converge_is_one_line(monkeypatch, caplog, recwarn):
   assert [r.getMessage() for r in caplog.records] == [
     'L-BFGS stopped before it converged for the regularisers 0.0001, 0.001.'
   ]
-  logistic.fit_multi_label(x, np.eye(4, dtype=np.int32)[label], 1e-3)
+  _fit_multi_label(x, np.eye(4, dtype=np.int32)[label], 1e-3)
   assert len(caplog.records) == 2
   assert not list(recwarn)
 
@@ -150,9 +161,9 @@ def test_bad_input_is_named(change, message):
     features=np.eye(4), label=np.arange(4), classes=4, regulariser=1.0
   )
   with pytest.raises(ValueError, match=message):
-    logistic.fit(**good | change)
+    _fit(**good | change)
 
 
 def test_labels_of_a_wrong_shape_are_named():
   with pytest.raises(ValueError, match=r'must be \[4, C\], got \(4,\)'):
-    logistic.fit_multi_label(np.eye(4), np.arange(4), 1.0)
+    _fit_multi_label(np.eye(4), np.arange(4), 1.0)

@@ -9,6 +9,12 @@ from semppl_jax.evaluators import holdout, ridge
 from semppl_jax.evaluators.classifier import ABSENT
 
 
+def _fit(features, label, classes, regulariser):
+  path = ridge.path(features, label, (regulariser,), classes=classes)
+  ((_, fitted),) = path
+  return fitted
+
+
 def _data(rows, features, classes, seed=0):
   rng = np.random.default_rng(seed)
   label = np.r_[np.arange(classes), rng.integers(0, classes, rows - classes)]
@@ -42,9 +48,9 @@ def test_all_regularisers_solve_the_normal_equations(rows, features):
 
 def test_many_parts_of_rows_are_one(monkeypatch):
   x, label = _data(60, 7, 4)
-  whole = ridge.fit(x, label, 4, 1.0)
+  whole = _fit(x, label, 4, 1.0)
   monkeypatch.setattr('semppl_jax.evaluators.classifier._ROWS', 11)
-  parts = ridge.fit(x, label, 4, 1.0)
+  parts = _fit(x, label, 4, 1.0)
   np.testing.assert_allclose(parts.weight, whole.weight, rtol=1e-5)
   np.testing.assert_allclose(parts.bias, whole.bias, rtol=1e-5)
 
@@ -53,7 +59,7 @@ def test_a_golden_value():
   # Deviation 1 and mean 0 already: W = xᵀy / (n + λ), the bias is the mean.
   x = np.array([[1], [1], [-1], [-1]], np.float32)
   label = np.array([0, 0, 1, 1], np.int32)
-  got = ridge.fit(x, label, 2, 4.0)
+  got = _fit(x, label, 2, 4.0)
   np.testing.assert_allclose(got.weight, [[0.5, -0.5]])
   np.testing.assert_allclose(got.bias, [0, 0], atol=1e-7)
 
@@ -62,9 +68,9 @@ def test_hidden_labels_and_absent_classes():
   x, label = _data(60, 7, 3)
   hidden = np.where(np.arange(60) % 4 == 3, -1, label)
   wide = np.where(hidden == 2, 4, hidden)
-  got = ridge.fit(x, wide, 6, 1.0).logits(x)
+  got = _fit(x, wide, 6, 1.0).logits(x)
   known = hidden >= 0
-  want = ridge.fit(x[known], hidden[known], 3, 1.0).logits(x)
+  want = _fit(x[known], hidden[known], 3, 1.0).logits(x)
   np.testing.assert_array_equal(got[:, [0, 1, 4]], want)
   assert (got[:, [2, 3, 5]] == np.float32(ABSENT)).all()
   assert want.min() > ABSENT
@@ -81,7 +87,7 @@ def test_a_sweep_takes_what_generalises():
   assert list(got.table) == [1e-6, 10.0, 1e9]
   assert got.table[got.regulariser] == max(got.table.values())
   assert got.table[1e-6] < got.table[10.0]
-  again = ridge.fit(x, label, 2, got.regulariser)
+  again = _fit(x, label, 2, got.regulariser)
   np.testing.assert_array_equal(got.classifier.weight, again.weight)
 
 
@@ -101,4 +107,4 @@ def test_bad_input_is_named(change, message):
     features=np.eye(4), label=np.arange(4), classes=4, regulariser=1.0
   )
   with pytest.raises(ValueError, match=message):
-    ridge.fit(**good | change)
+    _fit(**good | change)

@@ -300,14 +300,8 @@ def _snapshot(folder):
   return {x.name: x.read_text() for x in folder.iterdir()}
 
 
-@pytest.mark.parametrize('at', range(4))
-@pytest.mark.parametrize('error', [KeyboardInterrupt, OSError])
-def test_a_failed_overwrite_leaves_the_earlier_export(
-  weights, cheap, monkeypatch, tmp_path, at, error
-):
-  out = tmp_path / 'out'
-  verified.export(weights._replace(origin='one'), 'stablehlo', out)
-  before = _snapshot(tmp_path)
+def _fail_move(monkeypatch, at, error):
+  """The move number `at` from now on, counted from 0, raises."""
   moves, replace = [], pathlib.Path.replace
 
   def failing(path, target):
@@ -317,6 +311,17 @@ def test_a_failed_overwrite_leaves_the_earlier_export(
     return replace(path, target)
 
   monkeypatch.setattr(pathlib.Path, 'replace', failing)
+
+
+@pytest.mark.parametrize('at', range(4))
+@pytest.mark.parametrize('error', [KeyboardInterrupt, OSError])
+def test_a_failed_overwrite_leaves_the_earlier_export(
+  weights, cheap, monkeypatch, tmp_path, at, error
+):
+  out = tmp_path / 'out'
+  verified.export(weights._replace(origin='one'), 'stablehlo', out)
+  before = _snapshot(tmp_path)
+  _fail_move(monkeypatch, at, error)
   with pytest.raises(error):
     verified.export(weights, 'stablehlo', out, overwrite=True)
   assert _snapshot(tmp_path) == before
@@ -327,15 +332,7 @@ def test_a_failed_overwrite_leaves_the_earlier_export(
 def test_a_failed_export_leaves_nothing(
   weights, cheap, monkeypatch, tmp_path, at
 ):
-  moves, replace = [], pathlib.Path.replace
-
-  def failing(path, target):
-    moves.append(path)
-    if len(moves) == at + 1:
-      raise OSError
-    return replace(path, target)
-
-  monkeypatch.setattr(pathlib.Path, 'replace', failing)
+  _fail_move(monkeypatch, at, OSError)
   with pytest.raises(OSError):
     verified.export(weights, 'stablehlo', tmp_path / 'out')
   assert not list(tmp_path.iterdir())
