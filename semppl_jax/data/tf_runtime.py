@@ -28,7 +28,7 @@ def repeatable(dataset: tf.data.Dataset, threads: int) -> tf.data.Dataset:
   options = tf.data.Options()
   options.deterministic = True
   # Nothing here is left to it, and its thread, asleep for ever longer, can
-  # hold up the end of a stream: by half a minute after one of training.
+  # hold up the end of a stream, the longer the stream was.
   options.autotune.enabled = False
   options.threading.private_threadpool_size = worker_count(threads)
   # The images of a batch are the parallelism; threads inside one image would
