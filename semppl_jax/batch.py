@@ -10,6 +10,24 @@ UNLABELLED = -1
 Array = jax.Array | Any
 
 
+class Support(NamedTuple):
+  """Labelled rows of one step, as many of each of its classes, uncoloured.
+
+  S = classes x images per class rows, those of a class side by side.
+
+  Attributes:
+    large: large crops [S, v, H, W, 3], uint8.
+    label: class of the row, int32 [S].
+    column: place of that class among those of the support batch, int32 [S].
+    index: position of the image in the train set, int32 [S]; its identity.
+  """
+
+  large: Array
+  label: Array
+  column: Array
+  index: Array
+
+
 class Batch(NamedTuple):
   """Rows of one step, uncoloured: colour operations run inside the step.
 
@@ -30,4 +48,4 @@ class Batch(NamedTuple):
   index: Array
   diagnostic_label: Array
   mask: Array | None = None
-  support: 'Batch | None' = None
+  support: Support | None = None

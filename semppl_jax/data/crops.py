@@ -76,7 +76,8 @@ def draw(
   Args:
     seed: seed of the run.
     step: training step, int64 scalar, below 2**31.
-    example: position of the image in the train set, below 2**32.
+    example: position of the image in the train set, below 2**31; or another
+      number below 2**32 of what is cut.
     count: number of views V.
   """
   # One 128-bit key per (seed, step, example): no two share one, and the

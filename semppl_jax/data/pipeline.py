@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 import numpy as np
 
-from semppl_jax.batch import Batch, UNLABELLED
-from semppl_jax.data import layout
+from semppl_jax.batch import Batch, Support, UNLABELLED
+from semppl_jax.data import layout, support as support_lib
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.labels import LabelSubset
 from semppl_jax.data.sources.problems import naming
@@ -22,7 +22,7 @@ class HostBatch(NamedTuple):
   """One step's rows of this process.
 
   Attributes:
-    batch: NumPy arrays, leading axis [B / P].
+    batch: NumPy arrays, leading axis [B / P]; of the support rows [S / P].
     corrupt: positions in the train set of images that these rows were to show
       and that could not be read, int32 [n]; a neighbour stands in for each.
   """
@@ -55,6 +55,7 @@ def train_batches(
   start_step: int = 0,
   process_index: int = 0,
   process_count: int = 1,
+  support: bool = False,
 ) -> Iterator[HostBatch]:
   """Endless batches, from `start_step` on.
 
@@ -65,17 +66,22 @@ def train_batches(
   image is replaced by the next readable one of its block of at least 8 rows
   (fewer if the stream has no such divisor), see `decode`.
 
+  Support rows come beside them, S = classes x images of `config.support`:
+  process p has rows [p S / P, (p + 1) S / P), class by class, see `support`.
+
   Args:
     config: the whole config.
     train: the train set.
     subset: the images that may show their label.
     start_step: the first step.
     process_index: this process.
-    process_count: P; must divide `batch_size`.
+    process_count: P; must divide `batch_size`, and S.
+    support: whether batches have support rows.
 
   Raises:
-    ValueError: a batch that cannot be split, a stream without images, or (on
-      the way) a block in which no image can be read.
+    ValueError: a batch that cannot be split, a stream without images, support
+      rows that the data has not, or (on the way) a block in which no image can
+      be read.
   """
   rows = layout.process_rows(config.batch_size, process_index, process_count)
   known = np.zeros(train.size, bool)
@@ -87,10 +93,17 @@ def train_batches(
     )
   ]
   parts = [(stream, share) for stream, share in parts if share.blocks]
+  extra = None
+  if support:
+    extra = support_lib.support_rows(
+      config, train, subset, process_index, process_count
+    )
   from semppl_jax.data import steps  # TensorFlow.
 
-  elements = steps.train_steps(config, train.source, parts, start_step)
-  return _host_batches(elements.as_numpy_iterator(), parts, train, known)
+  elements = steps.train_steps(config, train.source, parts, start_step, extra)
+  if extra is None:
+    return (_host_batch(x, parts, train, known) for x in elements)
+  return _with_support(elements, parts, extra, start_step, train, known)
 
 
 def eval_batches(
@@ -133,36 +146,63 @@ def eval_batches(
     yield EvalBatch(image, label.astype(np.int32), wanted, good)
 
 
-def _host_batches(
-  elements: Iterator[Any],
+def _host_batch(
+  element: Any,
   parts: list[tuple[layout.Stream, layout.Share]],
   train: Dataset,
   known: np.ndarray,
+) -> HostBatch:
+  for (stream, _), decoded in zip(parts, element, strict=True):
+    _check_blocks(decoded.wanted, decoded.good, stream.block, train)
+  kept = [
+    _map(lambda x, share=share: x[share.keep], decoded)
+    for (_, share), decoded in zip(parts, element, strict=True)
+  ]
+  crops, index, wanted, good = _merge(kept, [s.places for _, s in parts])
+  label = train.labels[index]
+  large, small, mask = crops
+  batch = Batch(
+    large=large,
+    small=small,
+    label=np.where(known[index], label, UNLABELLED).astype(np.int32),
+    index=index,
+    diagnostic_label=label,
+    mask=mask if len(mask) else None,
+  )
+  return HostBatch(batch, wanted[~good])
+
+
+def _with_support(
+  elements: Iterator[Any],
+  parts: list[tuple[layout.Stream, layout.Share]],
+  rows: support_lib.SupportRows,
+  start_step: int,
+  train: Dataset,
+  known: np.ndarray,
 ) -> Iterator[HostBatch]:
-  for element in elements:
-    for (stream, _), decoded in zip(parts, element, strict=True):
-      _check_blocks(decoded, stream.block, train)
-    kept = [
-      _map(lambda x, share=share: x[share.keep], decoded)
-      for (_, share), decoded in zip(parts, element, strict=True)
-    ]
-    crops, index, wanted, good = _merge(kept, [s.places for _, s in parts])
-    label = train.labels[index]
-    large, small, mask = crops
-    batch = Batch(
-      large=large,
-      small=small,
-      label=np.where(known[index], label, UNLABELLED).astype(np.int32),
+  for step, (*element, decoded) in enumerate(elements, start_step):
+    batch, corrupt = _host_batch(element, parts, train, known)
+    images = rows.draw.at(step)
+    wanted = images[decoded.wanted]
+    _check_blocks(wanted, decoded.good, rows.stream.block, train)
+    keep = rows.share.keep
+    slot, index = decoded.index[keep], images[decoded.index[keep]]
+    support = Support(
+      large=decoded.rows[keep],
+      label=train.labels[index],
+      column=rows.draw.columns(slot),
       index=index,
-      diagnostic_label=label,
-      mask=mask if len(mask) else None,
     )
-    yield HostBatch(batch, wanted[~good])
+    lost = wanted[keep][~decoded.good[keep]]
+    yield HostBatch(
+      batch._replace(support=support), np.concatenate([corrupt, lost])
+    )
 
 
-def _check_blocks(decoded: Any, block: int, train: Dataset) -> None:
+def _check_blocks(
+  wanted: np.ndarray, good: np.ndarray, block: int, train: Dataset
+) -> None:
   """Raises if a block has nothing to fill its gaps with."""
-  _, _, wanted, good = decoded
   dead = ~good.reshape(-1, block).any(axis=1)
   if dead.any():
     names = train.ids[wanted.reshape(-1, block)[dead][0]]

@@ -1,5 +1,6 @@
 """The tf.data graph: one element per step, every array of it decoded."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -9,7 +10,12 @@ from semppl_jax.data import crops, decode, streams
 from semppl_jax.data.layout import block_size, Share, Stream
 from semppl_jax.data.sources.files import FileSource
 from semppl_jax.data.sources.records import parse
+from semppl_jax.data.support import SupportRows
+from semppl_jax.data.support_stream import support_blocks
 from semppl_jax.data.tf_runtime import repeatable, tf, worker_count
+
+# Images are numbered below it, so that slots draw numbers of their own.
+_FIRST_SLOT = 2**31
 
 
 def train_steps(
@@ -17,8 +23,20 @@ def train_steps(
   source: Any,
   parts: list[tuple[Stream, Share]],
   start_step: int,
-) -> tf.data.Dataset:
-  """Elements: for each part, the `Decoded` crops of its blocks of a step."""
+  support: SupportRows | None = None,
+) -> Iterator[Any]:
+  """Yields for each part the `Decoded` crops of its blocks of a step.
+
+  Args:
+    config: the whole config.
+    source: what reads the images.
+    parts: the streams of the batch, and what this process makes of them.
+    start_step: the first step.
+    support: a last part of large crops alone, numbered by slots.
+
+  Raises:
+    ValueError: on the way, a file that cannot be read at random.
+  """
   views = crops.make_views(config.views)
 
   def row(content, mask, index, step):
@@ -45,9 +63,51 @@ def train_steps(
     )
     for stream, share in parts
   ]
+  failures: list[Exception] = []
+  if support is not None:
+    decoded.append(
+      _decoded(
+        config,
+        source,
+        support_blocks(source, support, start_step, failures),
+        _support_row(config, source),
+        support.stream.block,
+        len(support.share.blocks),
+      )
+    )
   # One batch ahead, so that decoding goes on while the last one is copied.
   steps = tf.data.Dataset.zip(tuple(decoded)).prefetch(1)
-  return repeatable(steps, config.data.threads)
+  return _arrays(repeatable(steps, config.data.threads), failures)
+
+
+def _support_row(config: ConfigDict, source: Any) -> decode.RowFn:
+  made = crops.make_views(config.views)
+  count = config.support.views
+  views = made._replace(
+    counts=(count, 0),
+    area=made.area[:1] * count,
+    aspect=made.aspect[:1] * count,
+  )
+
+  def row(content, mask, slot, step):
+    del mask
+    # By the slot: an image that stands in two of them is not cut alike.
+    example = tf.cast(slot, tf.int64) + _FIRST_SLOT
+    numbers = crops.draw(config.seed, step, example, count)
+    image = decode.decode_image(_open(source, content))
+    return crops.random_crops(image, None, numbers, views).large
+
+  return row
+
+
+def _arrays(steps: tf.data.Dataset, failures: list[Exception]) -> Iterator[Any]:
+  """Yields NumPy arrays; an error of Python's is raised as it was."""
+  try:
+    yield from steps.as_numpy_iterator()
+  except tf.errors.OpError as error:
+    if failures:
+      raise failures[0] from error
+    raise
 
 
 def eval_steps(

@@ -16,16 +16,31 @@ def encoded(seed: int, size=(12, 10), mode='RGB', kind='PNG') -> bytes:
   return stream.getvalue()
 
 
-def write_folder(root, count=40, classes=('cat', 'dog')) -> str:
+def grey(number: int, size=(12, 10), mode='RGB') -> bytes:
+  """An image of one grey, five times its number, so that a crop tells it."""
+  stream = io.BytesIO()
+  colour = (5 * number,) * 3
+  Image.new('RGB', size[::-1], colour).convert(mode).save(stream, 'PNG')
+  return stream.getvalue()
+
+
+def write_folder(root, count=40, classes=('cat', 'dog'), image=encoded) -> str:
   """Class sub-folders with `count` images in all."""
   for i in range(count):
     folder = root / classes[i % len(classes)]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f'{i:03}.png').write_bytes(encoded(i, (9 + i % 5, 11 + i % 3)))
+    (folder / f'{i:03}.png').write_bytes(image(i, (9 + i % 5, 11 + i % 3)))
   return str(root)
 
 
-def write_records(root, lengths=(12, 10, 14, 12), bad=(), mask=False) -> str:
+def write_records(
+  root,
+  lengths=(12, 10, 14, 12),
+  bad=(),
+  mask=False,
+  classes=2,
+  image=encoded,
+) -> str:
   """TFRecord files of so many images; returns their glob."""
   from semppl_jax.data.tf_runtime import tf
 
@@ -35,9 +50,9 @@ def write_records(root, lengths=(12, 10, 14, 12), bad=(), mask=False) -> str:
     file = os.path.join(str(root), f'part-{shard}.tfrecord')
     with tf.io.TFRecordWriter(file) as writer:
       for _ in range(length):
-        image = b'not an image' if number in bad else encoded(number)
+        stored = b'not an image' if number in bad else image(number)
         content = {
-          'image': tf.train.BytesList(value=[image]),
+          'image': tf.train.BytesList(value=[stored]),
           'id': tf.train.BytesList(value=[f'n{number}'.encode()]),
         }
         if mask:
@@ -48,7 +63,7 @@ def write_records(root, lengths=(12, 10, 14, 12), bad=(), mask=False) -> str:
           k: tf.train.Feature(bytes_list=v) for k, v in content.items()
         }
         features['label'] = tf.train.Feature(
-          int64_list=tf.train.Int64List(value=[number % 2])
+          int64_list=tf.train.Int64List(value=[number % classes])
         )
         writer.write(
           tf.train.Example(

@@ -26,3 +26,15 @@ def stop_on(problems: Sequence[str], where: str) -> None:
   """
   if problems:
     raise ValueError(f'{where} has {"; ".join(problems)}.')
+
+
+def unreadable(where: str, file: str, error: Exception) -> ValueError:
+  """Returns the error of a file that TensorFlow cannot read.
+
+  Args:
+    where: field and value.
+    file: the file.
+    error: what TensorFlow raised.
+  """
+  reason = str(error).split('\n')[0].split(' [Op:')[0]
+  return ValueError(f'{where}: {file!r} cannot be read: {reason}.')

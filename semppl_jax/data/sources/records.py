@@ -1,29 +1,29 @@
 """Images in TFRecord files, read front to back.
 
 A record is found by its place: the files in order, the records in each. Ids
-and labels come from one pass that decodes no image; the result is kept in a
-cache folder, under the names, sizes and times of the files.
+and labels, and where each record lies in its file, come from one pass that
+decodes no image and whose result is kept, see `index_cache`.
 """
 
 from collections.abc import Sequence
 from concurrent import futures
-import hashlib
-import json
-import os
 from typing import Any, NamedTuple
-import zipfile
 
 import numpy as np
 
 from semppl_jax.batch import UNLABELLED
+from semppl_jax.data.sources import index_cache
+from semppl_jax.data.sources.problems import unreadable
 from semppl_jax.data.tf_runtime import tf
 
 IMAGE_KEYS = ('image', 'image/encoded')
 LABEL_KEYS = ('label', 'image/class/label')
 ID_KEYS = ('id', 'file_name', 'image/filename')
 MASK_KEYS = ('mask',)
+# Before the bytes of a record: their number (8) and its checksum.
+HEADER = 12
+_FRAME = HEADER + 4  # After them, a checksum of their own.
 _READ_BUFFER = 1 << 20
-_INDEX_VERSION = 1
 
 
 class Shard(NamedTuple):
@@ -55,21 +55,28 @@ class RecordSource(NamedTuple):
   Attributes:
     shards: runs of records; their concatenation is the order of the source.
     lengths: records in each shard, int64 [shards].
+    offsets: where each record begins in its file, int64 [records].
+    sizes: bytes of each record without its frame, int64 [records].
     keys: where the features of a record are.
-    mean_bytes: mean size of a record.
     rows: which records are part of the source, ascending int64 [n].
   """
 
   shards: tuple[Shard, ...]
   lengths: np.ndarray
+  offsets: np.ndarray
+  sizes: np.ndarray
   keys: Keys
-  mean_bytes: float
   rows: np.ndarray
 
   @property
   def has_masks(self) -> bool:
     """Whether the records carry a mask beside the image."""
     return bool(self.keys.mask)
+
+  @property
+  def mean_bytes(self) -> float:
+    """Mean size of a record."""
+    return float(self.sizes.mean())
 
   def select(self, rows: np.ndarray) -> 'RecordSource':
     """Returns the source of `rows` (ascending int [m]) alone."""
@@ -101,17 +108,18 @@ def index_records(shards: Sequence[Shard], where: str) -> RecordIndex:
     ValueError: a file is absent, damaged, or holds records without an image.
   """
   keys = _find_keys(shards, where)
-  cache = _cache_file(shards, where)
-  found = _load_cache(cache)
+  cache = index_cache.cache_file(shards, where)
+  found = index_cache.load(cache)
   if found is None:
     found = _scan(shards, keys, where)
-    _save_cache(cache, found)
+    index_cache.save(cache, found)
   ids = np.char.decode(found['ids'], 'utf-8')
   source = RecordSource(
     shards=tuple(shards),
     lengths=found['lengths'],
+    offsets=found['offsets'],
+    sizes=found['sizes'],
     keys=keys,
-    mean_bytes=float(found['mean_bytes']),
     rows=np.arange(len(ids), dtype=np.int64),
   )
   return RecordIndex(source, ids, found['labels'])
@@ -142,7 +150,7 @@ def _find_keys(shards: Sequence[Shard], where: str) -> Keys:
     try:
       first = next(iter(records(*shard).take(1).as_numpy_iterator()), None)
     except tf.errors.OpError as error:
-      raise _unreadable(where, shard.file, error) from error
+      raise unreadable(where, shard.file, error) from error
     if first is not None:
       break
   else:
@@ -174,7 +182,7 @@ def _scan(
   # Threads: the time goes into reading, which leaves Python free.
   with futures.ThreadPoolExecutor(min(16, len(shards))) as pool:
     scans = pool.map(lambda shard: _scan_shard(shard, keys, where), shards)
-    ids, labels, sizes = zip(*scans, strict=True)
+    ids, labels, offsets, sizes = zip(*scans, strict=True)
   named = [
     name or f'{number}:{row}'.encode()
     for number, names in enumerate(ids)
@@ -184,73 +192,38 @@ def _scan(
     'ids': np.array(named),
     'labels': np.concatenate(labels).astype(np.int32),
     'lengths': np.array([len(names) for names in ids], np.int64),
-    'mean_bytes': np.array(sum(sizes) / len(named)),
+    'offsets': np.concatenate(offsets),
+    'sizes': np.concatenate(sizes),
   }
 
 
 def _scan_shard(
   shard: Shard, keys: Keys, where: str
-) -> tuple[list[bytes], np.ndarray, int]:
-  """Returns ids (empty where there is none), labels and size in bytes."""
+) -> tuple[list[bytes], np.ndarray, np.ndarray, np.ndarray]:
+  """Returns ids (empty where there is none), labels, offsets and sizes."""
   wanted = {}
   if keys.label:
     wanted[keys.label] = tf.io.FixedLenFeature([], tf.int64, UNLABELLED)
   if keys.id:
     wanted[keys.id] = tf.io.FixedLenFeature([], tf.string, '')
-  ids, labels, size = [], [np.zeros(0, np.int64)], 0
+  empty = np.zeros(0, np.int64)
+  ids, labels, sizes = [], [empty], [empty]
+  # From the first record on: an offset is the sum of the sizes before it.
+  last = shard.take if shard.take < 0 else shard.skip + shard.take
+  begin = 0
   try:
-    for batch in records(*shard).batch(1024):
-      features = tf.io.parse_example(batch, wanted) if wanted else {}
-      rows = int(batch.shape[0])
-      size += int(tf.reduce_sum(tf.strings.length(batch)))
+    for batch in records(shard.file, 0, last).batch(1024):
+      sizes.append(tf.strings.length(batch).numpy().astype(np.int64))
+      own = batch[max(shard.skip - begin, 0) :]
+      begin += int(batch.shape[0])
+      features = tf.io.parse_example(own, wanted) if wanted else {}
+      rows = int(own.shape[0])
       none = np.full(rows, UNLABELLED, np.int64)
       labels.append(features[keys.label].numpy() if keys.label else none)
       ids += list(features[keys.id].numpy()) if keys.id else [b''] * rows
   except tf.errors.OpError as error:
-    raise _unreadable(where, shard.file, error) from error
-  return ids, np.concatenate(labels), size
-
-
-def _unreadable(where: str, file: str, error: Exception) -> ValueError:
-  reason = str(error).split('\n')[0].split(' [Op:')[0]
-  return ValueError(f'{where}: {file!r} cannot be read: {reason}.')
-
-
-def _cache_file(shards: Sequence[Shard], where: str) -> str:
-  folder = os.environ.get('SEMPPL_JAX_CACHE') or os.path.expanduser(
-    '~/.cache/semppl_jax'
-  )
-  stats = []
-  for shard in shards:
-    try:
-      stats.append(tf.io.gfile.stat(shard.file))
-    except tf.errors.OpError as error:
-      raise _unreadable(where, shard.file, error) from error
-  key = [_INDEX_VERSION] + [
-    (*shard, stat.length, stat.mtime_nsec)
-    for shard, stat in zip(shards, stats, strict=True)
-  ]
-  digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-  return os.path.join(folder, f'index_{digest[:32]}.npz')
-
-
-def _load_cache(file: str) -> dict[str, np.ndarray] | None:
-  try:
-    with np.load(file) as content:
-      return dict(content)
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-    return None
-
-
-def _save_cache(file: str, content: dict[str, Any]) -> None:
-  temporary = f'{file}.{os.getpid()}'
-  try:
-    os.makedirs(os.path.dirname(file), exist_ok=True)
-    with open(temporary, 'wb') as stream:
-      np.savez(stream, **content)
-    # Another process may write the same file now: each renames a whole one.
-    os.replace(temporary, file)
-  except OSError:
-    # A cache that cannot be written costs a pass at the next start, no more.
-    if os.path.exists(temporary):
-      os.remove(temporary)
+    raise unreadable(where, shard.file, error) from error
+  size = np.concatenate(sizes)
+  offset = np.cumsum(size + _FRAME) - size - _FRAME
+  own = slice(shard.skip, None)
+  return ids, np.concatenate(labels), offset[own], size[own]
