@@ -21,6 +21,9 @@ def get_config() -> ml_collections.ConfigDict:
   c.method = 'semppl'
   c.seed = 0
   c.batch_size = 4096  # Images per step, over all devices and processes.
+  # Passes through the network that a batch is cut into, where it does not fit
+  # into memory at once: a third more work, and batch norm sees each part alone.
+  c.accumulate = 1
   c.duration = '300 epochs'
   # Weights to start from: a run, or a file that `import_weights` reads.
   c.init_from = ''
@@ -95,7 +98,8 @@ def get_config() -> ml_collections.ConfigDict:
       bn_decay=0.9,
       bn_eps=1e-5,
       projector=dict(hidden=4096, output=256, layers=2, last_bias=False),
-      predictor=dict(hidden=4096),
+      predictor=dict(hidden=4096, last_bias=False, input_norm=False),
+      prototypes=3000,  # SwAV's.
       # Of a method that classifies. 0 classes: as many as the data has.
       classifier=dict(classes=0, input='features'),  # or 'projector_hidden'.
       precision='bfloat16',  # Convolutions; 'bfloat16' | 'float32'.
@@ -123,9 +127,64 @@ def get_config() -> ml_collections.ConfigDict:
     )
   )
 
+  c.relicv2 = ml_collections.ConfigDict(
+    dict(
+      temperature=0.2,
+      contrast_weight=0.3,
+      invariance_weight=5.0,
+      invariance='kl',  # 'log_ratio' | 'kl'.
+      num_negatives=10,
+      negatives='shared',  # 'shared' | 'per_pair'.
+      include_same_view=True,
+    )
+  )
+
+  # The labelled rows beside each batch, of methods that ask for them.
+  c.support = ml_collections.ConfigDict(
+    dict(
+      classes_per_batch=960,  # Over all devices and processes.
+      images_per_class=7,
+      views=1,  # Large crops of each image.
+    )
+  )
+
+  c.paws = ml_collections.ConfigDict(
+    dict(
+      temperature=0.1,
+      sharpening=0.25,  # T; 1: none.
+      label_smoothing=0.1,
+      me_max=True,
+      predictor=True,
+    )
+  )
+
+  c.simclr = ml_collections.ConfigDict(dict(temperature=0.1))
+
+  c.suncet = ml_collections.ConfigDict(
+    dict(
+      temperature=0.1,
+      contrast_weight=1.0,  # Of NT-Xent beside it; 0: none.
+      labelled='support',  # 'support' | 'batch' (its own labelled rows).
+      duration='100 epochs',  # Then NT-Xent alone.
+    )
+  )
+
+  c.swav = ml_collections.ConfigDict(
+    dict(
+      temperature=0.1,
+      epsilon=0.05,
+      iterations=3,
+      queue='0 rows',  # For batches that are small beside the prototypes.
+      queue_from='15 epochs',
+      freeze='1 epochs',  # The prototypes stay as they begin.
+    )
+  )
+
   c.optimizer = ml_collections.ConfigDict(
     dict(
-      name='lars',  # 'lars' | 'adam' | 'sgd' (with Nesterov's momentum).
+      # 'lars' (DeepMind's) | 'lars_paws' | 'adam' | 'sgd' (Nesterov's).
+      name='lars',
+      start_learning_rate=0.0,  # Where the warm-up begins.
       learning_rate=0.3,
       reference_batch=256,  # Scale the rate by batch / this; 0: do not.
       warmup='10 epochs',

@@ -19,7 +19,7 @@ from semppl_jax import (
 )
 from semppl_jax.data import dataset, labels
 from semppl_jax.exchange import load
-from semppl_jax.methods.method import Method
+from semppl_jax.methods.method import Method, Setting
 from semppl_jax.step import make_step, Step
 from semppl_jax.weights import Weights
 
@@ -88,7 +88,7 @@ def build(
     return schedules.steps(duration, config.batch_size, examples)
 
   config = with_classes(config, len(splits.train.class_names))
-  method = methods.make(config, mesh)
+  method = methods.make(config, Setting(mesh, config.batch_size, examples))
   total = steps(config.duration)
   step = make_step(config, method, mesh, total, steps(config.optimizer.warmup))
   return Job(

@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 import ml_collections
 
 from semppl_jax import mesh as mesh_lib
-from semppl_jax.batch import Batch
+from semppl_jax.batch import Batch, Support
 from semppl_jax.step import Step
 
 
@@ -21,20 +21,42 @@ def state_like(step: Step) -> Any:
   )
 
 
-def batch_like(config: ml_collections.ConfigDict, mesh: Mesh) -> Batch:
-  """Shapes of one batch [B, ...] without masks, split over the devices."""
+def batch_like(
+  config: ml_collections.ConfigDict, mesh: Mesh, support: bool = False
+) -> Batch:
+  """Shapes of one batch [B, ...] without masks, split over the devices.
+
+  Args:
+    config: the run's config.
+    mesh: the devices.
+    support: whether labelled rows come with it, as `Method.support` says.
+  """
   rows = mesh_lib.sharded(mesh)
 
   def array(kind: Any, *shape: int) -> jax.ShapeDtypeStruct:
-    shape = (config.batch_size, *shape)
     return jax.ShapeDtypeStruct(shape, kind, sharding=rows)
 
-  def crops(view: ml_collections.ConfigDict) -> jax.ShapeDtypeStruct:
-    return array(jnp.uint8, view.count, view.size, view.size, 3)
+  def crops(count: int, views: int, size: int) -> jax.ShapeDtypeStruct:
+    return array(jnp.uint8, count, views, size, size, 3)
 
-  number = array(jnp.int32)
-  views = config.views
-  return Batch(crops(views.large), crops(views.small), number, number, number)
+  large, small = config.views.large, config.views.small
+  batch = config.batch_size
+  number = array(jnp.int32, batch)
+  beside = None
+  if support:
+    s = config.support
+    labelled = s.classes_per_batch * s.images_per_class
+    column = array(jnp.int32, labelled)
+    images = crops(labelled, s.views, large.size)
+    beside = Support(images, column, column, column)
+  return Batch(
+    large=crops(batch, large.count, large.size),
+    small=crops(batch, small.count, small.size),
+    label=number,
+    index=number,
+    diagnostic_label=number,
+    support=beside,
+  )
 
 
 def lower(step: Step, state: Any, batch: Any, mesh: Mesh) -> jax.stages.Lowered:

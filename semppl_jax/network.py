@@ -1,11 +1,13 @@
-"""The network over views: encoder, projector, predictor.
+"""The network over views: encoder, projector, predictor and what classifies.
 
 Views of one size pass the network in one call, as rows b * V + v: the
 convolutions see a large batch, and rows split over devices by image stay where
-they are. Haiku ends at this file; others see pure functions.
+they are. A support batch joins the views of the first size. Haiku ends at this
+file; others see pure functions.
 """
 
 from collections.abc import Callable, Sequence
+import math
 from typing import Any, NamedTuple
 
 import haiku as hk
@@ -13,18 +15,20 @@ import jax
 import jax.numpy as jnp
 import jmp
 
-from semppl_jax import backbones
-from semppl_jax.backbones.batch_norm import BatchNorm
+from semppl_jax import backbones, heads as heads_lib
+from semppl_jax.losses import normalize
 
 Array = jax.Array
 Params = Any
 NetState = Any
 
-HEADS = ('projector', 'predictor', 'classifier')
+HEADS = ('projector', 'predictor', 'prototypes', 'classifier')
 CLASSIFIER_INPUTS = ('features', 'projector_hidden')
 # Each stands on the one before it.
 _CHAIN = ('projector', 'predictor')
 _OUTPUT = {'projector': 'projection', 'predictor': 'prediction'}
+# Heads that start from the projector's output.
+_ON_PROJECTIONS = ('predictor', 'prototypes')
 BN_GROUPS = ('view', 'resolution')
 PRECISIONS = ('float32', 'bfloat16')
 
@@ -36,13 +40,17 @@ class Outputs(NamedTuple):
     features: the encoder's output [B, V, F].
     projection: the projector's [B, V, D], or None without that head.
     prediction: the predictor's [B, V, D], or None without that head.
+    scores: cosines to the prototypes [B, V, K], or None without that head.
     logits: the classifier's [B, V, C], or None without that head.
+    support: the same of the support rows [S, v, ...], or None without them.
   """
 
   features: Array
   projection: Array | None = None
   prediction: Array | None = None
+  scores: Array | None = None
   logits: Array | None = None
+  support: 'Outputs | None' = None
 
 
 class Network(NamedTuple):
@@ -53,8 +61,10 @@ class Network(NamedTuple):
 
   Attributes:
     init: `(key, views) -> (params, state)`; float32.
-    apply: `(params, state, views, is_training) -> (Outputs, state)`. Each size
-      in turn updates the batch-norm averages in `state` (choice).
+    apply: `(params, state, views, is_training, support) -> (Outputs, state)`.
+      Each size in turn updates the batch-norm averages in `state` (choice).
+      `support` is None or [S, v, H, W, 3] of the first size, whose batch-norm
+      statistics it shares.
     embed: `(params, state, images [B, H, W, 3]) -> Outputs` of one view
       (V = 1), by the batch-norm averages.
     select: `(tree) -> tree`, the part of another network's params or state that
@@ -62,46 +72,9 @@ class Network(NamedTuple):
   """
 
   init: Callable[[Array, Sequence[Array]], tuple[Params, NetState]]
-  apply: Callable[
-    [Params, NetState, Sequence[Array], bool], tuple[Outputs, NetState]
-  ]
+  apply: Callable[..., tuple[Outputs, NetState]]
   embed: Callable[[Params, NetState, Array], Outputs]
   select: Callable[[Any], Any]
-
-
-class Head(hk.Module):
-  """A perceptron with batch norm: BYOL's and SemPPL's, or PAWS's deeper one.
-
-  Always in float32: beside the convolutions it costs nothing, and embeddings
-  rounded to bfloat16 would be compared with each other.
-  """
-
-  def __init__(
-    self,
-    widths: Sequence[int],
-    decay_rate: float,
-    eps: float,
-    name: str,
-    last_bias: bool = False,
-  ):
-    """Makes a head of hidden layers, and an output, of so many units."""
-    super().__init__(name=name)
-    self.widths, self.last_bias = tuple(widths), last_bias
-    self.decay_rate, self.eps = decay_rate, eps
-
-  def __call__(
-    self, x: Array, is_training: bool, groups: int
-  ) -> tuple[Array, Array]:
-    """Maps [N, F] to its output [N, D] and its first hidden layer [N, H]."""
-    *hidden, output = self.widths
-    layers = []
-    # Made here and not above: DeepMind's files name them `projector/linear`.
-    for width in hidden:
-      x = hk.Linear(width)(x)
-      x = BatchNorm(self.decay_rate, self.eps)(x, is_training, groups)
-      x = jax.nn.relu(x)
-      layers.append(x)
-    return hk.Linear(output, with_bias=self.last_bias)(x), layers[0]
 
 
 def make_network(
@@ -110,6 +83,7 @@ def make_network(
   heads: tuple[str, ...],
   bn_groups: str,
   frozen: bool = False,
+  shards: int = 1,
 ) -> Network:
   """Makes the network of `config.network` with the heads of a method.
 
@@ -121,6 +95,8 @@ def make_network(
       `'resolution'`: the views of one size share them.
     frozen: train nothing but the classifier; all else runs by its batch-norm
       averages, which stay as they are, and passes no gradient.
+    shards: parts that views and support are split into over the devices; each
+      joins its own. Changes no number but for the order of a sum.
 
   Raises:
     ValueError: a value that is not allowed.
@@ -132,18 +108,20 @@ def make_network(
   # A layer takes the type of a new parameter from its input: hence `full`; and
   # only training makes the averages: hence not frozen.
   new = hk.transform_with_state(
-    _forward(config_network, heads, bn_groups, False, full)
+    _forward(config_network, heads, bn_groups, False, full, shards)
   )
   trained = hk.transform_with_state(
-    _forward(config_network, heads, bn_groups, frozen, mixed)
+    _forward(config_network, heads, bn_groups, frozen, mixed, shards)
   )
 
   def init(key, views):
     # Under jit nothing but the parameters is computed.
     return jax.jit(lambda *args: new.init(*args, True))(key, tuple(views))
 
-  def apply(params, state, views, is_training):
-    return trained.apply(params, state, None, views, is_training)
+  def apply(params, state, views, is_training, support=None):
+    if support is not None and bn_groups != 'resolution':
+      raise ValueError("A support batch needs bn_groups='resolution'.")
+    return trained.apply(params, state, None, views, is_training, support)
 
   def embed(params, state, images):
     return apply(params, state, (images[:, None],), False)[0]
@@ -164,10 +142,11 @@ def _check(config: Any, heads: tuple[str, ...], bn_groups: str) -> None:
       f'{" or ".join(map(repr, PRECISIONS))}.'
     )
   ordered = tuple(head for head in HEADS if head in heads)
-  if heads != ordered or ('predictor' in heads and 'projector' not in heads):
+  floating = set(heads) & set(_ON_PROJECTIONS) and 'projector' not in heads
+  if heads != ordered or floating:
     raise ValueError(
       f'heads is {heads!r}; it may be some of {HEADS}, in this order, and a'
-      ' predictor needs a projector.'
+      ' predictor and prototypes need a projector.'
     )
   if 'classifier' in heads:
     _check_classifier(config, heads)
@@ -203,19 +182,20 @@ def _forward(
   bn_groups: str,
   frozen: bool,
   policy: jmp.Policy,
-) -> Callable[[Sequence[Array], bool], Outputs]:
+  shards: int,
+) -> Callable[..., Outputs]:
   """Returns the network as a function for `hk.transform_with_state`."""
 
-  def forward(views, is_training):
+  def forward(views, is_training, support=None):
     encoder = backbones.make(config)
-    mlps = {h: _make_head(config, h) for h in _CHAIN if h in heads}
-    classifier = _make_classifier(config) if 'classifier' in heads else None
+    mlps = {h: heads_lib.perceptron(config, h) for h in _CHAIN if h in heads}
+    prototypes = heads_lib.prototypes(config) if 'prototypes' in heads else None
+    classifier = heads_lib.classifier(config) if 'classifier' in heads else None
     body_trains = is_training and not frozen
 
-    def one_size(x):
-      count = x.shape[1]
-      groups = count if bn_groups == 'view' else 1
-      x = policy.cast_to_compute(x.reshape(-1, *x.shape[2:]))
+    def rows(x, groups):
+      """Outputs of images [N, H, W, 3], as a table from name to [N, ...]."""
+      x = policy.cast_to_compute(x)
       with hk.custom_getter(_cast_weights(policy)):
         y = encoder(x, body_trains, groups)
       made = {'features': policy.cast_to_output(y)}
@@ -225,36 +205,64 @@ def _forward(
         made[_OUTPUT[name]] = last
         if name == 'projector':
           made['projector_hidden'] = hidden
+      if prototypes is not None:
+        made['scores'] = prototypes(normalize(made['projection']))
       if frozen:
         made = jax.lax.stop_gradient(made)
       if classifier is not None:
         made['logits'] = classifier(made[config.classifier.input])
       made.pop('projector_hidden', None)
-      return Outputs(
-        **{k: y.reshape(-1, count, y.shape[-1]) for k, y in made.items()}
-      )
+      return made
 
-    parts = [one_size(x) for x in views if x.shape[1]]
-    return jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *parts)
+    def one_size(x):
+      groups = x.shape[1] if bn_groups == 'view' else 1
+      return _unflatten(rows(_flatten(x), groups), x)
+
+    def first_size(x, support):
+      joined = _join(_flatten(x), _flatten(support), shards)
+      made = rows(joined, 1)
+      own = math.prod(x.shape[:2])
+      pairs = {k: _split(y, own, shards) for k, y in made.items()}
+      own, other = ({k: y[n] for k, y in pairs.items()} for n in (0, 1))
+      return _unflatten(own, x), _unflatten(other, support)
+
+    first, *rest = (x for x in views if x.shape[1])
+    beside = None
+    if support is None:
+      first = one_size(first)
+    else:
+      first, beside = first_size(first, support)
+    parts = [first, *(one_size(x) for x in rest)]
+    joined = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *parts)
+    return joined._replace(support=beside)
 
   return forward
 
 
-def _make_head(config: Any, name: str) -> Head:
-  p = config.projector
-  if name == 'projector':
-    widths = (*(p.hidden,) * (p.layers - 1), p.output)
-    return Head(widths, config.bn_decay, config.bn_eps, name, p.last_bias)
-  widths = (config.predictor.hidden, p.output)
-  return Head(widths, config.bn_decay, config.bn_eps, name)
+def _flatten(views: Array) -> Array:
+  """Rows [B V, ...] of views [B, V, ...]."""
+  return views.reshape(-1, *views.shape[2:])
 
 
-def _make_classifier(config: Any) -> hk.Linear:
-  # From zero, as PAWS and SimCLRv2 fine-tune: the first steps then cannot
-  # spoil the encoder through a random classifier.
-  return hk.Linear(
-    config.classifier.classes, w_init=jnp.zeros, name='classifier'
+def _unflatten(made: dict[str, Any], views: Array) -> Outputs:
+  """Outputs [B, V, ...] of rows [B V, ...]."""
+  shape = views.shape[:2]
+  return Outputs(
+    **{k: y.reshape(*shape, *y.shape[1:]) for k, y in made.items()}
   )
+
+
+def _join(x: Array, y: Array, shards: int) -> Array:
+  """Puts rows of two arrays together, each device its own: no copy moves."""
+  parts = [z.reshape(shards, -1, *z.shape[1:]) for z in (x, y)]
+  return _flatten(jnp.concatenate(parts, axis=1))
+
+
+def _split(joined: Array, first: int, shards: int) -> tuple[Array, Array]:
+  """Takes apart what `_join` made, `first` rows of its first array."""
+  parts = joined.reshape(shards, -1, *joined.shape[1:])
+  own = first // shards
+  return _flatten(parts[:, :own]), _flatten(parts[:, own:])
 
 
 def _cast_weights(policy: jmp.Policy) -> Callable[..., Array]:

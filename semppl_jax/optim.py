@@ -1,16 +1,22 @@
-"""LARS in DeepMind's order, and which parameters it treats as weights.
+"""LARS in two orders, and which parameters it treats as weights.
 
 `optax.lars` scales by the learning rate before the momentum buffer, BYOL's
 and SemPPL's LARS after it; during a warm-up the two differ by tens of per
-cent. The recursion here, from small optax parts:
+cent. The LARS of PAWS's code scales before it too, but by another trust ratio.
+The recursions here, from small optax parts:
 
-    g <- g + wd p;  g <- g trust |p| / |g|  (1 where a norm is 0)
-    m <- mu m + g;  p <- p - lr m
+    'lars'       g <- g + wd p;  g <- g trust |p| / |g|  (1 where a norm is 0)
+                 m <- mu m + g;  p <- p - lr m
 
-The optimisers here give m; the train step multiplies by the rate of its own
-step, which goes on where an update is dropped and the optimiser's count not.
+    'lars_paws'  g <- (g + wd p) trust |p| / (|g| + wd |p| + 1e-8)
+                 (g as it is, without decay, where |p| or |g| is 0)
+                 m <- mu m - lr g;  p <- p + m
 
-You et al., arXiv 1708.03888; Grill et al., arXiv 2006.07733 for the order.
+The rate lr is an argument of every update, not a count of its own: it is that
+of the train step, which goes on where an update is dropped.
+
+You et al., arXiv 1708.03888; Grill et al., arXiv 2006.07733, for the first
+order; Assran et al., arXiv 2104.13963, for the second.
 """
 
 from typing import Any
@@ -19,6 +25,9 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import optax
+
+# Of the optimisers here, `update` takes `rate` beside optax's arguments.
+from optax import GradientTransformationExtraArgs as Optimizer
 
 # By name, since in Haiku a batch-norm scale has as many axes as a kernel.
 _NOT_WEIGHTS = ('b', 'scale', 'offset')
@@ -33,9 +42,19 @@ def weights_mask(params: Any) -> Any:
   return jax.tree_util.tree_map_with_path(is_weight, params)
 
 
+def scale_by_rate() -> Optimizer:
+  """Multiplies by minus the argument `rate` of the update."""
+
+  def update(updates, state, params=None, *, rate, **others):
+    del params, others
+    return jax.tree.map(lambda u: -rate * u, updates), state
+
+  return Optimizer(lambda params: optax.EmptyState(), update)
+
+
 def lars(
   *, momentum: float, trust_coefficient: float, weight_decay: float
-) -> optax.GradientTransformation:
+) -> Optimizer:
   """LARS in DeepMind's order; decay and trust ratio for weights only."""
   return optax.chain(
     optax.add_decayed_weights(weight_decay, mask=weights_mask),
@@ -44,37 +63,58 @@ def lars(
       weights_mask,
     ),
     optax.trace(decay=momentum),
+    scale_by_rate(),
   )
 
 
-def adam(*, weight_decay: float) -> optax.GradientTransformation:
+def lars_paws(
+  *, momentum: float, trust_coefficient: float, weight_decay: float
+) -> Optimizer:
+  """LARS in the order of PAWS's code, with the rate inside the buffer."""
+
+  def adapt(g, p):
+    g_norm, p_norm = (jnp.linalg.norm(jnp.ravel(x)) for x in (g, p))
+    ratio = trust_coefficient * p_norm
+    ratio /= g_norm + weight_decay * p_norm + 1e-8
+    adapted = (g + weight_decay * p) * ratio
+    return jnp.where((g_norm == 0) | (p_norm == 0), g, adapted)
+
+  return optax.chain(
+    optax.masked(
+      optax.stateless_with_tree_map(adapt),
+      weights_mask,
+    ),
+    scale_by_rate(),
+    optax.trace(decay=momentum),
+  )
+
+
+def adam(*, weight_decay: float) -> Optimizer:
   """Adam with decoupled decay of weights, for small networks and batches."""
   inner = optax.chain(
     optax.scale_by_adam(),
     optax.add_decayed_weights(weight_decay, mask=weights_mask),
+    scale_by_rate(),
   )
 
-  def update(updates, state, params=None):
+  def update(updates, state, params=None, **others):
     # optax raises floats to an integer power, which strict promotion refuses.
     with jax.numpy_dtype_promotion('standard'):
-      return inner.update(updates, state, params)
+      return inner.update(updates, state, params, **others)
 
-  return optax.GradientTransformation(inner.init, update)
+  return Optimizer(inner.init, update)
 
 
-def sgd(
-  *, momentum: float, weight_decay: float
-) -> optax.GradientTransformation:
+def sgd(*, momentum: float, weight_decay: float) -> Optimizer:
   """SGD with Nesterov's momentum; decay of weights inside the gradient."""
   return optax.chain(
     optax.add_decayed_weights(weight_decay, mask=weights_mask),
     optax.trace(decay=momentum, nesterov=True),
+    scale_by_rate(),
   )
 
 
-def train_only(
-  optimizer: optax.GradientTransformation, head: str
-) -> optax.GradientTransformation:
+def train_only(optimizer: Optimizer, head: str) -> Optimizer:
   """Applies an optimiser to one head and keeps all other parameters."""
 
   def labels(params: Any) -> Any:
@@ -86,14 +126,17 @@ def train_only(
   return optax.partition({True: optimizer, False: optax.set_to_zero()}, labels)
 
 
-def make(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
-  """Builds the optimiser that `config.optimizer` names, without its rate."""
+def make(config: ml_collections.ConfigDict) -> Optimizer:
+  """Builds the optimiser that `config.optimizer` names.
+
+  Its `update` takes the learning rate as a keyword, `rate`.
+  """
   o = config.optimizer
   if o.name == 'sgd':
     return sgd(momentum=o.momentum, weight_decay=o.weight_decay)
   if o.name == 'adam':
     return adam(weight_decay=o.weight_decay)
-  return lars(
+  return {'lars': lars, 'lars_paws': lars_paws}[o.name](
     momentum=o.momentum,
     trust_coefficient=o.trust_coefficient,
     weight_decay=o.weight_decay,
@@ -103,16 +146,19 @@ def make(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
 def diagnostics(
   params: Any, grads: Any, config: ml_collections.ConfigDict
 ) -> dict[str, jax.Array]:
-  """Under LARS, the mean over the weights of its trust |p| / |g + wd p|."""
+  """Under either LARS, the mean over the weights of its trust ratio."""
   o = config.optimizer
-  if o.name != 'lars':
+  if o.name not in ('lars', 'lars_paws'):
     return {}
 
   def ratio(weight, p, g):
     if not weight:
       return None
-    g_norm = jnp.linalg.norm(jnp.ravel(g + o.weight_decay * p))
     p_norm = jnp.linalg.norm(jnp.ravel(p))
+    if o.name == 'lars':
+      g_norm = jnp.linalg.norm(jnp.ravel(g + o.weight_decay * p))
+    else:
+      g_norm = jnp.linalg.norm(jnp.ravel(g)) + o.weight_decay * p_norm
     scaled = o.trust_coefficient * p_norm / jnp.maximum(g_norm, 1e-30)
     return jnp.where((p_norm == 0) | (g_norm == 0), 1.0, scaled)
 

@@ -65,7 +65,7 @@ def make(job: Job) -> Plan:
   """Traces the step of a job, without compiling it, and counts."""
   shapes = jax.eval_shape(job.step.init)
   like = lowering.state_like(job.step)
-  batch = lowering.batch_like(job.config, job.mesh)
+  batch = lowering.batch_like(job.config, job.mesh, job.method.support)
   cost = lowering.lower(job.step, like, batch, job.mesh).cost_analysis()
   flops = _first(cost).get('flops', 0.0) / job.mesh.size
   devices = job.mesh.size

@@ -79,10 +79,10 @@ def make(config: ml_collections.ConfigDict, classes: int) -> Probe:
 
     params = state.params
     (loss, accuracy), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
-    moves, opt_state = optimizer.update(grads, state.opt_state, params)
-    params = jax.tree.map(
-      lambda p, move: p - config.learning_rate * move, params, moves
+    updates, opt_state = optimizer.update(
+      grads, state.opt_state, params, rate=config.learning_rate
     )
+    params = optax.apply_updates(params, updates)
     measured = jnp.any(label >= 0)
     metrics = {
       'probe/loss': jnp.where(measured, loss, jnp.nan),

@@ -49,10 +49,10 @@ class Tables(NamedTuple):
     choices: values of the others.
   """
 
-  ranges: Mapping[str, Range]
-  tuples: Mapping[str, tuple[Range, int | None]]
-  intervals: Sequence[str]
-  choices: Mapping[str, Sequence[str]]
+  ranges: Mapping[str, Range] = {}
+  tuples: Mapping[str, tuple[Range, int | None]] = {}
+  intervals: Sequence[str] = ()
+  choices: Mapping[str, Sequence[str]] = {}
 
 
 def outside(config: ConfigDict, tables: Tables) -> Iterator[str]:

@@ -6,6 +6,7 @@ right when the batch size changes. A duration is cut down to whole batches
 (arXiv 2006.07733, appendix J).
 """
 
+from collections.abc import Iterator
 from fractions import Fraction
 import re
 
@@ -50,6 +51,14 @@ def steps(duration: str, batch_size: int, examples: int) -> int:
   return max(int(amount * per_unit[match[2]]), 1) if amount else 0
 
 
+def check_duration(duration: str, field: str) -> Iterator[str]:
+  """Yields a sentence if a field of the config is no duration."""
+  try:
+    steps(duration, 1, 1)
+  except ValueError as error:
+    yield f'config.{field}={duration!r} is no duration. {error}'
+
+
 def queue_rows(size: str, batch_size: int) -> int:
   """Returns the rows N of a queue given as `'20 batches'` or `'1024 rows'`.
 
@@ -77,15 +86,20 @@ def queue_rows(size: str, batch_size: int) -> int:
 
 
 def warmup_cosine(
-  base: float, warmup_steps: int, total_steps: int, final: float = 0.0
+  base: float,
+  warmup_steps: int,
+  total_steps: int,
+  final: float = 0.0,
+  start: float = 0.0,
 ) -> optax.Schedule:
-  """Linear rise from 0 to `base`, then half a cosine down to `final`.
+  """Linear rise from `start` to `base`, then half a cosine down to `final`.
 
   Args:
     base: highest rate, reached at step `warmup_steps`.
     warmup_steps: length of the rise; 0 starts at `base`.
     total_steps: step at which the rate is `final`; it stays there.
     final: last rate.
+    start: rate at step 0, where there is a rise.
 
   Returns:
     A function of the step, giving a float32 scalar.
@@ -98,7 +112,7 @@ def warmup_cosine(
 
   if not warmup_steps:
     return decay
-  rise = optax.linear_schedule(0.0, base, warmup_steps)
+  rise = optax.linear_schedule(start, base, warmup_steps)
   return optax.join_schedules([rise, decay], [warmup_steps])
 
 
@@ -144,8 +158,9 @@ def learning_rate(
   """Warm-up and cosine decay of the rate, scaled linearly by the batch.
 
   Args:
-    config_optimizer: `learning_rate` and `final_learning_rate` at a batch of
-      `reference_batch` images; 0 there scales nothing.
+    config_optimizer: `start_learning_rate`, `learning_rate` and
+      `final_learning_rate` at a batch of `reference_batch` images; 0 there
+      scales nothing.
     batch_size: images per step, over all devices.
     warmup_steps: length of the rise.
     total_steps: length of the run.
@@ -157,4 +172,5 @@ def learning_rate(
     warmup_steps,
     total_steps,
     o.final_learning_rate * scale,
+    o.start_learning_rate * scale,
   )

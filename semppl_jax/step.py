@@ -16,13 +16,16 @@ import optax
 
 from semppl_jax import (
   augment as augment_lib,
+  gradients,
   mesh as mesh_lib,
   optim,
   probe as probe_lib,
   schedules,
+  targets,
 )
 from semppl_jax.batch import Batch
-from semppl_jax.methods.method import Method
+from semppl_jax.gradients import Images
+from semppl_jax.methods.method import Inputs, Method
 from semppl_jax.network import make_network, Network, Outputs
 
 Metrics = dict[str, jax.Array]
@@ -98,8 +101,9 @@ def make_step(
     heads=method.heads,
     bn_groups=method.bn_groups,
     frozen=method.frozen,
+    shards=mesh.size,
   )
-  target = _TARGETS[method.target](config, method, network)
+  target = targets.make(config, method)
   rate = schedules.learning_rate(
     config.optimizer, config.batch_size, warmup_steps, total_steps
   )
@@ -109,6 +113,7 @@ def make_step(
     optimizer = optim.train_only(optimizer, 'classifier')
   probe = probe_lib.make(config.probe, config.network.classifier.classes)
   augment = augment_lib.make_augment(config.augment, config.saliency)
+  gradient = gradients.make(config.accumulate)
 
   def init() -> TrainState:
     key = jax.random.fold_in(jax.random.key(config.seed), _INIT_STREAM)
@@ -129,64 +134,94 @@ def make_step(
       dropped=jnp.zeros((), jnp.int32),
     )
 
+  def colour(batch: Batch, key: jax.Array) -> Images:
+    large_key, small_key, _, support_key = jax.random.split(key, 4)
+    support = batch.support
+    return Images(
+      views=(
+        augment(batch.large, large_key, batch.mask),
+        augment(batch.small, small_key),
+      ),
+      support=support and augment(support.large, support_key),
+    )
+
   def train(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(jax.random.key(state.seed), _STEP_STREAM)
     key = jax.random.fold_in(key, state.step)
-    large_key, small_key, loss_key = jax.random.split(key, 3)
-    views = (
-      augment(batch.large, large_key, batch.mask),
-      augment(batch.small, small_key, None),
+    loss_key = jax.random.split(key, 4)[2]
+    large = batch.large.shape[1]
+
+    def online(params, images: Images):
+      return network.apply(
+        params, state.net_state, images.views, True, images.support
+      )
+
+    def forward_target(images: Images):
+      return target.forward(
+        state.target_params, state.target_state, images.views[0]
+      )
+
+    def loss(online: Outputs, forwarded: Outputs | None):
+      aim = target.outputs(online, forwarded, large)
+      result = method.loss(
+        Inputs(
+          online=online,
+          target=aim,
+          batch=batch,
+          memory=state.memory,
+          key=loss_key,
+          step=state.step,
+          params=state.params,
+        )
+      )
+      return result.loss, result
+
+    found = gradient(
+      gradients.Passes(colour, online, forward_target, loss),
+      state.params,
+      batch,
+      key,
     )
-    averaged, target_state = target.forward(state, views[0])
-
-    def loss_fn(params):
-      online, net_state = network.apply(params, state.net_state, views, True)
-      aim = target.outputs(online, averaged, views[0].shape[1])
-      result = method.loss(online, aim, batch, state.memory, loss_key)
-      return result.loss, (result, online, net_state)
-
-    (loss, (result, online, net_state)), grads = jax.value_and_grad(
-      loss_fn, has_aux=True
-    )(state.params)
-    moves, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    updates = jax.tree.map(lambda move: -rate(state.step) * move, moves)
+    now = rate(state.step)
+    grads = method.after_gradient(found.grads, state.step)
+    updates, opt_state = optimizer.update(
+      grads, state.opt_state, state.params, rate=now
+    )
     params = optax.apply_updates(state.params, updates)
     params = method.after_update(params, state.step)
-    large = views[0].shape[1]
     probe_state, probed = probe.update(
-      state.probe, online.features[:, :large], batch.label
+      state.probe, found.online.features[:, :large], batch.label
     )
-    grad_norm = optax.tree.norm(grads)
     measured = {
-      'loss/total': loss,
-      'norm/grads': grad_norm,
+      'loss/total': found.loss,
+      'norm/grads': optax.tree.norm(grads),
       'norm/params': optax.tree.norm(params),
       'norm/updates': optax.tree.norm(updates),
-      'schedule/learning_rate': jnp.asarray(rate(state.step)),
+      'schedule/learning_rate': jnp.asarray(now),
       'schedule/ema_decay': jnp.asarray(decay(state.step)),
     } | optim.diagnostics(state.params, grads, config)
     new = state._replace(
       step=state.step + 1,
       params=params,
-      net_state=net_state,
+      net_state=found.net_state,
       target_params=target.update(
         state.target_params, params, decay(state.step)
       ),
-      target_state=target_state,
+      target_state=found.target_state,
       opt_state=opt_state,
-      memory=result.memory,
+      memory=found.told.memory,
       probe=probe_state,
     )
     # The update too: a finite gradient can still throw the parameters away.
     finite = jnp.all(jnp.isfinite(jnp.stack(list(measured.values()))))
     averages = [
       x.ravel()
-      for x in jax.tree.leaves(net_state)
+      for x in jax.tree.leaves(found.net_state)
       if jnp.issubdtype(x.dtype, jnp.floating)
     ]
     finite &= jnp.all(jnp.isfinite(jnp.concatenate(averages)))
     state = _keep_finite(config.on_nonfinite, finite, state, new)
-    metrics = result.metrics | _deviation(online) | probed | measured
+    metrics = found.told.metrics | _deviation(found.online) | probed | measured
     metrics['dropped'] = state.dropped.astype(jnp.float32)
     return state, metrics
 
@@ -208,69 +243,6 @@ def _keep_finite(
   kept = jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)
   step = old.step + 1 if policy == 'skip' else kept.step
   return kept._replace(step=step, dropped=old.dropped + jnp.where(keep, 0, 1))
-
-
-class _Target(NamedTuple):
-  """Where the targets of a loss come from."""
-
-  init: Callable
-  forward: Callable
-  outputs: Callable
-  update: Callable
-
-
-def _ema_target(config, method: Method, network: Network) -> _Target:
-  """A moving average of the online network, run on the large views."""
-  del network
-  heads = tuple(h for h in method.heads if h != 'predictor')
-  average = make_network(
-    config.network, heads=heads, bn_groups=method.bn_groups
-  )
-
-  def init(params, net_state):
-    return average.select(params), average.select(net_state)
-
-  def forward(state: TrainState, large: jax.Array):
-    outputs, target_state = average.apply(
-      state.target_params, state.target_state, (large,), True
-    )
-    return jax.lax.stop_gradient(outputs), target_state
-
-  def update(target_params, params, decay):
-    return optax.incremental_update(
-      average.select(params), target_params, 1.0 - decay
-    )
-
-  return _Target(init, forward, lambda online, aim, large: aim, update)
-
-
-def _own_target(config, method: Method, network: Network) -> _Target:
-  """The online outputs of the large views, without gradient."""
-  del config, method, network
-
-  def outputs(online: Outputs, averaged, large: int):
-    del averaged
-    return jax.lax.stop_gradient(jax.tree.map(lambda x: x[:, :large], online))
-
-  return _no_target(None, None, None)._replace(outputs=outputs)
-
-
-def _no_target(config, method, network) -> _Target:
-  """No targets at all."""
-  del config, method, network
-  return _Target(
-    init=lambda params, net_state: ((), ()),
-    forward=lambda state, large: (None, ()),
-    outputs=lambda online, averaged, large: None,
-    update=lambda target_params, params, decay: (),
-  )
-
-
-_TARGETS = {
-  'ema': _ema_target,
-  'stop_gradient': _own_target,
-  'none': _no_target,
-}
 
 
 def _example_views(config) -> tuple[jax.Array, ...]:

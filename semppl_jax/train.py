@@ -169,6 +169,7 @@ def _readable(job: Job, start: int, corrupt: CorruptCount) -> Iterator[Batch]:
     start_step=start,
     process_index=jax.process_index(),
     process_count=jax.process_count(),
+    support=job.method.support,
   )
   try:
     for step, host in enumerate(batches, start):

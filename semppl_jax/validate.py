@@ -4,14 +4,13 @@ Tables say what one field may be; the functions below them, how fields, the
 devices and the data fit together.
 """
 
-from collections.abc import Callable, Iterator
-import math
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
 from semppl_jax import backbones, methods, network, ranges, schedules
 from semppl_jax.data import dataset
+from semppl_jax.facts import Facts
 from semppl_jax.ranges import (
   COUNT,
   get,
@@ -26,6 +25,7 @@ from semppl_jax.ranges import (
 _RANGES = {
   'seed': SEED,
   'batch_size': Range(2),
+  'accumulate': COUNT,
   'data.test_holdout': Range(0, 1, open_high=True),
   'data.labels_seed': SEED,
   'data.labelled_per_batch': NATURAL,
@@ -52,15 +52,13 @@ _RANGES = {
   'network.projector.hidden': COUNT,
   'network.projector.output': COUNT,
   'network.predictor.hidden': COUNT,
-  'semppl.temperature': POSITIVE,
-  'semppl.contrast_weight': NATURAL,
-  'semppl.semantic_weight': NATURAL,
-  'semppl.invariance_weight': NATURAL,
-  'semppl.num_negatives': COUNT,
-  'semppl.num_positives': COUNT,
-  'semppl.k': COUNT,
+  'network.prototypes': Range(2),
+  'support.classes_per_batch': Range(2),
+  'support.images_per_class': COUNT,
+  'support.views': COUNT,
   'optimizer.learning_rate': NATURAL,
   'optimizer.final_learning_rate': NATURAL,
+  'optimizer.start_learning_rate': NATURAL,
   'optimizer.reference_batch': NATURAL,
   'optimizer.momentum': Range(0, 1, open_high=True),
   'optimizer.trust_coefficient': POSITIVE,
@@ -100,37 +98,22 @@ _INTERVALS = (
 )
 
 _CHOICES = {
-  'method': methods.NAMES,
   'on_nonfinite': ('stop', 'skip'),
   'data.kind': dataset.KINDS,
   'views.interpolation': ('bicubic', 'bilinear'),
   'saliency.fill': ('grey', 'mean', 'black'),
   'network.precision': network.PRECISIONS,
-  'semppl.invariance': ('log_ratio', 'kl'),
-  'semppl.negatives': ('shared', 'per_pair'),
-  'semppl.pseudo_labels': ('knn', 'none', 'oracle'),
-  'semppl.vote_views': ('all', 'single'),
-  'semppl.tie': ('similarity', 'smallest_class'),
   'network.classifier.input': network.CLASSIFIER_INPUTS,
-  'optimizer.name': ('lars', 'adam', 'sgd'),
+  'optimizer.name': ('lars', 'lars_paws', 'adam', 'sgd'),
   'ema.schedule': ('constant', 'cosine'),
 }
 
 _TABLES = ranges.Tables(_RANGES, _TUPLES, _INTERVALS, _CHOICES)
+_METHOD = ranges.Tables(choices={'method': methods.NAMES})
 _PERIODS = ('duration', 'log_every', 'eval.every', 'checkpoint.every')
 _WARMUP = 'optimizer.warmup'
 # Periods that may be 0: such a thing is then never done, or left out.
 _MAY_BE_NONE = (_WARMUP, 'eval.every')
-
-
-class _Facts(NamedTuple):
-  """What is known of the devices and the data; None where it is not."""
-
-  device_count: int
-  process_count: int
-  examples: int | None
-  classes: int | None
-  labelled: int | None
 
 
 def problems(
@@ -157,12 +140,14 @@ def problems(
     config can run.
   """
   found = [*ranges.outside(config, _TABLES)]
+  if not methods.is_outside(config.method):
+    found += ranges.outside(config, _METHOD)
   for field in (*_PERIODS, _WARMUP):
     found += _no_duration(config, field)
   found += backbones.problems(config.network)
   # What follows calculates with the fields, and needs them to be sound.
   if not found:
-    facts = _Facts(device_count, process_count, examples, classes, labelled)
+    facts = Facts(device_count, process_count, examples, classes, labelled)
     for check in (
       _batch,
       _data,
@@ -171,23 +156,24 @@ def problems(
       _sizes,
       _classifier,
       _heads,
-      _METHOD_CHECKS.get(config.method, _nothing),
+      methods.problems,
     ):
       found.extend(check(config, facts))
   return found
 
 
 def _no_duration(config: ConfigDict, field: str) -> Iterator[str]:
-  try:
-    length = schedules.steps(get(config, field), 1, 1)
-  except ValueError as error:
-    yield f'config.{field}={get(config, field)!r} is no duration. {error}'
+  wrong = [*schedules.check_duration(get(config, field), field)]
+  yield from wrong
+  if wrong:
     return
-  if not length and field not in _MAY_BE_NONE:
+  if not schedules.steps(get(config, field), 1, 1) and (
+    field not in _MAY_BE_NONE
+  ):
     yield must(config, field, 'be longer than 0')
 
 
-def _batch(config: ConfigDict, facts: _Facts) -> Iterator[str]:
+def _batch(config: ConfigDict, facts: Facts) -> Iterator[str]:
   size = config.batch_size
   for count, what in (
     (facts.device_count, 'devices'),
@@ -195,6 +181,13 @@ def _batch(config: ConfigDict, facts: _Facts) -> Iterator[str]:
   ):
     if size % count:
       yield must(config, 'batch_size', f'be a multiple of the {count} {what}')
+  if config.accumulate > 1 and size % (config.accumulate * facts.device_count):
+    yield must(
+      config,
+      'accumulate',
+      f'divide the {size // facts.device_count} rows that each of the'
+      f' {facts.device_count} devices has of batch_size={size}',
+    )
   if facts.examples is not None and size > facts.examples:
     yield must(
       config, 'batch_size', f'be at most the {facts.examples} train images'
@@ -213,7 +206,7 @@ def _batch(config: ConfigDict, facts: _Facts) -> Iterator[str]:
     )
 
 
-def _data(config: ConfigDict, facts: _Facts) -> Iterator[str]:
+def _data(config: ConfigDict, facts: Facts) -> Iterator[str]:
   if facts.classes is not None and facts.classes < 2:
     yield must(
       config, 'data.kind', f'give 2 or more classes, and gives {facts.classes}'
@@ -228,7 +221,7 @@ def _data(config: ConfigDict, facts: _Facts) -> Iterator[str]:
     yield must(config, 'data.name', "name a set where data.kind='tfds'")
 
 
-def _schedule(config: ConfigDict, facts: _Facts) -> Iterator[str]:
+def _schedule(config: ConfigDict, facts: Facts) -> Iterator[str]:
   warmup, duration = config.optimizer.warmup, config.duration
   same_unit = warmup.split()[1].rstrip('s') == duration.split()[1].rstrip('s')
   # Lengths of one unit compare whatever the data.
@@ -242,7 +235,7 @@ def _schedule(config: ConfigDict, facts: _Facts) -> Iterator[str]:
     yield must(config, _WARMUP, f'be at most as long as duration={duration!r}')
 
 
-def _evaluation(config: ConfigDict, facts: _Facts) -> Iterator[str]:
+def _evaluation(config: ConfigDict, facts: Facts) -> Iterator[str]:
   if config.eval.crop > config.eval.resize:
     yield must(
       config, 'eval.crop', f'be at most eval.resize={config.eval.resize}'
@@ -255,7 +248,7 @@ def _evaluation(config: ConfigDict, facts: _Facts) -> Iterator[str]:
     )
 
 
-def _sizes(config: ConfigDict, facts: _Facts) -> Iterator[str]:
+def _sizes(config: ConfigDict, facts: Facts) -> Iterator[str]:
   del facts
   fields = ['views.large.size', 'eval.crop']
   if config.views.small.count:
@@ -270,7 +263,7 @@ def _sizes(config: ConfigDict, facts: _Facts) -> Iterator[str]:
       )
 
 
-def _heads(config: ConfigDict, facts: _Facts) -> Iterator[str]:
+def _heads(config: ConfigDict, facts: Facts) -> Iterator[str]:
   del facts
   if set(config.init_heads) - set(network.HEADS):
     yield must(config, 'init_heads', f'be some of {", ".join(network.HEADS)}')
@@ -284,7 +277,7 @@ def _heads(config: ConfigDict, facts: _Facts) -> Iterator[str]:
     )
 
 
-def _classifier(config: ConfigDict, facts: _Facts) -> Iterator[str]:
+def _classifier(config: ConfigDict, facts: Facts) -> Iterator[str]:
   classes = config.network.classifier.classes
   if facts.classes is not None and classes not in (0, facts.classes):
     yield must(
@@ -292,63 +285,3 @@ def _classifier(config: ConfigDict, facts: _Facts) -> Iterator[str]:
       'network.classifier.classes',
       f'be 0 or the {facts.classes} classes of the data',
     )
-
-
-def _semppl(config: ConfigDict, facts: _Facts) -> Iterator[str]:
-  s, size = config.semppl, config.batch_size
-  if not s.include_same_view and (
-    config.views.large.count == 1 and not config.views.small.count
-  ):
-    yield must(
-      config,
-      'semppl.include_same_view',
-      'be True where there is one view, which has no other to compare with',
-    )
-  if s.num_negatives >= size:
-    yield must(
-      config,
-      'semppl.num_negatives',
-      f'be below batch_size={size}, as negatives are other images',
-    )
-  try:
-    rows = schedules.queue_rows(s.queue, size)
-  except ValueError as error:
-    yield f'config.semppl.queue={s.queue!r} is no size. {error}'
-    return
-  if rows < 1:
-    yield must(config, 'semppl.queue', 'be one or more rows')
-    return
-  if rows % facts.device_count:
-    yield must(
-      config,
-      'semppl.queue',
-      f'be a multiple of the {facts.device_count} devices, and has {rows} rows',
-    )
-  expected = _labels_of_a_batch(config, facts)
-  if rows < expected:
-    yield must(
-      config,
-      'semppl.queue',
-      f'hold the {expected} labels of one batch, and has {rows} rows',
-    )
-  if s.k > rows:
-    yield must(config, 'semppl.k', f'be at most the {rows} rows of the queue')
-
-
-def _labels_of_a_batch(config: ConfigDict, facts: _Facts) -> int:
-  """Labelled rows of a batch, on average where their number is not fixed."""
-  if config.data.labelled_per_batch:
-    return config.data.labelled_per_batch
-  if not facts.examples or facts.labelled is None:
-    return 0
-  return math.ceil(config.batch_size * facts.labelled / facts.examples)
-
-
-def _nothing(config: ConfigDict, facts: _Facts) -> Iterator[str]:
-  del config, facts
-  return iter(())
-
-
-_METHOD_CHECKS: dict[str, Callable[[ConfigDict, _Facts], Iterator[str]]] = {
-  'semppl': _semppl,
-}

@@ -15,6 +15,7 @@ from semppl_jax import (
   methods,
   validate,
 )
+from semppl_jax.methods.method import Setting
 from semppl_jax.protocols import settings
 from semppl_jax.step import make_step
 
@@ -47,6 +48,11 @@ def test_the_promised_configs_are_there():
     'sk_resnet200x2',
   ):
     promised |= {f'{network}_1pct', f'{network}_10pct'}
+  for network in ('resnet50', 'resnet50x2', 'resnet50x4'):
+    promised |= {f'paws_{network}_1pct', f'paws_{network}_10pct'}
+  promised |= {'paws_cifar10_4000', 'paws_small_batch'}
+  for method in set(methods.NAMES) - {'semppl'}:
+    promised |= {f'{method}_resnet50_10pct', f'{method}_quickstart'}
   assert set(NAMES) == promised
 
 
@@ -80,11 +86,11 @@ def test_a_config_can_run(name):
 def test_the_step_of_a_config_traces(name):
   config = job.with_classes(config_file.load(f'configs/{name}.py'), 10)
   mesh = mesh_lib.make_mesh()
-  step = make_step(config, methods.make(config, mesh), mesh, 100, 10)
+  method = methods.make(config, Setting(mesh, config.batch_size, 1_000_000))
+  step = make_step(config, method, mesh, 100, 10)
   state = lowering.state_like(step)
-  after, metrics = jax.eval_shape(
-    step.train, state, lowering.batch_like(config, mesh)
-  )
+  batch = lowering.batch_like(config, mesh, method.support)
+  after, metrics = jax.eval_shape(step.train, state, batch)
   assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
     lambda x: (x.shape, x.dtype), state
   )

@@ -11,9 +11,14 @@ import pytest
 import semppl_jax
 
 ROOT = pathlib.Path(semppl_jax.__file__).resolve().parent.parent
-MATHS = ('losses', 'schedules', 'memory', 'knn', 'augment', 'colour')
+MATHS = (
+  'losses', 'nt_xent', 'soft_labels', 'schedules', 'memory', 'knn', 'augment',
+  'colour',
+)  # fmt: skip
 # Modules that stand beside the methods of the table and may be shared.
-NO_METHOD = ('__init__', 'method', 'negatives', 'pseudo_labels')
+NO_METHOD = (
+  '__init__', 'method', 'needs', 'negatives', 'pseudo_labels', 'view_pairs',
+)  # fmt: skip
 
 
 def _modules():
@@ -91,7 +96,9 @@ def test_mathematics_imports_jax_alone(name):
 @pytest.mark.parametrize('name', sorted(MODULES))
 def test_haiku_stays_with_the_networks(name):
   if 'haiku' in _outside(MODULES[name]):
-    assert _within(name, *_rooms('backbones', 'network', 'saliency.network'))
+    assert _within(
+      name, *_rooms('backbones', 'network', 'heads', 'saliency.network')
+    )
 
 
 @pytest.mark.parametrize('name', sorted(MODULES))
@@ -159,7 +166,9 @@ def test_methods_do_not_know_each_other(name):
     if _within(x, *_rooms('methods')) and x.split('.')[-1] not in NO_METHOD
   ]
   assert not others
-  doors = _rooms(*MATHS, 'methods', 'network', 'batch', 'mesh')
+  doors = _rooms(
+    *MATHS, 'methods', 'network', 'batch', 'mesh', 'facts', 'ranges'
+  )
   assert all(_within(x, *doors) for x in _inside(MODULES[name]))
 
 
@@ -177,9 +186,10 @@ def test_backbones_know_only_each_other(name):
   assert all(_within(x, *_rooms('backbones')) for x in _inside(MODULES[name]))
 
 
-def test_the_network_knows_only_backbones():
-  found = _inside(MODULES['semppl_jax.network'])
-  assert all(_within(x, *_rooms('backbones')) for x in found)
+@pytest.mark.parametrize('name', ['network', 'heads'])
+def test_networks_know_no_training(name):
+  doors = _rooms('backbones', 'heads', 'losses')
+  assert all(_within(x, *doors) for x in _inside(MODULES[f'semppl_jax.{name}']))
 
 
 @pytest.mark.parametrize('name', _in('evaluators'))

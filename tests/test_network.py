@@ -19,6 +19,7 @@ def _config(**fields):
   config.projector.update(hidden=12, output=D)
   config.predictor.hidden = 7
   config.classifier.classes = 3
+  config.prototypes = 6
   config.update_from_flattened_dict(fields)
   return config
 
@@ -58,9 +59,9 @@ def variables():
   return params, state
 
 
-def _apply(network, params, state, views, is_training=True):
+def _apply(network, params, state, views, is_training=True, support=None):
   return jax.jit(network.apply, static_argnums=3)(
-    params, state, views, is_training
+    params, state, views, is_training, support
   )
 
 
@@ -80,8 +81,9 @@ def test_shapes_and_types(variables):
   assert outputs.features.shape == (B, 3, 128)
   assert outputs.projection.shape == (B, 3, D)
   assert outputs.prediction.shape == (B, 3, D)
+  assert outputs.scores.shape == (B, 3, 6)
   assert outputs.logits.shape == (B, 3, 3)
-  assert {x.dtype for x in outputs} == {jnp.dtype('float32')}
+  assert {x.dtype for x in jax.tree.leaves(outputs)} == {jnp.dtype('float32')}
   assert jax.tree.structure(state) == jax.tree.structure(variables[1])
 
 
@@ -89,7 +91,7 @@ def test_heads_have_the_names_of_deepminds_files(variables):
   names = {name for name in variables[0] if name.split('/')[0] in HEADS}
   layers = ('linear', 'batch_norm', 'linear_1')
   perceptrons = {f'{h}/{layer}' for h in HEADS[:2] for layer in layers}
-  assert names == {*perceptrons, 'classifier'}
+  assert names == {*perceptrons, 'prototypes', 'classifier'}
   head = {
     layer: {k: v.shape for k, v in variables[0][f'projector/{layer}'].items()}
     for layer in layers
@@ -160,13 +162,13 @@ def test_target_network_is_a_part_of_the_online_one(variables):
   want, _ = _apply(online, *variables, VIEWS)
   got, _ = _apply(target, params, state, VIEWS)
   assert got.prediction is None
-  _assert_close(got, want._replace(prediction=None, logits=None))
+  _assert_close(got, want._replace(prediction=None, scores=None, logits=None))
 
 
 def test_without_heads_there_are_features_alone(variables):
   network = _make(heads=())
   outputs, _ = _apply(network, *map(network.select, variables), VIEWS)
-  assert outputs[1:] == (None, None, None)
+  assert set(outputs[1:]) == {None}
 
 
 @pytest.mark.parametrize('given', ['features', 'projector_hidden'])
@@ -207,7 +209,7 @@ def test_a_frozen_network_trains_its_classifier_alone(variables):
 
   def loss(params):
     outputs, new = frozen.apply(params, state, VIEWS, True)
-    parts = (x.mean() for x in outputs)
+    parts = (x.mean() for x in jax.tree.leaves(outputs))
     return sum(parts), (outputs, new)
 
   grads, (outputs, new) = jax.jit(jax.grad(loss, has_aux=True))(params)
@@ -239,7 +241,7 @@ def test_a_projector_may_be_deeper():
 def _loss_and_grad(network, state, views):
   def loss(params):
     outputs, new = network.apply(params, state, views, is_training=True)
-    ends = (outputs.prediction, outputs.logits)
+    ends = (outputs.prediction, outputs.scores, outputs.logits)
     return sum(jnp.mean(jnp.square(x - 1.0)) for x in ends), (outputs, new)
 
   return jax.value_and_grad(loss, has_aux=True)
@@ -251,7 +253,7 @@ def test_bfloat16_is_for_convolutions_alone(variables):
   run = _loss_and_grad(network, state, VIEWS)
   (_, (outputs, new)), grads = jax.jit(run)(params)
   assert {x.dtype for x in jax.tree.leaves(grads)} == {jnp.dtype('float32')}
-  assert {x.dtype for x in outputs} == {jnp.dtype('float32')}
+  assert {x.dtype for x in jax.tree.leaves(outputs)} == {jnp.dtype('float32')}
   jax.tree.map(lambda a, b: _assert_same_type(a, b), new, state)
   exact, _ = _apply(_make(), params, state, VIEWS)
   error = np.abs(outputs.features - exact.features).max()
@@ -293,11 +295,92 @@ def test_eight_devices_equal_one(on_eight):
   _assert_close(got, want, 3e-4)
 
 
-def test_rows_stay_on_their_devices(on_eight):
-  text = on_eight[1].as_text()
+def _assert_rows_stay(compiled):
+  text = compiled.as_text()
   assert 'all-reduce' in text
   for collective in ('all-gather', 'all-to-all', 'collective-permute'):
     assert collective not in text
+
+
+def test_rows_stay_on_their_devices(on_eight):
+  _assert_rows_stay(on_eight[1])
+
+
+def test_a_support_batch_shares_the_statistics_of_the_first_size(variables):
+  network = _make('resolution')
+  support = _views((1, 8), batch=4, seed=5)[0]
+  outputs, _ = _apply(network, *variables, VIEWS, support=support)
+  assert outputs.projection.shape == (B, 3, D)
+  assert outputs.support.projection.shape == (4, 1, D)
+  rows = [x.reshape(-1, 1, 8, 8, 3) for x in (VIEWS[0], support)]
+  together = (jnp.concatenate(rows),)
+  want, _ = _apply(network, *variables, together)
+  _assert_close(outputs.support.prediction, want.prediction[2 * B :])
+  first = outputs.prediction[:, :2].reshape(2 * B, 1, D)
+  _assert_close(first, want.prediction[: 2 * B])
+
+
+def test_eight_devices_join_their_own_support(variables):
+  mesh = mesh_lib.make_mesh()
+  views = _views((2, 8), (1, 12), batch=16)
+  support = _views((1, 8), batch=24, seed=5)[0]
+
+  def run(shards, place):
+    network = make_network(
+      _config(), heads=HEADS, bn_groups='resolution', shards=shards
+    )
+    apply = jax.jit(network.apply, static_argnums=3)
+    return apply.lower(*place((*variables, views)), True, place(support))
+
+  def spread(tree):
+    if isinstance(tree, tuple):
+      params, state, views = tree
+      return (
+        *jax.device_put((params, state), mesh_lib.replicated(mesh)),
+        jax.device_put(views, mesh_lib.sharded(mesh)),
+      )
+    return jax.device_put(tree, mesh_lib.sharded(mesh))
+
+  compiled = run(8, spread).compile()
+  _assert_rows_stay(compiled)
+  got = compiled(*spread((*variables, views)), spread(support))
+  want = run(1, lambda tree: tree).compile()(*variables, views, support)
+  _assert_close(got, want)
+
+
+def test_a_support_batch_needs_shared_statistics(variables):
+  with pytest.raises(ValueError, match="bn_groups='resolution'"):
+    _apply(_make('view'), *variables, VIEWS, support=VIEWS[0])
+
+
+def test_prototypes_give_cosines(variables):
+  network = _make()
+  fresh, _ = jax.jit(network.init)(jax.random.key(0), VIEWS)
+  kernel = fresh['prototypes']['w']
+  np.testing.assert_allclose(jnp.linalg.norm(kernel, axis=0), 1.0, rtol=1e-5)
+  outputs, _ = _apply(network, *variables, VIEWS)
+  z = np.asarray(outputs.projection)
+  z = z / np.linalg.norm(z, axis=-1, keepdims=True)
+  want = z @ np.asarray(variables[0]['prototypes']['w'])
+  np.testing.assert_allclose(outputs.scores, want, rtol=1e-4, atol=1e-5)
+
+
+def test_a_predictor_may_begin_with_a_batch_norm():
+  config = _config()
+  config.predictor.update(input_norm=True, last_bias=True)
+  network = make_network(config, heads=HEADS[:2], bn_groups='resolution')
+  params, _ = jax.eval_shape(network.init, jax.random.key(0), VIEWS)
+  shapes = {
+    name.split('/')[1]: {k: v.shape for k, v in group.items()}
+    for name, group in params.items()
+    if name.startswith('predictor')
+  }
+  assert shapes == {
+    'batch_norm': {'scale': (1, D), 'offset': (1, D)},
+    'linear': {'w': (D, 7), 'b': (7,)},
+    'batch_norm_1': {'scale': (1, 7), 'offset': (1, 7)},
+    'linear_1': {'w': (7, D), 'b': (D,)},
+  }
 
 
 @pytest.mark.parametrize(

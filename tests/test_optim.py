@@ -23,11 +23,6 @@ def _params(seed=0):
   }
 
 
-def _at_rate(tx, schedule):
-  """What the train step makes of an optimiser."""
-  return optax.chain(tx, optax.scale_by_learning_rate(schedule))
-
-
 def test_weights_are_told_by_name():
   assert optim.weights_mask(_params()) == {
     'net/conv': {'w': True},
@@ -37,9 +32,33 @@ def test_weights_are_told_by_name():
   }
 
 
-def test_lars_is_its_recursion():
-  schedule = schedules.warmup_cosine(0.3, 5, 20)
-  tx = _at_rate(optim.lars(**SETTINGS), schedule)
+def _slow_lars(p, g, m, rate, weight):
+  if weight:
+    g = g + SETTINGS['weight_decay'] * p
+    norms = np.linalg.norm(p), np.linalg.norm(g)
+    if min(norms) > 0:
+      g = g * SETTINGS['trust_coefficient'] * norms[0] / norms[1]
+  m = SETTINGS['momentum'] * m + g
+  return p - rate * m, m
+
+
+def _slow_lars_paws(p, g, m, rate, weight):
+  norms = np.linalg.norm(p), np.linalg.norm(g)
+  if weight and min(norms) > 0:
+    decay = SETTINGS['weight_decay']
+    trust = SETTINGS['trust_coefficient'] * norms[0]
+    g = (g + decay * p) * trust / (norms[1] + decay * norms[0] + 1e-8)
+  m = SETTINGS['momentum'] * m - rate * g
+  return p + m, m
+
+
+@pytest.mark.parametrize(
+  'make, slow_update',
+  [(optim.lars, _slow_lars), (optim.lars_paws, _slow_lars_paws)],
+)
+def test_lars_is_its_recursion(make, slow_update):
+  schedule = schedules.warmup_cosine(0.3, 5, 20, start=0.1)
+  tx = make(**SETTINGS)
   params = _params()
   slow = jax.tree.map(np.asarray, params)
   buffers = jax.tree.map(np.zeros_like, slow)
@@ -48,19 +67,14 @@ def test_lars_is_its_recursion():
   update = jax.jit(tx.update)
   for step in range(12):
     grads = _params(seed=step + 1)
-    updates, state = update(grads, state, params)
-    params = optax.apply_updates(params, updates)
+    # A kernel that nothing reaches neither moves nor decays in PAWS's order.
+    grads['net/embed']['w'] *= float(step % 3 > 0)
     rate = float(schedule(step))
+    updates, state = update(grads, state, params, rate=rate)
+    params = optax.apply_updates(params, updates)
 
     def one(p, g, m, weight, rate=rate):
-      g = np.asarray(g, np.float64)
-      if weight:
-        g = g + SETTINGS['weight_decay'] * p
-        norms = np.linalg.norm(p), np.linalg.norm(g)
-        if min(norms) > 0:
-          g = g * SETTINGS['trust_coefficient'] * norms[0] / norms[1]
-      m = SETTINGS['momentum'] * m + g
-      return p - rate * m, m
+      return slow_update(p, np.asarray(g, np.float64), m, rate, weight)
 
     moved = jax.tree.map(one, slow, grads, buffers, mask)
     pick = lambda n, moved=moved: jax.tree.map(
@@ -73,33 +87,40 @@ def test_lars_is_its_recursion():
     )  # fmt: skip
 
 
+def test_lars_of_paws_golden_first_step():
+  # p = (3, 4), g = (0, 1): (g + 0.2 p) * 0.1 * 5 / (1 + 0.2 * 5); times -2.
+  lars = optim.lars_paws(momentum=0.9, trust_coefficient=0.1, weight_decay=0.2)
+  params = {'m': {'w': jnp.array([3.0, 4.0])}}
+  grads = {'m': {'w': jnp.array([0.0, 1.0])}}
+  updates, _ = lars.update(grads, lars.init(params), params, rate=2.0)
+  np.testing.assert_allclose(updates['m']['w'], [-0.3, -0.9], rtol=1e-6)
+
+
 def test_lars_golden_first_step():
   # p = (3, 4), g = (0, 1): trust 0.1 * 5 / 1, so g = (0, 0.5); p - 2 g.
   lars = optim.lars(momentum=0.9, trust_coefficient=0.1, weight_decay=0.0)
-  tx = _at_rate(lars, optax.constant_schedule(2.0))
   params = {'m': {'w': jnp.array([3.0, 4.0])}}
   grads = {'m': {'w': jnp.array([0.0, 1.0])}}
-  updates, _ = tx.update(grads, tx.init(params), params)
+  updates, _ = lars.update(grads, lars.init(params), params, rate=2.0)
   np.testing.assert_allclose(updates['m']['w'], [0.0, -1.0], rtol=1e-6)
 
 
 def test_lars_is_not_that_of_optax_in_a_warm_up():
   """The learning rate multiplies after the momentum buffer, not before."""
   schedule = optax.linear_schedule(0.0, 1.0, 50)
-  ours = _at_rate(optim.lars(**SETTINGS), schedule)
+  ours = optim.lars(**SETTINGS)
   theirs = optax.lars(
       schedule, SETTINGS['weight_decay'], optim.weights_mask,
       SETTINGS['trust_coefficient'], trust_ratio_mask=optim.weights_mask,
       momentum=SETTINGS['momentum'],
   )  # fmt: skip
   params, grads = _params(), _params(1)
-  last = []
-  for tx in (ours, theirs):
-    state = tx.init(params)
-    for _ in range(3):
-      updates, state = tx.update(grads, state, params)
-    last.append(updates['net/conv']['w'])
-  ratio = float(jnp.linalg.norm(last[0]) / jnp.linalg.norm(last[1]))
+  our_state, their_state = ours.init(params), theirs.init(params)
+  for step in range(3):
+    mine, our_state = ours.update(grads, our_state, params, rate=schedule(step))
+    other, their_state = theirs.update(grads, their_state, params)
+  norms = [jnp.linalg.norm(x['net/conv']['w']) for x in (mine, other)]
+  ratio = float(norms[0] / norms[1])
   assert ratio == pytest.approx((1 + 0.9 + 0.81) * 2 / (2 + 0.9), rel=1e-3)
 
 
@@ -112,15 +133,18 @@ def test_trust_ratio_is_the_mean_over_weights():
            'z': {'w': jnp.ones(2)}}  # fmt: skip
   got = optim.diagnostics(params, grads, config)['lars/trust_ratio']
   np.testing.assert_allclose(got, (0.1 * 5 / 2 + 1.0) / 2, rtol=1e-6)
+  config.optimizer.update(name='lars_paws', weight_decay=0.2)
+  got = optim.diagnostics(params, grads, config)['lars/trust_ratio']
+  np.testing.assert_allclose(got, (0.1 * 5 / 3 + 1.0) / 2, rtol=1e-6)
   config.optimizer.name = 'adam'
   assert optim.diagnostics(params, grads, config) == {}
 
 
 def test_adam_decays_weights_only():
-  tx = _at_rate(optim.adam(weight_decay=0.5), optax.constant_schedule(0.1))
+  tx = optim.adam(weight_decay=0.5)
   params = _params()
   grads = jax.tree.map(jnp.zeros_like, params)
-  updates, _ = tx.update(grads, tx.init(params), params)
+  updates, _ = tx.update(grads, tx.init(params), params, rate=0.1)
   np.testing.assert_allclose(
     updates['net/conv']['w'], -0.05 * params['net/conv']['w'], rtol=1e-6
   )

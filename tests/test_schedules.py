@@ -146,11 +146,18 @@ def test_schedules_trace_and_give_float32_scalars(schedule):
 
 
 @pytest.mark.parametrize(
-  'reference, expected', [(256, (4.8, 0.16)), (0, (0.3, 0.01))]
+  'reference, expected', [(256, (0.32, 4.8, 0.16)), (0, (0.02, 0.3, 0.01))]
 )
 def test_learning_rate_scales_with_the_batch(reference, expected):
   optimizer = ml_collections.ConfigDict(
-    dict(learning_rate=0.3, final_learning_rate=0.01, reference_batch=reference)
+    dict(
+      start_learning_rate=0.02,
+      learning_rate=0.3,
+      final_learning_rate=0.01,
+      reference_batch=reference,
+    )
   )
   rate = schedules.learning_rate(optimizer, 4096, 10, 100)
-  np.testing.assert_allclose((rate(10), rate(100)), expected, rtol=1e-6)
+  np.testing.assert_allclose(
+    (rate(0), rate(10), rate(100)), expected, rtol=1e-6
+  )

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 import pytest
 
 from configs import base, quickstart
-from semppl_jax import ranges, validate
+from semppl_jax import methods, ranges, validate
 
 
 def _config():
@@ -61,7 +61,7 @@ def test_the_quick_start_has_no_problem():
     (dict(optimizer__learning_rate=-0.1), r'learning_rate=-0\.1 .*least 0'),
     (dict(optimizer__learning_rate=float('nan')), r'learning_rate=nan'),
     (dict(optimizer__momentum=1.0), r'momentum=1\.0 .*below 1\.'),
-    (dict(optimizer__name='sdg'), r"name='sdg' .*'lars', 'adam'"),
+    (dict(optimizer__name='sdg'), r"name='sdg' .*'lars', 'lars_paws'"),
     (dict(ema__decay=1.1), r'ema\.decay=1\.1 .*at most 1\.'),
     (dict(ema__schedule='cosin'), r"did you mean 'cosine'\?"),
     (dict(augment__jitter=1.5), r'jitter=1\.5 .*at least 0 and at most 1'),
@@ -179,7 +179,12 @@ def test_every_number_and_string_has_a_limit():
     'data.test_path',
     'data.labels_file',
     'data.labels',
+    'method',
     'semppl.queue',
+    'suncet.duration',
+    'swav.freeze',
+    'swav.queue',
+    'swav.queue_from',
     'network.backbone',
     'network.width',
     'network.stem',
@@ -194,6 +199,9 @@ def test_every_number_and_string_has_a_limit():
     *validate._CHOICES,
     *validate._PERIODS,
   }
+  for module in methods._TABLE.values():
+    tables = getattr(module, 'FIELDS', ranges.Tables())
+    limited |= {*tables.ranges, *tables.tuples, *tables.choices}
   fields = {
     name
     for name, value in base.get_config().copy_and_resolve_references().items()

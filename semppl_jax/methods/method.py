@@ -5,12 +5,37 @@ import dataclasses
 from typing import Any, Literal, NamedTuple
 
 import jax
+from jax.sharding import Mesh
 
+from semppl_jax import schedules
 from semppl_jax.batch import Batch
 from semppl_jax.network import Outputs
 
 Memory = Any
 Metrics = dict[str, jax.Array]
+
+
+class Inputs(NamedTuple):
+  """What a loss is a function of.
+
+  Attributes:
+    online: outputs for all views, large ones first [B, V, ...], and for the
+      support batch where the method asks for one; the gradient's way.
+    target: outputs for the large views [B, L, ...], without gradient, or None.
+    batch: the rows; images are uncoloured crops.
+    memory: the method's state before this step.
+    key: random key of this step.
+    step: steps taken before this one, int32.
+    params: the online parameters, without gradient.
+  """
+
+  online: Outputs
+  target: Outputs | None
+  batch: Batch
+  memory: Memory
+  key: jax.Array
+  step: jax.Array
+  params: Any = None
 
 
 class LossResult(NamedTuple):
@@ -28,36 +53,59 @@ class LossResult(NamedTuple):
   metrics: Metrics
 
 
-LossFn = Callable[
-  [Outputs, Outputs | None, Batch, Memory, jax.Array], LossResult
-]
+class Setting(NamedTuple):
+  """Where a method will run.
+
+  Attributes:
+    mesh: the devices.
+    batch_size: rows per step B, over all devices.
+    examples: images of the train set, for durations in epochs.
+  """
+
+  mesh: Mesh
+  batch_size: int
+  examples: int
+
+  def steps(self, duration: str) -> int:
+    """Steps of a duration such as `'1 epochs'`."""
+    return schedules.steps(duration, self.batch_size, self.examples)
+
+
+def no_memory() -> Memory:
+  """The state of a method that keeps none."""
+  return ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-  """One way to learn: pure functions, made by `make(config, mesh)`.
+  """One way to learn: pure functions, made by `make(config, setting)`.
 
   Attributes:
-    name: its key in the table of `semppl_jax.methods`.
+    name: what it is called.
     heads: heads that the network carries, of `network.HEADS`.
-    target: where the second argument of `loss` comes from: `'ema'`, a moving
-      average of the online network on the large views; `'stop_gradient'`, the
-      online outputs on the large views without gradient; `'none'`.
-    frozen: whether the classifier alone learns.
+    loss: `Inputs -> LossResult`.
+    target: where `Inputs.target` comes from: `'ema'`, a moving average of the
+      online network, of its own batch-norm averages; `'stop_gradient'`, the
+      online outputs; `'none'`. With `'stop_gradient'` the support batch is
+      there too.
     bn_groups: `'view'` gives each view its own batch-norm statistics,
-      `'resolution'` shares them among views of one size.
+      `'resolution'` shares them among views of one size and the support batch.
+    support: whether each batch comes with labelled rows of `config.support`.
+    frozen: whether the classifier alone learns.
     init_memory: makes the state that the method keeps between steps; pure.
     memory_sharding: how the devices hold that state, of the same structure.
-    loss: `(online, target, batch, memory, key) -> LossResult`.
+    after_gradient: changes the gradient before the optimiser, given the step.
     after_update: changes the parameters after the optimiser, given the step.
   """
 
   name: str
   heads: tuple[str, ...]
-  target: Literal['ema', 'stop_gradient', 'none']
-  bn_groups: Literal['view', 'resolution']
-  init_memory: Callable[[], Memory]
-  memory_sharding: Memory
-  loss: LossFn
-  after_update: Callable[[Any, jax.Array], Any] = lambda params, step: params
+  loss: Callable[[Inputs], LossResult]
+  target: Literal['ema', 'stop_gradient', 'none'] = 'none'
+  bn_groups: Literal['view', 'resolution'] = 'resolution'
+  support: bool = False
   frozen: bool = False
+  init_memory: Callable[[], Memory] = no_memory
+  memory_sharding: Memory = ()
+  after_gradient: Callable[[Any, jax.Array], Any] = lambda grads, step: grads
+  after_update: Callable[[Any, jax.Array], Any] = lambda params, step: params

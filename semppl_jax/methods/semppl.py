@@ -11,69 +11,45 @@ row with a label draws semantic positives of that label; the loss contrasts
 both kinds of positives against the same few negatives.
 """
 
+from collections.abc import Iterator
 import functools
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax import knn, losses, memory as memory_lib, mesh as mesh_lib
-from semppl_jax.batch import Batch
-from semppl_jax.memory import Queue
-from semppl_jax.methods import negatives as negatives_lib, pseudo_labels
-from semppl_jax.methods.method import LossResult, Method
-from semppl_jax.network import Outputs
-from semppl_jax.schedules import queue_rows
+from semppl_jax import knn, memory as memory_lib, schedules
+from semppl_jax.facts import Facts
+from semppl_jax.methods import needs, pseudo_labels, view_pairs
+from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
+from semppl_jax.ranges import COUNT, must, NATURAL, POSITIVE, Tables
 
 
-def make(config: ml_collections.ConfigDict, mesh: Mesh) -> Method:
-  """Builds SemPPL from `config.semppl`, for the devices of `mesh`."""
-  s = config.semppl
-  large, small = config.views.large.count, config.views.small.count
-  dtype = jnp.dtype(config.network.precision)
+def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
+  """Builds SemPPL from `config.semppl`."""
+  s, mesh = config.semppl, setting.mesh
+  large = config.views.large.count
   init_memory = functools.partial(
     memory_lib.empty,
     views=large,
-    rows=queue_rows(s.queue, config.batch_size),
+    rows=schedules.queue_rows(s.queue, config.batch_size),
     dim=config.network.projector.output,
-    dtype=dtype,
+    dtype=jnp.dtype(config.network.precision),
   )
   label_rows = pseudo_labels.make(s, mesh)
-  draw_negatives = negatives_lib.make(s, large + small, mesh)
-  contrast = functools.partial(
-    _contrast,
-    pairs=_pairs(large, small, s.include_same_view),
-    invariance=losses.INVARIANCE[s.invariance],
-  )
+  pairs = view_pairs.make(s, config, setting)
 
-  def loss(
-    online: Outputs,
-    target: Outputs | None,
-    batch: Batch,
-    memory: Queue,
-    key: jax.Array,
-  ) -> LossResult:
-    assert target is not None and online.prediction is not None
-    assert target.projection is not None
-    o = losses.normalize(online.prediction)
-    t = jax.lax.stop_gradient(losses.normalize(target.projection))
-    # Gathered once, in the compute type (choice: half the bytes on a pod);
-    # everything below reads this copy, so all see the same rounding.
-    t = t.astype(dtype)
-    everyone = jax.lax.with_sharding_constraint(t, mesh_lib.replicated(mesh))
-    queue = memory_lib.push(memory, everyone, batch.label, batch.index, mesh)
-    negative_key, draw_key = jax.random.split(key)
-    negative = draw_negatives(
-      negative_key, o, everyone, batch.index, s.temperature
+  def loss(inputs: Inputs) -> LossResult:
+    batch = inputs.batch
+    anchors = pairs.embed(inputs)
+    queue = memory_lib.push(
+      inputs.memory, anchors.everyone, batch.label, batch.index, mesh
     )
-
-    def terms(positive, weight):
-      logits = losses.positive_logits(o, positive, s.temperature)
-      return contrast(logits, negative, weight)
-
-    l_augm, i_augm = terms(t[:, :, None], jnp.ones(o.shape[0], jnp.float32))
-    labels, metrics = label_rows(jax.lax.stop_gradient(o), batch, queue)
+    negative_key, draw_key = jax.random.split(inputs.key)
+    terms = pairs.against(anchors, batch.index, negative_key)
+    l_augm, i_augm = view_pairs.of_views(terms, anchors)
+    o = jax.lax.stop_gradient(anchors.online)
+    labels, metrics = label_rows(o, batch, queue)
     l_sempos, i_sempos = jnp.float32(0), jnp.float32(0)
     if s.semantic_positives:
       exclude = (
@@ -110,41 +86,50 @@ def make(config: ml_collections.ConfigDict, mesh: Mesh) -> Method:
   )
 
 
-def _pairs(large: int, small: int, include_same_view: bool) -> jax.Array:
-  """Which pairs (online view i, target view j) count, float32 [V, L]."""
-  same = jnp.eye(large + small, large, dtype=jnp.float32)
-  return jnp.ones_like(same) if include_same_view else 1.0 - same
+FIELDS = Tables(
+  ranges={
+    'semppl.temperature': POSITIVE,
+    'semppl.contrast_weight': NATURAL,
+    'semppl.semantic_weight': NATURAL,
+    'semppl.invariance_weight': NATURAL,
+    'semppl.num_negatives': COUNT,
+    'semppl.num_positives': COUNT,
+    'semppl.k': COUNT,
+  },
+  choices={
+    'semppl.invariance': ('log_ratio', 'kl'),
+    'semppl.negatives': ('shared', 'per_pair'),
+    'semppl.pseudo_labels': ('knn', 'none', 'oracle'),
+    'semppl.vote_views': ('all', 'single'),
+    'semppl.tie': ('similarity', 'smallest_class'),
+  },
+)
 
 
-def _contrast(
-  positive: jax.Array,
-  negative: negatives_lib.NegativeLogits,
-  weight: jax.Array,
-  *,
-  pairs: jax.Array,
-  invariance,
-) -> tuple[jax.Array, jax.Array]:
-  """Contrastive term and invariance penalty of one kind of positives.
-
-  For a large view i the pair (i, j) is held against (j, i), with the gradient
-  through the latter; for a small i, (j, j) is the one without gradient.
-
-  Args:
-    positive: logits of the positives [B, V, L, P].
-    negative: logits of the negatives of each pair and of its partner.
-    weight: rows that count [B], float32.
-    pairs: pairs that count [V, L], float32.
-    invariance: divergence of (stopped, trained) log-probabilities.
-
-  Returns:
-    Two scalars: mean -log p, and the mean invariance.
-  """
-  large = positive.shape[2]
-  own = losses.log_probability(positive, negative.own)
-  other = losses.log_probability(losses.partner(positive), negative.partner)
-  stopped = jnp.concatenate([own[:, :large], other[:, large:]], axis=1)
-  trained = jnp.concatenate([other[:, :large], own[:, large:]], axis=1)
-  return (
-    -losses.pair_mean(own[..., 0], weight, pairs),
-    losses.pair_mean(invariance(stopped, trained), weight, pairs),
-  )
+def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+  """Yields a sentence for each field of `config.semppl` that does not fit."""
+  s, size = config.semppl, config.batch_size
+  yield from view_pairs.problems(config, 'semppl')
+  try:
+    rows = schedules.queue_rows(s.queue, size)
+  except ValueError as error:
+    yield f'config.semppl.queue={s.queue!r} is no size. {error}'
+    return
+  if rows < 1:
+    yield must(config, 'semppl.queue', 'be one or more rows')
+    return
+  if rows % facts.device_count:
+    yield must(
+      config,
+      'semppl.queue',
+      f'be a multiple of the {facts.device_count} devices, and has {rows} rows',
+    )
+  expected = needs.labels_of_a_batch(config, facts)
+  if rows < expected:
+    yield must(
+      config,
+      'semppl.queue',
+      f'hold the {expected} labels of one batch, and has {rows} rows',
+    )
+  if s.k > rows:
+    yield must(config, 'semppl.k', f'be at most the {rows} rows of the queue')

@@ -19,7 +19,7 @@ from semppl_jax import (
   methods,
   step as step_lib,
 )
-from semppl_jax.methods.method import Method
+from semppl_jax.methods.method import Method, Setting
 from semppl_jax.tools import chips, figures
 from semppl_jax.tools.bare import bare
 
@@ -52,7 +52,9 @@ def check(
   if problems:
     raise ValueError('\n'.join(problems))
   config = job.with_classes(config, _CLASSES)
-  method = methods.make(config, mesh)
+  # Lengths of durations in epochs change no shape.
+  setting = Setting(mesh, config.batch_size, _TOTAL_STEPS * config.batch_size)
+  method = methods.make(config, setting)
   began = time.monotonic()
   try:
     compiled = compile_step(config, method, mesh)
@@ -123,5 +125,5 @@ def compile_step(
     jax.errors.JaxRuntimeError: RESOURCE_EXHAUSTED where it does not fit.
   """
   step = step_lib.make_step(config, method, mesh, _TOTAL_STEPS, _WARMUP_STEPS)
-  state, batch = lowering.state_like(step), lowering.batch_like(config, mesh)
-  return lowering.lower(step, state, batch, mesh).compile()
+  batch = lowering.batch_like(config, mesh, method.support)
+  return lowering.lower(step, lowering.state_like(step), batch, mesh).compile()

@@ -5,7 +5,12 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from semppl_jax.methods.method import LossResult, Memory, Method
+from semppl_jax.methods.method import (
+  Inputs,
+  LossResult,
+  Method,
+  no_memory,
+)
 from semppl_jax.network import Outputs
 
 
@@ -17,25 +22,26 @@ def bare(method: Method) -> Method:
   no draws.
   """
   return dataclasses.replace(
-    method, init_memory=lambda: (), memory_sharding=(), loss=_distance
+    method, init_memory=no_memory, memory_sharding=(), loss=_distance
   )
 
 
-def _distance(
-  online: Outputs,
-  target: Outputs | None,
-  batch: object,
-  memory: Memory,
-  key: jax.Array,
-) -> LossResult:
+def _distance(inputs: Inputs) -> LossResult:
   """Mean squared distance to the target's mean over views, or to zero."""
-  del batch, key
+  last = _last(inputs.online)
   aim = jnp.float32(0)
-  if target is not None:
-    aim = jnp.mean(_last(target), axis=1, keepdims=True)
-  return LossResult(jnp.mean(jnp.square(_last(online) - aim)), memory, {})
+  if inputs.target is not None:
+    goal = _last(inputs.target)
+    if goal.shape[-1] == last.shape[-1]:
+      aim = jnp.mean(goal, axis=1, keepdims=True)
+  loss = jnp.mean(jnp.square(last - aim))
+  if inputs.online.support is not None:
+    loss += jnp.mean(jnp.square(_last(inputs.online.support)))
+  return LossResult(loss, inputs.memory, {})
 
 
 def _last(outputs: Outputs) -> jax.Array:
   """The output of the last head that there is [B, V, D]."""
-  return next(x for x in reversed(outputs) if x is not None)
+  logits, scores = outputs.logits, outputs.scores
+  heads = (logits, scores, outputs.prediction, outputs.projection)
+  return next((x for x in heads if x is not None), outputs.features)

@@ -11,6 +11,7 @@ from configs import base
 from semppl_jax import memory as memory_lib, mesh as mesh_lib
 from semppl_jax.batch import Batch
 from semppl_jax.methods import negatives, semppl
+from semppl_jax.methods.method import Inputs, Setting
 from semppl_jax.network import Outputs
 
 ROWS, LARGE, SMALL, DIM = 16, 2, 1, 6
@@ -30,6 +31,10 @@ def _config(**overrides) -> ml_collections.ConfigDict:
 
 def _mesh(devices=1):
   return mesh_lib.make_mesh(jax.devices()[:devices])
+
+
+def _make(config, mesh):
+  return semppl.make(config, Setting(mesh, ROWS, 10 * ROWS))
 
 
 def _inputs(config, seed=0, collapsed=False):
@@ -78,11 +83,11 @@ def _given(config, key, online, target, batch, queue) -> slow_semppl.Given:
 def _both_losses(config, batches=3, change=lambda batch: batch):
   """The loss of the method and that of the slow version."""
   mesh, key = _mesh(), jax.random.key(7)
-  method = semppl.make(config, mesh)
+  method = _make(config, mesh)
   online, target, batch = _inputs(config)
   batch = change(batch)
   memory = _memory(config, method, batches, mesh)
-  got = jax.jit(method.loss)(online, target, batch, memory, key)
+  got = jax.jit(method.loss)(Inputs(online, target, batch, memory, key, 0))
   given = _given(config, key, online, target, batch, got.memory)
   return got, slow_semppl.loss(config, given)
 
@@ -144,10 +149,12 @@ def test_loss_with_any_number_of_labelled_rows(labelled, batches):
 @pytest.mark.parametrize('drawn', ['shared', 'per_pair'])
 def test_collapsed_embedding_has_the_known_loss(invariance, drawn):
   config = _config(invariance=invariance, negatives=drawn, num_negatives=10)
-  method = semppl.make(config, _mesh())
+  method = _make(config, _mesh())
   online, target, batch = _inputs(config, collapsed=True)
   queue = jax.jit(method.init_memory)()
-  result = jax.jit(method.loss)(online, target, batch, queue, jax.random.key(0))
+  result = jax.jit(method.loss)(
+    Inputs(online, target, batch, queue, jax.random.key(0), 0)
+  )
   # 0.3 x 1.2 x log 11; some label has two images, so positives exist.
   np.testing.assert_allclose(result.loss, 0.8632, atol=1e-4)
   assert abs(result.metrics['loss/invariance_augmentation']) < 1e-6
@@ -157,15 +164,17 @@ def test_collapsed_embedding_has_the_known_loss(invariance, drawn):
 def _loss_of_prediction(config):
   """The loss as a function of predictions and targets, and what goes in."""
   mesh, key = _mesh(), jax.random.key(3)
-  method = semppl.make(config, mesh)
+  method = _make(config, mesh)
   online, target, batch = _inputs(config)
   memory = _memory(config, method, 2, mesh)
 
   @jax.jit
   def value(prediction, projection):
     return method.loss(
-        online._replace(prediction=prediction),
-        target._replace(projection=projection), batch, memory, key,
+      Inputs(
+          online._replace(prediction=prediction),
+          target._replace(projection=projection), batch, memory, key, 0,
+      )
     )  # fmt: skip
 
   result = value(online.prediction, target.projection)
@@ -211,12 +220,13 @@ def test_device_count_changes_no_number(devices):
 
   def run(devices):
     mesh = _mesh(devices)
-    method = semppl.make(config, mesh)
+    method = _make(config, mesh)
     memory = _memory(config, method, 3, mesh)
     rows = mesh_lib.sharded(mesh)
     place = lambda tree: jax.tree.map(lambda x: jax.device_put(x, rows), tree)
+    key = jax.random.key(1)
     return jax.jit(method.loss)(
-      place(online), place(target), place(batch), memory, jax.random.key(1)
+      Inputs(place(online), place(target), place(batch), memory, key, 0)
     )
 
   one, many = run(1), run(devices)

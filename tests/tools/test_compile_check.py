@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from semppl_jax import config_file, mesh as mesh_lib, methods
+from semppl_jax.methods.method import Inputs, Setting
 from semppl_jax.network import Outputs
 from semppl_jax.step import make_step
 from semppl_jax.tools import ahead, bare
@@ -82,7 +83,7 @@ def test_a_small_step_compiles_for_a_real_slice(tmp_path):
 def _check_counts(report):
   config = config_file.load('configs/quickstart.py', SMALL)
   mesh = mesh_lib.make_mesh(jax.devices()[:1])
-  step = make_step(config, methods.make(config, mesh), mesh, 10, 1)
+  step = make_step(config, _method(config, mesh), mesh, 10, 1)
   params = jax.eval_shape(step.init).params
   weights = sum(x.size for x in jax.tree.leaves(params))
   # Every device reduces the whole gradient, and little beside it.
@@ -144,7 +145,11 @@ def test_a_missing_libtpu_is_named(monkeypatch):
 
 def _bare_method():
   config = config_file.load('configs/quickstart.py', SMALL)
-  return bare.bare(methods.make(config, mesh_lib.make_mesh()))
+  return bare.bare(_method(config, mesh_lib.make_mesh()))
+
+
+def _method(config, mesh):
+  return methods.make(config, Setting(mesh, config.batch_size, 100))
 
 
 def test_the_networks_alone_keep_no_memory():
@@ -162,13 +167,13 @@ def test_the_networks_alone_use_the_last_head_and_the_target():
   online = Outputs(array(4, 3, 5), array(4, 3, 2), array(4, 3, 2))
   target = Outputs(array(4, 2, 5), array(4, 2, 2))
   method = _bare_method()
-  key = jax.random.key(0)
-  result = method.loss(online, target, None, (), key)
+  inputs = Inputs(online, target, None, (), jax.random.key(0), 0)
+  result = method.loss(inputs)
   aim = np.asarray(target.projection).mean(1, keepdims=True)
   expected = np.mean((np.asarray(online.prediction) - aim) ** 2)
   np.testing.assert_allclose(result.loss, expected, rtol=1e-6)
   assert result.memory == ()
-  without = method.loss(online, None, None, (), key).loss
+  without = method.loss(inputs._replace(target=None)).loss
   np.testing.assert_allclose(
     without, np.mean(np.asarray(online.prediction) ** 2), rtol=1e-6
   )

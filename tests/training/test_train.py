@@ -235,11 +235,11 @@ def _infinite_once_the_queue_holds(rows, monkeypatch):
   """Makes the loss of the first step with so many labelled rows infinite."""
   make = job_lib.methods.make
 
-  def broken(config, mesh):
-    method = make(config, mesh)
+  def broken(config, setting):
+    method = make(config, setting)
 
-    def loss(*args):
-      result = method.loss(*args)
+    def loss(inputs):
+      result = method.loss(inputs)
       full = result.memory.size >= rows
       return result._replace(loss=jnp.where(full, jnp.inf, result.loss))
 

@@ -1,0 +1,19 @@
+"""BYOL, in the setting of the quick start.
+
+  python -m semppl_jax.main --config=configs/byol_quickstart.py --workdir=DIR
+
+Hardware: 2 CPU cores.
+Hours: not yet run.
+Expected: not yet run.
+"""
+
+import ml_collections
+
+from configs import quickstart
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns BYOL."""
+  c = quickstart.get_config()
+  c.method = 'byol'
+  return c

@@ -1,0 +1,23 @@
+"""PAWS, in the setting of the quick start.
+
+  python -m semppl_jax.main --config=configs/paws_quickstart.py --workdir=DIR
+
+Hardware: 2 CPU cores.
+Hours: not yet run.
+Expected: not yet run.
+"""
+
+import ml_collections
+
+from configs import quickstart
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns PAWS with small support batches."""
+  c = quickstart.get_config()
+  c.method = 'paws'
+  # As many labelled rows as the batches of the others have.
+  c.support.update(classes_per_batch=10, images_per_class=4, views=2)
+  c.network.projector.update(layers=3, last_bias=True)
+  c.paws.predictor = False
+  return c

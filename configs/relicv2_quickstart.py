@@ -1,0 +1,20 @@
+"""ReLICv2, in the setting of the quick start.
+
+  python -m semppl_jax.main --config=configs/relicv2_quickstart.py --workdir=DIR
+
+Hardware: 2 CPU cores.
+Hours: not yet run.
+Expected: not yet run.
+"""
+
+import ml_collections
+
+from configs import quickstart
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns ReLICv2 with as many negatives as SemPPL."""
+  c = quickstart.get_config()
+  c.method = 'relicv2'
+  c.relicv2.num_negatives = 30
+  return c

@@ -1,0 +1,21 @@
+"""SimCLR with SuNCEt, in the setting of the quick start.
+
+  python -m semppl_jax.main --config=configs/suncet_quickstart.py --workdir=DIR
+
+Hardware: 2 CPU cores.
+Hours: not yet run.
+Expected: not yet run.
+"""
+
+import ml_collections
+
+from configs import quickstart
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns SimCLR + CT with small support batches."""
+  c = quickstart.get_config()
+  c.method = 'suncet'
+  c.support.update(classes_per_batch=10, images_per_class=4)
+  c.suncet.duration = c.duration
+  return c

@@ -1,0 +1,32 @@
+r"""SimCLR with SuNCEt, ResNet-50, ImageNet.
+
+  python -m semppl_jax.main --config=configs/suncet_resnet50_10pct.py \
+    --workdir=DIR
+
+Hardware: 128 TPU v3 cores (v3:8x8).
+Hours: not yet run.
+Expected: no published figure with these settings. Not yet run.
+"""
+
+import ml_collections
+
+from configs import base, simclr_resnet50_10pct
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns SimCLR + CT with the rates of its code."""
+  c = base.get_config()
+  c.method = 'suncet'
+  c.duration = '500 epochs'
+  # 20 classes of 2 images to every 44 others, as a share of the whole batch
+  # (choice: the public code counts them on each GPU).
+  c.support.update(classes_per_batch=960, images_per_class=4)
+  c.views.large.update(count=2, area=(0.08, 1.0))
+  c.views.small.count = 0
+  c.saliency.probability = 0.0
+  simclr_resnet50_10pct.use_colours(c)
+  c.network.projector.update(hidden=2048, output=128)
+  c.optimizer.update(name='lars_paws', reference_batch=0)
+  c.optimizer.update(start_learning_rate=0.6, learning_rate=4.8)
+  c.optimizer.final_learning_rate = 0.048
+  return c

@@ -1,0 +1,21 @@
+r"""The labels alone, in the setting of the quick start.
+
+  python -m semppl_jax.main --config=configs/supervised_quickstart.py \
+    --workdir=DIR
+
+Hardware: 2 CPU cores.
+Hours: not yet run.
+Expected: not yet run.
+"""
+
+import ml_collections
+
+from configs import quickstart
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns cross-entropy on the labelled images, the floor of every method."""
+  c = quickstart.get_config()
+  c.method = 'supervised'
+  c.data.labelled_per_batch = c.batch_size
+  return c

@@ -1,0 +1,21 @@
+"""SwAV, in the setting of the quick start.
+
+  python -m semppl_jax.main --config=configs/swav_quickstart.py --workdir=DIR
+
+Hardware: 2 CPU cores.
+Hours: not yet run.
+Expected: not yet run.
+"""
+
+import ml_collections
+
+from configs import quickstart
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns SwAV with few prototypes and a queue."""
+  c = quickstart.get_config()
+  c.method = 'swav'
+  c.network.prototypes = 100
+  c.swav.update(queue='1024 rows', queue_from='2 epochs')
+  return c

@@ -1,0 +1,63 @@
+"""What methods ask of a config, in the words of the checks."""
+
+from collections.abc import Iterator
+import math
+
+from ml_collections import ConfigDict
+
+from semppl_jax.facts import Facts
+from semppl_jax.ranges import must
+
+
+def two_large_views(config: ConfigDict) -> Iterator[str]:
+  """Yields a sentence unless there are two large views."""
+  if config.views.large.count != 2:
+    yield must(
+      config, 'views.large.count', f'be 2 where method={config.method!r}'
+    )
+
+
+def no_small_views(config: ConfigDict) -> Iterator[str]:
+  """Yields a sentence where there are small views, which would be wasted."""
+  if config.views.small.count:
+    yield must(
+      config,
+      'views.small.count',
+      f'be 0 where method={config.method!r}, which does not use them',
+    )
+
+
+def support(config: ConfigDict, facts: Facts) -> Iterator[str]:
+  """Yields a sentence for each field of `config.support` that cannot be."""
+  s = config.support
+  if facts.classes is not None and s.classes_per_batch > facts.classes:
+    yield must(
+      config,
+      'support.classes_per_batch',
+      f'be at most the {facts.classes} classes of the data',
+    )
+  rows = s.classes_per_batch * s.images_per_class
+  parts = config.accumulate * facts.device_count
+  if rows % parts:
+    yield (
+      f'config.support.classes_per_batch={s.classes_per_batch} times'
+      f' images_per_class={s.images_per_class} must be a multiple of'
+      f' {_parts(config, facts)}, and is {rows}.'
+    )
+
+
+def _parts(config: ConfigDict, facts: Facts) -> str:
+  if config.accumulate == 1:
+    return f'the {facts.device_count} devices'
+  return (
+    f'accumulate={config.accumulate} times the {facts.device_count} devices'
+  )
+
+
+def labels_of_a_batch(config: ConfigDict, facts: Facts) -> int:
+  """Labelled rows of a batch, on average where their number is not fixed."""
+  if config.data.labelled_per_batch:
+    return config.data.labelled_per_batch
+  if not facts.examples or facts.labelled is None:
+    return 0
+  return math.ceil(config.batch_size * facts.labelled / facts.examples)

@@ -1,0 +1,146 @@
+"""PAWS: views agree on the classes of their soft neighbours in a support batch.
+
+Assran et al., "Semi-supervised learning of visual features by
+non-parametrically predicting view assignments with support samples", ICCV 2021,
+arXiv 2104.13963. Its neighbours are labelled images of the same pass through
+the same network; there is no target network and no queue.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from semppl_jax import mesh as mesh_lib, nt_xent, soft_labels
+from semppl_jax.batch import Batch
+from semppl_jax.facts import Facts
+from semppl_jax.methods import needs
+from semppl_jax.methods.method import (
+  Inputs,
+  LossResult,
+  Method,
+  Metrics,
+  Setting,
+)
+from semppl_jax.network import Outputs
+from semppl_jax.ranges import POSITIVE, Range, Tables
+
+# Smaller targets are set to 0, as in the public code.
+_LEAST_TARGET = 1e-4
+
+
+class _Support(NamedTuple):
+  """The rows that predict, whole on every device.
+
+  Attributes:
+    embedding: [S v, D].
+    label: smoothed rows [S v, C], C the classes of the batch.
+  """
+
+  embedding: jax.Array
+  label: jax.Array
+
+
+def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
+  """Builds PAWS from `config.paws` and `config.support`."""
+  p = config.paws
+  classes = config.support.classes_per_batch
+  whole = mesh_lib.replicated(setting.mesh)
+
+  def predict(outputs: Outputs, batch: Batch, head: str) -> jax.Array:
+    """Soft neighbours of all views [B, V, C]."""
+    views, support = getattr(outputs, head), getattr(outputs.support, head)
+    assert batch.support is not None
+    column = jnp.repeat(batch.support.column, support.shape[1])
+    rows = jax.lax.with_sharding_constraint(_flat(support), whole)
+    label = soft_labels.smooth(column, classes, p.label_smoothing)
+    found = soft_labels.soft_nn(_flat(views), rows, label, p.temperature)
+    return found.reshape(*views.shape[:2], classes)
+
+  def loss(inputs: Inputs) -> LossResult:
+    online, target, batch = inputs.online, inputs.target, inputs.batch
+    assert target is not None
+    head = 'prediction' if p.predictor else 'projection'
+    probability = predict(online, batch, head)
+    aim = soft_labels.sharpen(
+      predict(target, batch, 'projection'), p.sharpening
+    )
+    each = soft_labels.cross_entropy(
+      _partners(aim, probability.shape[1]), probability, _LEAST_TARGET
+    )
+    consistency = jnp.mean(each)
+    sharp = soft_labels.sharpen(_flat(probability), p.sharpening)
+    me_max = soft_labels.me_max(sharp)
+    metrics = {
+      'loss/consistency': consistency,
+      'loss/me_max': me_max,
+      'paws/confidence': jnp.mean(jnp.max(aim, axis=-1)),
+    }
+    metrics |= _diagnostics(target, batch, aim, p.temperature)
+    total = consistency + me_max if p.me_max else consistency
+    return LossResult(total, inputs.memory, metrics)
+
+  heads = ('projector', 'predictor') if p.predictor else ('projector',)
+  return Method(
+    name='paws',
+    heads=heads,
+    target='stop_gradient',
+    support=True,
+    loss=loss,
+  )
+
+
+def _flat(x: jax.Array) -> jax.Array:
+  """Rows [B V, ...] of views [B, V, ...]."""
+  return x.reshape(-1, x.shape[-1])
+
+
+def _partners(aim: jax.Array, views: int) -> jax.Array:
+  """Targets [B, V, C] from those of the two large views [B, 2, C].
+
+  A large view has the other's; a small one the mean of both (section 3).
+  """
+  rows, _, classes = aim.shape
+  mean = jnp.mean(aim, axis=1, keepdims=True)
+  small = jnp.broadcast_to(mean, (rows, views - 2, classes))
+  return jnp.concatenate([aim[:, ::-1], small], axis=1)
+
+
+def _diagnostics(
+  target: Outputs, batch: Batch, aim: jax.Array, temperature: float
+) -> Metrics:
+  """What figure 3 plots beside the loss, and how many targets are right."""
+  support, rows = batch.support, target.support
+  assert support is not None and rows is not None
+  assert target.projection is not None and rows.projection is not None
+  label = jnp.repeat(support.label, rows.projection.shape[1])
+  class_of = jax.ops.segment_max(support.label, support.column, aim.shape[-1])
+  voted = class_of[jnp.argmax(jnp.mean(aim, axis=1), axis=-1)]
+  known = (batch.label < 0) & (batch.diagnostic_label >= 0)
+  right = known & (voted == batch.diagnostic_label)
+  share = jnp.sum(right, dtype=jnp.float32) / jnp.sum(known, dtype=jnp.float32)
+  return {
+    'diagnostic/nt_xent': nt_xent.nt_xent(target.projection, temperature),
+    'diagnostic/suncet': nt_xent.suncet(
+      _flat(rows.projection), label, temperature
+    ),
+    'pseudo/accuracy': share,
+    'pseudo/coverage': jnp.float32(1),
+  }
+
+
+FIELDS = Tables(
+  ranges={
+    'paws.temperature': POSITIVE,
+    'paws.sharpening': POSITIVE,
+    'paws.label_smoothing': Range(0, 1, open_high=True),
+  }
+)
+
+
+def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+  """Yields a sentence for each field that PAWS cannot work with."""
+  yield from needs.two_large_views(config)
+  yield from needs.support(config, facts)

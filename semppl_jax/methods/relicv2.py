@@ -1,0 +1,63 @@
+"""ReLICv2: contrast and invariance between views, without any label.
+
+Tomasev et al., "Pushing the limits of self-supervised ResNets: can we
+outperform supervised learning without labels on ImageNet?", arXiv 2201.05119.
+SemPPL is this loss with semantic positives beside.
+"""
+
+from collections.abc import Iterator
+
+import jax
+import ml_collections
+
+from semppl_jax.facts import Facts
+from semppl_jax.methods import view_pairs
+from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
+from semppl_jax.ranges import COUNT, NATURAL, POSITIVE, Tables
+
+
+def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
+  """Builds ReLICv2 from `config.relicv2`."""
+  r = config.relicv2
+  pairs = view_pairs.make(r, config, setting)
+
+  def loss(inputs: Inputs) -> LossResult:
+    anchors = pairs.embed(inputs)
+    # As SemPPL, which draws positives by the second of two keys.
+    key = jax.random.split(inputs.key)[0]
+    terms = pairs.against(anchors, inputs.batch.index, key)
+    contrast, invariance = view_pairs.of_views(terms, anchors)
+    total = r.contrast_weight * contrast + r.invariance_weight * invariance
+    metrics = {
+      'loss/augmentation': contrast,
+      'loss/invariance_augmentation': invariance,
+    }
+    return LossResult(total, inputs.memory, metrics)
+
+  return Method(
+    name='relicv2',
+    heads=('projector', 'predictor'),
+    target='ema',
+    bn_groups='view',
+    loss=loss,
+  )
+
+
+FIELDS = Tables(
+  ranges={
+    'relicv2.temperature': POSITIVE,
+    'relicv2.contrast_weight': NATURAL,
+    'relicv2.invariance_weight': NATURAL,
+    'relicv2.num_negatives': COUNT,
+  },
+  choices={
+    'relicv2.invariance': ('log_ratio', 'kl'),
+    'relicv2.negatives': ('shared', 'per_pair'),
+  },
+)
+
+
+def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+  """Yields a sentence for each field of `config.relicv2` that does not fit."""
+  del facts
+  yield from view_pairs.problems(config, 'relicv2')

@@ -1,0 +1,39 @@
+"""SimCLR: two views of an image attract, all other images of a batch repel.
+
+Chen et al., "A simple framework for contrastive learning of visual
+representations", arXiv 2002.05709; with a projector of three layers, version 2,
+arXiv 2006.10029.
+"""
+
+from collections.abc import Iterator
+
+import ml_collections
+
+from semppl_jax import nt_xent
+from semppl_jax.facts import Facts
+from semppl_jax.methods import needs
+from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
+from semppl_jax.ranges import POSITIVE, Tables
+
+
+def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
+  """Builds SimCLR from `config.simclr`."""
+  del setting
+
+  def loss(inputs: Inputs) -> LossResult:
+    projection = inputs.online.projection
+    assert projection is not None
+    value = nt_xent.nt_xent(projection, config.simclr.temperature)
+    return LossResult(value, inputs.memory, {'loss/nt_xent': value})
+
+  return Method(name='simclr', heads=('projector',), loss=loss)
+
+
+FIELDS = Tables(ranges={'simclr.temperature': POSITIVE})
+
+
+def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+  """Yields a sentence for each view that SimCLR cannot use."""
+  del facts
+  yield from needs.two_large_views(config)
+  yield from needs.no_small_views(config)

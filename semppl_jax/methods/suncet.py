@@ -1,0 +1,83 @@
+"""SuNCEt: a contrast of labelled images by their class, beside SimCLR's.
+
+Assran et al., "Supervision accelerates pre-training in contrastive
+semi-supervised learning of visual representations", arXiv 2006.10803: SimCLR +
+CT adds it to NT-Xent for the first epochs. Without NT-Xent, on the labelled
+images alone, it is PAWS's fine-tuning (arXiv 2104.13963, section 5).
+"""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from semppl_jax import mesh as mesh_lib, nt_xent
+from semppl_jax.facts import Facts
+from semppl_jax.methods import needs
+from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
+from semppl_jax.ranges import must, NATURAL, POSITIVE, Tables
+from semppl_jax.schedules import check_duration
+
+
+def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
+  """Builds SuNCEt and its NT-Xent from `config.suncet`."""
+  s = config.suncet
+  last = setting.steps(s.duration)
+  whole = mesh_lib.replicated(setting.mesh)
+
+  def labelled(inputs: Inputs) -> jax.Array:
+    """SuNCEt on the support batch, or on the labelled rows of the batch."""
+    if s.labelled == 'support':
+      assert inputs.online.support is not None and inputs.batch.support
+      projection = inputs.online.support.projection
+      label = inputs.batch.support.label
+    else:
+      projection, label = inputs.online.projection, inputs.batch.label
+    assert projection is not None
+    # A few rows that all others are compared with: once on every device.
+    rows = jax.lax.with_sharding_constraint(projection, whole)
+    views = rows.shape[1]
+    return nt_xent.suncet(
+      rows.reshape(-1, rows.shape[-1]), jnp.repeat(label, views), s.temperature
+    )
+
+  def loss(inputs: Inputs) -> LossResult:
+    contrast = jnp.where(inputs.step < last, labelled(inputs), 0.0)
+    total, metrics = contrast, {'loss/suncet': contrast}
+    if s.contrast_weight:
+      assert inputs.online.projection is not None
+      value = nt_xent.nt_xent(inputs.online.projection, s.temperature)
+      total += s.contrast_weight * value
+      metrics['loss/nt_xent'] = value
+    return LossResult(total, inputs.memory, metrics)
+
+  return Method(
+    name='suncet',
+    heads=('projector',),
+    support=s.labelled == 'support',
+    loss=loss,
+  )
+
+
+FIELDS = Tables(
+  ranges={'suncet.temperature': POSITIVE, 'suncet.contrast_weight': NATURAL},
+  choices={'suncet.labelled': ('support', 'batch')},
+)
+
+
+def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+  """Yields a sentence for each field of `config.suncet` that does not fit."""
+  s = config.suncet
+  yield from check_duration(s.duration, 'suncet.duration')
+  if s.contrast_weight:
+    yield from needs.two_large_views(config)
+  yield from needs.no_small_views(config)
+  if s.labelled == 'support':
+    yield from needs.support(config, facts)
+  elif needs.labels_of_a_batch(config, facts) < 2:
+    yield must(
+      config,
+      'suncet.labelled',
+      "be 'support' where a batch has less than two labelled rows",
+    )
