@@ -109,7 +109,6 @@ _CHOICES = {
 }
 
 _TABLES = ranges.Tables(_RANGES, _TUPLES, _INTERVALS, _CHOICES)
-_METHOD = ranges.Tables(choices={'method': methods.NAMES})
 _PERIODS = ('duration', 'log_every', 'eval.every', 'checkpoint.every')
 _WARMUP = 'optimizer.warmup'
 # Periods that may be 0: such a thing is then never done, or left out.
@@ -139,9 +138,7 @@ def problems(
     One sentence for each: field, value and what is allowed. Empty if the
     config can run.
   """
-  found = [*ranges.outside(config, _TABLES)]
-  if not methods.is_outside(config.method):
-    found += ranges.outside(config, _METHOD)
+  found = [*ranges.outside(config, _TABLES), *methods.unknown(config)]
   for field in (*_PERIODS, _WARMUP):
     found += _no_duration(config, field)
   found += backbones.problems(config.network)

@@ -1,7 +1,7 @@
 """The table of methods. A new one is a module with `make` and a line here.
 
-A module outside this package needs no line: `config.method` may be its dotted
-name, as in `docs/add_a_method.md`. What a module may have:
+A module outside this package needs no line: `config.method` may be its name, as
+in `docs/add_a_method.md`. What a module has:
 
 - `make(config, setting) -> Method`;
 - `FIELDS`, a `ranges.Tables` of what its fields may be (or nothing);
@@ -15,6 +15,7 @@ from typing import Any
 import ml_collections
 
 from semppl_jax import ranges
+from semppl_jax.config_file import nearest
 from semppl_jax.facts import Facts
 from semppl_jax.methods import (
   byol,
@@ -46,16 +47,24 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   return _module(config.method).make(config, setting)
 
 
+def unknown(config: ml_collections.ConfigDict) -> Iterator[str]:
+  """Yields a sentence where `config.method` names no method."""
+  try:
+    found = hasattr(_module(config.method), 'make')
+  except (ImportError, ValueError):
+    found = False
+  if not found:
+    near = nearest(config.method, NAMES)
+    hint = f'; did you mean {near!r}?' if near else '.'
+    names = ', '.join(map(repr, NAMES))
+    yield ranges.must(
+      config, 'method', f'be one of {names}, or a module with `make`{hint}', ''
+    )
+
+
 def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
   """Yields a sentence for each field that the method cannot work with."""
-  try:
-    module = _module(config.method)
-  except ImportError as error:
-    yield f'config.method={config.method!r} cannot be imported: {error}.'
-    return
-  if not hasattr(module, 'make'):
-    yield f'config.method={config.method!r} must be a module with a `make`.'
-    return
+  module = _module(config.method)
   found = [*ranges.outside(config, getattr(module, 'FIELDS', ranges.Tables()))]
   yield from found
   # What follows calculates with the fields, and needs them to be sound.
@@ -63,10 +72,5 @@ def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
     yield from module.problems(config, facts)
 
 
-def is_outside(name: str) -> bool:
-  """Whether a method is a module of its own and not of the table."""
-  return name not in _TABLE and '.' in name
-
-
 def _module(name: str) -> Any:
-  return importlib.import_module(name) if is_outside(name) else _TABLE[name]
+  return _TABLE[name] if name in _TABLE else importlib.import_module(name)
