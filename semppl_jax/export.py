@@ -24,7 +24,9 @@ _CHECKPOINT = flags.DEFINE_string(
 _FORMAT = flags.DEFINE_string('format', None, 'What to write.')
 _OUT = flags.DEFINE_string('out', None, 'The file or directory to write.')
 _HEADS = flags.DEFINE_list(
-  'heads', [], 'Heads to write too: projector, predictor, classifier.'
+  'heads',
+  [],
+  'Heads to write too: projector, predictor, prototypes, classifier.',
 )
 _OVERWRITE = flags.DEFINE_boolean(
   'overwrite', False, 'Replace an earlier export.'

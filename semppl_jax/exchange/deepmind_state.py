@@ -172,8 +172,16 @@ def _heads(
     )
     tried.append('projector')
     if layers['predictor']:
-      network.predictor.hidden = _outputs(params, layers['predictor'][0])
+      first, *_, last = layers['predictor']
+      network.predictor.update(
+        hidden=_outputs(params, first),
+        last_bias='b' in params[last],
+        input_norm='predictor/batch_norm_1' in params,
+      )
       tried.append('predictor')
+    if _outputs(params, 'prototypes'):
+      network.prototypes = _outputs(params, 'prototypes')
+      tried.append('prototypes')
   classes = _outputs(params, 'classifier')
   if classes:
     network.classifier.classes = classes
@@ -181,7 +189,7 @@ def _heads(
   want = skeleton.shapes(network, tuple(h for h in HEADS if h in tried))
   heads: list[str] = []
   for head in tried:
-    below = head != 'predictor' or 'projector' in heads
+    below = head in ('projector', 'classifier') or 'projector' in heads
     if below and not differences(only(params, head), only(want[0], head)):
       heads.append(head)
   dropped = set(tried) - set(heads)

@@ -23,6 +23,7 @@ Outputs = dict[str, Array]
 OUTPUT = {
   'projector': 'projection',
   'predictor': 'prediction',
+  'prototypes': 'scores',
   'classifier': 'logits',
 }
 # Where one message or file of a format ends; the rest is for the graph.
@@ -41,7 +42,8 @@ def carried(
   hidden = (
     'classifier' in heads and network.classifier.input == 'projector_hidden'
   )
-  below = ('projector',) if 'predictor' in heads or hidden else ()
+  standing = hidden or {'predictor', 'prototypes'} & set(heads)
+  below = ('projector',) if standing else ()
   return tuple(head for head in HEADS if head in {*heads, *below})
 
 

@@ -38,6 +38,7 @@ def settings(**fields: Any) -> ml_collections.ConfigDict:
       bn_eps=1e-5,
       projector=dict(hidden=4096, output=256, layers=2, last_bias=False),
       predictor=dict(hidden=4096, last_bias=False, input_norm=False),
+      prototypes=0,
       classifier=dict(classes=0, input='features'),
       precision='float32',
     )

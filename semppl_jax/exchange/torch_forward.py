@@ -37,11 +37,22 @@ class TorchNetwork:
 
   def head(self, x: Tensor, name: str) -> Tensor:
     """Maps [n, F] through the perceptron `name`, as PAWS names it."""
-    layers = sum(f'{name}.fc{i}.weight' in self.state for i in range(1, 10))
+    layers, norms = (
+      sum(f'{name}.{kind}{i}.weight' in self.state for i in range(1, 10))
+      for kind in ('fc', 'bn')
+    )
+    # With as many norms as layers, the first is before them all.
+    ahead = norms - layers + 1
+    if ahead:
+      x = self._norm(x, f'{name}.bn1')
     for i in range(1, layers):
       x = self.linear(x, f'{name}.fc{i}')
-      x = self.ops.relu(self._norm(x, f'{name}.bn{i}'))
+      x = self.ops.relu(self._norm(x, f'{name}.bn{i + ahead}'))
     return self.linear(x, f'{name}.fc{layers}')
+
+  def scores(self, projection: Tensor) -> Tensor:
+    """Cosines of projections [n, D] to the prototypes."""
+    return self.linear(self.ops.normalize(projection, dim=-1), 'prototypes')
 
   def linear(self, x: Tensor, name: str) -> Tensor:
     """Maps [n, F] through the linear layer `name`."""

@@ -59,6 +59,8 @@ _PLAIN_RULES = (
   (r'predictor/linear', ('pred.fc1',)),
   (r'predictor/linear_(\d)', ('pred.fc{1+}',)),
   (r'predictor/batch_norm', ('pred.bn1',)),
+  (r'predictor/batch_norm_(\d)', ('pred.bn{1+}',)),
+  (r'prototypes', ('prototypes',)),
 )
 _SELECTIVE_RULES = (
   (r'[^/]+/~/initial_conv_0', ('conv1.0',)),

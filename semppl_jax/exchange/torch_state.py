@@ -211,22 +211,21 @@ def _heads(
       layers=layers,
       last_bias=f'fc.fc{layers}.bias' in state,
     )
-  # PAWS's predictor begins with a batch norm, for which there is no place.
-  if 'projector' in heads and _norm_follows(state):
+  if 'projector' in heads and 'pred.fc1.weight' in state:
     heads.append('predictor')
-    network.predictor.hidden = _outputs(state, 'pred.fc1.weight')
+    network.predictor.update(
+      hidden=_outputs(state, 'pred.fc1.weight'),
+      last_bias='pred.fc2.bias' in state,
+      # PAWS's begins with a batch norm.
+      input_norm='pred.bn2.weight' in state,
+    )
+  if 'projector' in heads and len(_shape(state, 'prototypes.weight')) == 2:
+    heads.append('prototypes')
+    network.prototypes = _outputs(state, 'prototypes.weight')
   if len(_shape(state, 'fc.weight')) == 2:
     heads.append('classifier')
     network.classifier.classes = _outputs(state, 'fc.weight')
   return tuple(heads)
-
-
-def _norm_follows(state: Mapping[str, np.ndarray]) -> bool:
-  return (
-    'pred.fc1.weight' in state
-    and 'pred.bn2.weight' not in state
-    and _shape(state, 'pred.bn1.weight') == _shape(state, 'pred.fc1.bias')
-  )
 
 
 def _outputs(state: Mapping[str, np.ndarray], name: str) -> int:

@@ -115,10 +115,12 @@ def read_back(
         for values in (prepared.mean, prepared.std)
       )
       made = {'features': network.features((pixels - mean) / std)}
-      if {'projector', 'predictor'} & set(heads):
+      if {'projector', 'predictor', 'prototypes'} & set(heads):
         made['projection'] = network.head(made['features'], 'fc')
       if 'predictor' in heads:
         made['prediction'] = network.head(made['projection'], 'pred')
+      if 'prototypes' in heads:
+        made['scores'] = network.scores(made['projection'])
       if 'classifier' in heads:
         made['logits'] = network.linear(made['features'], 'fc')
       return {name: made[name].numpy() for name in serve.outputs(heads)}

@@ -11,7 +11,7 @@ from semppl_jax.network import make_network
 from semppl_jax.weights import Preprocessing, Weights
 
 CLASSES = ('ape', 'bat', 'cow', 'dog', 'eel')
-HEADS = ('projector', 'predictor', 'classifier')
+HEADS = ('projector', 'predictor', 'prototypes', 'classifier')
 PREPROCESSING = Preprocessing(
   36, 32, 'bicubic', (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
 )
@@ -24,7 +24,8 @@ def settings(**network) -> ml_collections.ConfigDict:
   config = base.get_config().network.copy_and_resolve_references().unlock()
   config.update(backbone='resnet_tiny', stem='space_to_depth')
   config.projector.update(hidden=16, output=8)
-  config.predictor.hidden = 16
+  config.predictor.update(hidden=16, last_bias=True, input_norm=True)
+  config.prototypes = 7
   config.classifier.classes = len(CLASSES)
   config.update(**network)
   return config
@@ -35,6 +36,7 @@ def foreign(**network) -> ml_collections.ConfigDict:
   config = skeleton.settings(backbone='resnet18', **network)
   config.projector.update(hidden=6, output=4)
   config.predictor.hidden = 5
+  config.prototypes = 9
   config.classifier.classes = 3
   return config
 

@@ -126,10 +126,10 @@ def test_missing_parts_are_named():
 def test_heads_without_a_place_are_left_out():
   content = _content()
   params = content['experiment_state']['online_params']
-  params['predictor/linear_1']['b'] = np.zeros((1, 4))
+  params['predictor/linear_2'] = {'w': np.zeros((1, 4, 4))}
   params['logits'] = {'w': np.zeros((1, 16, 10))}
   found = deepmind_state.find(content, 'x.pkl')
-  assert found.weights.heads == ('projector', 'classifier')
+  assert found.weights.heads == ('projector', 'prototypes', 'classifier')
   assert 'logits' in found.left_out
   assert {x.split('/')[0] for x in found.left_out} == {'logits', 'predictor'}
 
@@ -154,7 +154,7 @@ def test_there_and_back(tmp_path):
   want = serve.on_host(weights, HEADS)(images)
   have = deepmind.read_back(path)(images)
   assert have.keys() == want.keys() == {
-    'features', 'projection', 'prediction', 'logits',
+    'features', 'projection', 'prediction', 'scores', 'logits',
   }  # fmt: skip
   for name in want:
     scale = np.abs(want[name]).max()

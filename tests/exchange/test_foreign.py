@@ -100,9 +100,10 @@ def test_the_file_of_paws(tmp_path, width):
   network.projector.update(
     hidden=128 * width, output=128, layers=3, last_bias=True
   )
-  state = _state(network, ('projector',))
+  network.predictor.update(hidden=32, last_bias=True, input_norm=True)
+  state = _state(network, ('projector', 'predictor'))
   sizes = {'bn1': (128,), 'fc1': (32, 128), 'bn2': (32,), 'fc2': (128, 32)}
-  state |= {f'pred.{k}.weight': torch.ones(v) for k, v in sizes.items()}
+  assert sizes == {k: state[f'pred.{k}.weight'].shape for k in sizes}
   saved = {
     'encoder': {f'module.{k}': v for k, v in state.items()},
     'opt': {'state': {}, 'param_groups': []},
@@ -111,8 +112,8 @@ def test_the_file_of_paws(tmp_path, width):
   }
   found = _find(tmp_path, saved, 'paws-latest.pth.tar')
   assert found.weights.network.to_dict() == network.to_dict()
-  assert found.weights.heads == ('projector',)
-  assert found.left_out == tuple(sorted(f'pred.{k}.weight' for k in sizes))
+  assert found.weights.heads == ('projector', 'predictor')
+  assert found.left_out == ()
   assert found.weights.preprocessing == Preprocessing(
     32, 32, 'bilinear', (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
   )
