@@ -29,6 +29,7 @@ import optax
 # Of the optimisers here, `update` takes `rate` beside optax's arguments.
 from optax import GradientTransformationExtraArgs as Optimizer
 
+NAMES = ('lars', 'lars_paws', 'adam', 'sgd')
 # By name, since in Haiku a batch-norm scale has as many axes as a kernel.
 _NOT_WEIGHTS = ('b', 'scale', 'offset')
 

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from semppl_jax import backbones, methods, network, ranges, schedules
+from semppl_jax import (
+  backbones,
+  methods,
+  network,
+  optim,
+  ranges,
+  schedules,
+)
 from semppl_jax.data import dataset
 from semppl_jax.facts import Facts
 from semppl_jax.ranges import (
@@ -104,7 +111,7 @@ _CHOICES = {
   'saliency.fill': ('grey', 'mean', 'black'),
   'network.precision': network.PRECISIONS,
   'network.classifier.input': network.CLASSIFIER_INPUTS,
-  'optimizer.name': ('lars', 'lars_paws', 'adam', 'sgd'),
+  'optimizer.name': optim.NAMES,
   'ema.schedule': ('constant', 'cosine'),
 }
 

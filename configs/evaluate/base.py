@@ -55,6 +55,14 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.finetune = recipe(batch_size=256, duration='50 epochs')
 
+  # SuNCEt, then soft nearest neighbours: PAWS's fine-tuning on CIFAR-10.
+  c.suncet = recipe(batch_size=640, duration='30 epochs')
+  c.suncet.update(optimizer='lars_paws', learning_rates=(0.1,))
+  c.suncet.update(reference_batch=0, area=(0.75, 1.0), colours=True)
+  c.suncet.final_learning_rate = 0.01
+  c.suncet.temperature = 0.1
+  c.suncet.views = 2
+
   # The same network on the same labels, from scratch.
   c.baseline = recipe(batch_size=256, duration='200 epochs')
   c.baseline.update(learning_rates=(0.03, 0.1, 0.3), weight_decays=(1e-4,))

@@ -2,10 +2,11 @@
 
 import functools
 
-from semppl_jax.evaluators import holdout, knn, logistic, ridge, soft_nn
+from semppl_jax.evaluators import holdout, knn, logistic, ridge
 from semppl_jax.protocols.accuracy import accuracy, Figures
 from semppl_jax.protocols.context import Context
 from semppl_jax.protocols.subject import Subject
+from semppl_jax.protocols.tasks import votes
 
 
 def run_knn(context: Context, subject: Subject) -> Figures:
@@ -30,19 +31,8 @@ def run_knn(context: Context, subject: Subject) -> Figures:
 
 def run_soft_nn(context: Context, subject: Subject) -> Figures:
   """Soft nearest neighbours (PAWS-NN, arXiv 2104.13963)."""
-  c = context.config.soft_nn
-  test, support = subject.test, subject.support('labelled')
-  # A network without that head, as the baseline, is judged by its encoder.
-  kind = c.embedding if c.embedding in test.values else 'encoder'
-  scores = soft_nn.scores(
-    test.values[kind],
-    support.values[kind],
-    support.label,
-    context.classes,
-    c.temperature,
-    context.mesh,
-  )
-  return accuracy(f'soft_nn/{kind}', scores, test.label)
+  kind, scores = votes(context, subject.test, subject.support('labelled'))
+  return accuracy(f'soft_nn/{kind}', scores, subject.test.label)
 
 
 def run_closed_forms(context: Context, subject: Subject) -> Figures:

@@ -14,7 +14,15 @@ from semppl_jax.protocols.result import BASELINE, FIGURES, Result
 from semppl_jax.protocols.subject import Subject
 
 _log = logging.getLogger(__name__)
-NAMES = ('knn', 'soft_nn', 'linear', 'finetune', 'robustness', 'transfer')
+NAMES = (
+  'knn',
+  'soft_nn',
+  'linear',
+  'finetune',
+  'suncet',
+  'robustness',
+  'transfer',
+)
 ALL = 'all'
 # Protocols that train no weights of the network, the same for every subject.
 _OF_FEATURES: dict[str, Callable[[Context, Subject], Figures]] = {
@@ -72,9 +80,11 @@ def run(context: Context, protocol: str, with_baseline: bool) -> Result:
 
 def _allowed(context: Context, protocol: str) -> list[str]:
   """The protocols to run; what 'all' leaves out is logged with its reason."""
-  if protocol not in (ALL, 'robustness', 'transfer'):
+  if protocol not in (ALL, 'suncet', 'robustness', 'transfer'):
     return [protocol]
   reasons = {}
+  if 'projector' not in context.weights.heads:
+    reasons['suncet'] = f'{context.weights.origin} has no projector'
   if not robustness.chosen(context) and not robustness.corrupts(context):
     reasons['robustness'] = (
       'it needs a classifier of the 1,000 classes of ImageNet and a test set in'
@@ -118,6 +128,8 @@ class _Weights:
       return trained.linear(c) | closed
     if name == 'finetune':
       return trained.classifier('finetune', self._tuned)
+    if name == 'suncet':
+      return trained.suncet(c)
     if name == 'robustness':
       return robustness.run(c, self._classifying())
     return _OF_FEATURES[name](c, self._own)
@@ -159,6 +171,8 @@ class _LabelsOnly:
       return trained.classifier('finetune', self._own)
     if name == 'robustness':
       return robustness.run(c, self._own)
+    if name == 'suncet':
+      return {}  # It has no projections to bring together.
     return _OF_FEATURES[name](c, self._own)
 
   def _linear(self) -> Figures:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import ml_collections
 
-from semppl_jax import ranges, schedules
+from semppl_jax import optim, ranges, schedules
 from semppl_jax.network import CLASSIFIER_INPUTS
 from semppl_jax.ranges import COUNT, NATURAL, POSITIVE, Range, SEED, SHARE
 from semppl_jax.weights import Weights
 
-RECIPES = ('linear', 'finetune', 'baseline')
+RECIPES = ('linear', 'finetune', 'suncet', 'baseline')
 _OPEN_SHARE = Range(0, 1, open_low=True, open_high=True)
 
 _TABLES = ranges.Tables(
@@ -21,6 +21,9 @@ _TABLES = ranges.Tables(
     'images.crop': NATURAL,
     'knn.temperature': POSITIVE,
     'soft_nn.temperature': POSITIVE,
+    'suncet.final_learning_rate': NATURAL,
+    'suncet.temperature': POSITIVE,
+    'suncet.views': COUNT,
     'robustness.images': NATURAL,
     **{f'{recipe}.batch_size': Range(2) for recipe in RECIPES},
     **{f'{recipe}.reference_batch': NATURAL for recipe in RECIPES},
@@ -41,7 +44,7 @@ _TABLES = ranges.Tables(
     'images.interpolation': ('', 'bicubic', 'bilinear'),
     'soft_nn.embedding': ('encoder', 'projection', 'prediction'),
     'linear.labels': ('labelled', 'train'),
-    **{f'{recipe}.optimizer': ('sgd', 'lars', 'adam') for recipe in RECIPES},
+    **{f'{recipe}.optimizer': optim.NAMES for recipe in RECIPES},
     **{f'{recipe}.classify': CLASSIFIER_INPUTS for recipe in RECIPES},
   },
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from semppl_jax.protocols import training
+from semppl_jax.protocols import frozen, tasks, training
 from semppl_jax.protocols.accuracy import accuracy, Figures
 from semppl_jax.protocols.context import Context
 from semppl_jax.protocols.subject import Subject
@@ -34,6 +34,19 @@ def finetune(context: Context) -> Subject:
     init_from=context.checkpoint,
   )
   return Subject(context, weights, 'finetune')
+
+
+def suncet(context: Context) -> Figures:
+  """Soft nearest neighbours after SuNCEt on the labelled images (PAWS)."""
+  weights = training.run(
+    context,
+    context.config.suncet,
+    'suncet',
+    init_from=context.checkpoint,
+    task=tasks.CONTRAST,
+  )
+  found = frozen.run_soft_nn(context, Subject(context, weights, 'suncet'))
+  return {f'suncet/{name}': value for name, value in found.items()}
 
 
 def baseline(context: Context) -> Subject:

@@ -1,4 +1,4 @@
-"""Classifiers trained on the labelled images, by the loop that pre-trains.
+"""Networks trained on the labelled images, by the loop that pre-trains.
 
 Each candidate of a sweep learns from a part of the labelled images and is
 judged by the rest; the best learns again from all of them. The test set takes
@@ -16,11 +16,13 @@ import ml_collections
 import numpy as np
 
 from semppl_jax import config_file, schedules, train
-from semppl_jax.evaluators import holdout, metrics
+from semppl_jax.evaluators import holdout
 from semppl_jax.evaluators.features import StoppedError
 from semppl_jax.exchange import run as run_lib
+from semppl_jax.protocols import tasks
 from semppl_jax.protocols.context import Context
 from semppl_jax.protocols.subject import Subject
+from semppl_jax.protocols.tasks import Task
 from semppl_jax.weights import Weights
 
 _log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ def run(
   frozen: bool = False,
   rows: np.ndarray | None = None,
   title: str = '',
+  task: Task = tasks.CLASSIFY,
 ) -> Weights:
   """Sweeps a recipe on a held-out part of the labels, then trains on all.
 
@@ -58,9 +61,10 @@ def run(
     frozen: train the classifier alone.
     rows: labelled images, positions in the train set (default: the subset).
     title: what its sweep is called (default: `name`).
+    task: what to learn.
 
   Returns:
-    The network with its classifier; `context.sweeps` has what was tried.
+    The network; `context.sweeps` has what was tried.
 
   Raises:
     StoppedError: somebody asked to stop.
@@ -73,9 +77,11 @@ def run(
   ]
 
   def learn(place: str, some: np.ndarray, candidate: Candidate) -> Weights:
-    return _learn(
-      context, recipe, folder / place, some, candidate, init_from, frozen
+    config = training_config(
+      context, recipe, len(some), candidate, init_from, frozen, task
     )
+    _log.info('%s: %s.', place, candidate)
+    return _learn(context, config, folder / place, some)
 
   sweep = []
   chosen = candidates[0]
@@ -87,7 +93,8 @@ def run(
     if len(held):
       for number, candidate in enumerate(candidates):
         weights = learn(f'sweep-{number}', rows[fit], candidate)
-        top1 = _judge(context, weights, rows[held], f'{name}, sweep {number}')
+        subject = Subject(context, weights, f'{name}, sweep {number}')
+        top1 = task.judge(context, subject, rows[fit], rows[held])
         sweep.append(candidate._asdict() | {'held_out_top1': top1})
       best = max(range(len(sweep)), key=lambda n: sweep[n]['held_out_top1'])
       chosen = candidates[best]
@@ -100,14 +107,11 @@ def run(
 
 def _learn(
   context: Context,
-  recipe: ml_collections.ConfigDict,
+  config: ml_collections.ConfigDict,
   workdir: pathlib.Path,
   rows: np.ndarray,
-  candidate: Candidate,
-  init_from: str,
-  frozen: bool,
 ) -> Weights:
-  """One run of the training loop, and what it ends with."""
+  """One run of the training loop on some labels, and what it ends with."""
   ids = workdir.parent / f'{workdir.name}-labels.txt'
   ids.parent.mkdir(parents=True, exist_ok=True)
   # Every process writes the same, so that none reads what is not there yet.
@@ -115,12 +119,8 @@ def _learn(
   names = context.splits.train.ids[rows]
   own.write_text(''.join(f'{name}\n' for name in names), encoding='utf-8')
   own.rename(ids)
-  config = training_config(
-    context, recipe, len(rows), candidate, init_from, frozen
-  )
   with config.unlocked():
     config.data.labels = f'ids:{ids}'
-  _log.info('%s: %s.', workdir.name, candidate)
   if train.run(config, workdir, context.devices) is None:
     raise StoppedError
   return run_lib.read(workdir)
@@ -133,8 +133,9 @@ def training_config(
   candidate: Candidate,
   init_from: str,
   frozen: bool,
+  task: Task,
 ) -> ml_collections.ConfigDict:
-  """The config of one supervised run.
+  """The config of one run.
 
   Args:
     context: the evaluation.
@@ -143,6 +144,7 @@ def training_config(
     candidate: rate and decay.
     init_from: weights to start from, or ''.
     frozen: train the classifier alone.
+    task: what to learn.
   """
   c = config_file.copy(context.run)
   whole = context.mesh.size
@@ -152,11 +154,10 @@ def training_config(
   warmup = schedules.steps(recipe.warmup, batch, labelled)
   c.init_from, c.init_heads = init_from, ('projector',)
   c.supervised.frozen = frozen
-  c.network.classifier.update(classes=0, input=recipe.classify)
   c.batch_size = c.data.labelled_per_batch = batch
   c.duration = f'{steps} steps'
   c.log_every = f'{max(steps // 20, 1)} steps'
-  c.views.large.update(count=1, size=c.eval.crop, area=tuple(recipe.area))
+  c.views.large.update(size=c.eval.crop, area=tuple(recipe.area))
   c.views.small.count = 0
   c.saliency.probability = 0.0
   if not recipe.colours:
@@ -164,12 +165,13 @@ def training_config(
   c.optimizer.update(
     name=recipe.optimizer,
     learning_rate=candidate.learning_rate,
-    final_learning_rate=0.0,
+    start_learning_rate=0.0,
     reference_batch=recipe.reference_batch,
     momentum=recipe.momentum,
     weight_decay=candidate.weight_decay,
     warmup=f'{warmup} steps',
   )
+  task.change(c, recipe)
   c.probe.enabled = False
   c.eval.update(every='0 steps', baselines=False)
   c.checkpoint.update(every=f'{max(steps // 4, 1)} steps', keep=1)
@@ -185,13 +187,3 @@ def no_colours() -> dict[str, Any]:
     'solarize': (0.0, 0.0),
     'equalize': 0.0,
   }
-
-
-def _judge(
-  context: Context, weights: Weights, rows: np.ndarray, title: str
-) -> float:
-  """Top-1 of a classifier on held-out train images."""
-  found = Subject(context, weights, title).features(
-    context.splits.train, np.sort(rows)
-  )
-  return metrics.top_k(found.values['logits'], found.label, 1)

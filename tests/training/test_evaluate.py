@@ -26,7 +26,7 @@ def evaluation(images, **fields):
     labels='per_class:6',
   )
   c.knn.k = (1, 5)
-  for recipe in (c.linear, c.finetune, c.baseline):
+  for recipe in (c.linear, c.finetune, c.suncet, c.baseline):
     recipe.update(
       batch_size=4,
       duration='2 epochs',
@@ -81,7 +81,7 @@ def test_every_protocol_leaves_figures_in_one_file(everything):
     for name, value in protocol['figures'].items()
   }
   assert content['protocols'].keys() == {
-    'knn', 'soft_nn', 'linear', 'finetune', 'robustness',
+    'knn', 'soft_nn', 'linear', 'finetune', 'suncet', 'robustness',
   }  # fmt: skip
   for name in (
     'knn/labelled/k1/top1',
@@ -91,6 +91,7 @@ def test_every_protocol_leaves_figures_in_one_file(everything):
     'linear/logistic/top1',
     'linear/ridge/top1',
     'finetune/top1',
+    'suncet/soft_nn/projection/top1',
     'robustness/corrupted/top1',
   ):
     assert 0 <= figures[name] <= 1, name
@@ -121,6 +122,32 @@ def test_protocols_train_by_their_own_recipes(everything):
   )
   assert linear['augment']['jitter'] == 0.0 < tuned['augment']['jitter']
   assert linear['supervised']['frozen'] and not tuned['supervised']['frozen']
+
+
+def test_suncet_brings_projections_of_a_class_together(everything):
+  workdir, _ = everything
+  c = json.loads((workdir / 'suncet' / 'final' / 'config.json').read_text())
+  assert c['method'] == 'suncet' and c['suncet']['labelled'] == 'batch'
+  assert c['suncet']['contrast_weight'] == 0.0
+  assert c['views']['large']['count'] == 2
+  assert run_lib.read(workdir / 'suncet' / 'final').heads == ('projector',)
+
+
+def test_suncet_needs_projections(images, checkpoint, tmp_path):
+  path = tmp_path / 'headless'
+  store.write(path, weights(tiny.config(images), ()))
+  context = _context(images, path, tmp_path / 'evaluation')
+  with pytest.raises(InputError, match=r'cannot be run: .* no projector'):
+    runner.run(context, 'suncet', False)
+
+
+@pytest.mark.slow
+def test_a_sweep_of_suncet_is_judged_by_votes(images, checkpoint, tmp_path):
+  fields = {'suncet.learning_rates': (0.01, 1e-5)}
+  context = _context(images, checkpoint, tmp_path, **fields)
+  result = runner.run(context, 'suncet', False)
+  tried = result.content['sweeps']['suncet']['tried']
+  assert all(0 <= each['held_out_top1'] <= 1 for each in tried)
 
 
 def test_fine_tuning_moves_everything(everything, checkpoint):
