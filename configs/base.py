@@ -165,7 +165,7 @@ def get_config() -> ml_collections.ConfigDict:
       temperature=0.1,
       contrast_weight=1.0,  # Of NT-Xent beside it; 0: none.
       labelled='support',  # 'support' | 'batch' (its own labelled rows).
-      duration='100 epochs',  # Then NT-Xent alone.
+      duration='100 epochs',  # Then NT-Xent alone, where there is any.
     )
   )
 

@@ -6,9 +6,10 @@ for the outputs of every part, without keeping anything for a backward pass;
 the loss, its memory and its gradient by the outputs are then those of the whole
 batch; the second run carries that gradient back, part by part (Gao et al.,
 arXiv 2101.06983). Loss, learning rate, queue and moving averages mean what they
-mean in one pass, for a third more arithmetic. What cannot be the same is batch
-norm: a part is normalised by its own statistics, and the averages get the mean
-over the parts of one update each.
+mean in one pass, for a third more arithmetic and one reduction of the gradient
+over the devices per part. What cannot be the same is batch norm: a part is
+normalised by its own statistics, and the averages get the mean over the parts
+of one update each.
 """
 
 from collections.abc import Callable

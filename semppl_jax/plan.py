@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from semppl_jax import lowering, mesh as mesh_lib
+from semppl_jax import config_file, lowering, mesh as mesh_lib
 from semppl_jax.job import Job
+from semppl_jax.step import make_step
 
 # Share of a matrix product's rate that a step of convolutions reaches.
 _EFFICIENCY = 0.3
@@ -66,8 +67,7 @@ def make(job: Job) -> Plan:
   shapes = jax.eval_shape(job.step.init)
   like = lowering.state_like(job.step)
   batch = lowering.batch_like(job.config, job.mesh, job.method.support)
-  cost = lowering.lower(job.step, like, batch, job.mesh).cost_analysis()
-  flops = _first(cost).get('flops', 0.0) / job.mesh.size
+  flops = _flops(job, like, batch) / job.mesh.size
   devices = job.mesh.size
   examples = job.splits.train.size
   fetched = 1 + job.config.data.prefetch
@@ -85,23 +85,45 @@ def make(job: Job) -> Plan:
   )
 
 
+def _flops(job: Job, state: Any, batch: Any) -> float:
+  """Arithmetic of a step over all devices."""
+  config = config_file.copy(job.config)
+  # The compiler counts the body of a loop once, however often it runs.
+  config.accumulate = 1
+  step = make_step(config, job.method, job.mesh, job.total_steps, 0)
+  cost = lowering.lower(step, state, batch, job.mesh).cost_analysis()
+  flops = _first(cost).get('flops', 0.0)
+  return flops * 4 / 3 if job.config.accumulate > 1 else flops
+
+
 def _residual_gib(job: Job, shapes: Any) -> float:
-  """Size of what the forward pass of all views leaves for the backward."""
-  views = job.config.views
+  """Size of what the forward pass of one part leaves for the backward."""
+  views, parts = job.config.views, job.config.accumulate
+
+  def images(rows: int, count: int, size: int) -> jax.ShapeDtypeStruct:
+    shape = (rows // parts, count, size, size, 3)
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
   inputs = tuple(
-    jax.ShapeDtypeStruct(
-      (job.config.batch_size, v.count, v.size, v.size, 3), jnp.float32
-    )
+    images(job.config.batch_size, v.count, v.size)
     for v in (views.large, views.small)
   )
+  support = None
+  if job.method.support:
+    s = job.config.support
+    rows = s.classes_per_batch * s.images_per_class
+    support = images(rows, s.views, views.large.size)
 
-  def backward(params, net_state, inputs):
+  def backward(params, net_state, inputs, support):
     def forward(params):
-      return job.step.network.apply(params, net_state, inputs, True)[0]
+      apply = job.step.network.apply
+      return apply(params, net_state, inputs, True, support)[0]
 
     return jax.vjp(forward, params)[1]
 
-  return _gib(jax.eval_shape(backward, shapes.params, shapes.net_state, inputs))
+  return _gib(
+    jax.eval_shape(backward, shapes.params, shapes.net_state, inputs, support)
+  )
 
 
 def _gib(tree: Any, per_device: bool = False) -> float:

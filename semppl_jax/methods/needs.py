@@ -54,10 +54,13 @@ def _parts(config: ConfigDict, facts: Facts) -> str:
   )
 
 
-def labels_of_a_batch(config: ConfigDict, facts: Facts) -> int:
-  """Labelled rows of a batch, on average where their number is not fixed."""
+def labels_of_a_batch(config: ConfigDict, facts: Facts) -> int | None:
+  """Labelled rows of a batch, on average where their number is not fixed.
+
+  None where the data is not known.
+  """
   if config.data.labelled_per_batch:
     return config.data.labelled_per_batch
   if not facts.examples or facts.labelled is None:
-    return 0
+    return None
   return math.ceil(config.batch_size * facts.labelled / facts.examples)

@@ -125,7 +125,7 @@ def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
       f'be a multiple of the {facts.device_count} devices, and has {rows} rows',
     )
   expected = needs.labels_of_a_batch(config, facts)
-  if rows < expected:
+  if expected is not None and rows < expected:
     yield must(
       config,
       'semppl.queue',

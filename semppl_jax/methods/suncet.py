@@ -43,13 +43,14 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
     )
 
   def loss(inputs: Inputs) -> LossResult:
-    contrast = jnp.where(inputs.step < last, labelled(inputs), 0.0)
-    total, metrics = contrast, {'loss/suncet': contrast}
-    if s.contrast_weight:
-      assert inputs.online.projection is not None
-      value = nt_xent.nt_xent(inputs.online.projection, s.temperature)
-      total += s.contrast_weight * value
-      metrics['loss/nt_xent'] = value
+    contrast = labelled(inputs)
+    if not s.contrast_weight:
+      return LossResult(contrast, inputs.memory, {'loss/suncet': contrast})
+    assert inputs.online.projection is not None
+    contrast = jnp.where(inputs.step < last, contrast, 0.0)
+    value = nt_xent.nt_xent(inputs.online.projection, s.temperature)
+    total = contrast + s.contrast_weight * value
+    metrics = {'loss/suncet': contrast, 'loss/nt_xent': value}
     return LossResult(total, inputs.memory, metrics)
 
   return Method(
@@ -75,7 +76,9 @@ def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
   yield from needs.no_small_views(config)
   if s.labelled == 'support':
     yield from needs.support(config, facts)
-  elif needs.labels_of_a_batch(config, facts) < 2:
+    return
+  rows = needs.labels_of_a_batch(config, facts)
+  if rows is not None and rows < 2:
     yield must(
       config,
       'suncet.labelled',

@@ -61,7 +61,7 @@ def _contrast(c, recipe) -> None:
   """SuNCEt on the projections of a few views of each image."""
   c.method = 'suncet'
   c.suncet.update(temperature=recipe.temperature, contrast_weight=0.0)
-  c.suncet.update(labelled='batch', duration=c.duration)
+  c.suncet.labelled = 'batch'
   c.views.large.count = recipe.views
   c.optimizer.final_learning_rate = recipe.final_learning_rate
 
