@@ -14,10 +14,11 @@ import pathlib
 
 from absl import app, flags
 from arms import config_of
-from tables import markdown, spread
+from tables import spread
 
 from semppl_jax import config_file, summary, train
 from semppl_jax.protocols import context as context_lib, runner
+from semppl_jax.tools.tables import markdown
 
 _RUNS = flags.DEFINE_string('runs', 'runs/learns', 'Runs of learns.py.')
 _OUT = flags.DEFINE_string('out', 'runs/finetunes', 'Where results go.')

@@ -15,9 +15,10 @@ import pathlib
 
 from absl import app, flags
 from arms import ARMS, config_of
-from tables import markdown, spread
+from tables import spread
 
 from semppl_jax import train
+from semppl_jax.tools.tables import markdown
 
 _OUT = flags.DEFINE_string('out', 'runs/learns', 'Directory of the runs.')
 _SEEDS = flags.DEFINE_integer('seeds', 3, 'Seeds 0, 1, ... of each arm.')

@@ -1,14 +1,7 @@
-"""Markdown tables of figures over several seeds."""
+"""Figures over several seeds, for a cell of a table."""
 
 from collections.abc import Sequence
 import statistics
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-  """A table of rows of cells, of which the first row is the head."""
-  head, *rest = rows
-  lines = [head, ['---'] * len(head), *rest]
-  return '\n'.join(f'| {" | ".join(row)} |' for row in lines)
 
 
 def spread(values: Sequence[float | None]) -> str:

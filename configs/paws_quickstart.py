@@ -16,8 +16,8 @@ def get_config() -> ml_collections.ConfigDict:
   """Returns PAWS with small support batches."""
   c = quickstart.get_config()
   c.method = 'paws'
-  # As many labelled rows as the batches of the others have.
-  c.support.update(classes_per_batch=10, images_per_class=4, views=2)
+  # As many to each unlabelled image as PAWS has on CIFAR-10.
+  c.support.update(classes_per_batch=10, images_per_class=16)
   c.network.projector.update(layers=3, last_bias=True)
   c.paws.predictor = False
   return c

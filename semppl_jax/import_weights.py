@@ -14,7 +14,6 @@ printed, and the flags correct it.
 
 from collections.abc import Sequence
 import pathlib
-import sys
 from typing import Any
 
 from absl import app, flags
@@ -162,12 +161,5 @@ def _class_names() -> tuple[str, ...]:
   return names
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
-  try:
-    return flags.FLAGS(argv)
-  except flags.Error as error:
-    sys.exit(program.complain(' '.join(str(error).split()), program.BAD_INPUT))
-
-
 if __name__ == '__main__':
-  app.run(main, flags_parser=_parse)
+  app.run(main, flags_parser=program.parse)

@@ -1,6 +1,6 @@
 """What the programs share: joining processes, and errors as one sentence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import logging
 import os
 import sys
@@ -64,6 +64,17 @@ def guarded(work: Callable[[], int], what_is_left: str = _GO_ON) -> int:
     _leave(f'Reading or writing failed: {error}. {what_is_left}')
   except KeyboardInterrupt:
     _leave(f'Stopped at once. {what_is_left}')
+
+
+def parse(argv: Sequence[str]) -> list[str]:
+  """Parses the flags of a program that has no config; returns other arguments.
+
+  A mistake in a flag is printed as one sentence, with exit status 2.
+  """
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    sys.exit(complain(' '.join(str(error).split()), BAD_INPUT))
 
 
 def complain(error: Exception | str, status: int) -> int:

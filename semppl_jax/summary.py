@@ -5,7 +5,7 @@ import pathlib
 import time
 from typing import Any
 
-from semppl_jax import __version__, mesh as mesh_lib
+from semppl_jax import __version__, footprint, mesh as mesh_lib
 from semppl_jax.job import Job
 from semppl_jax.logbook import Logbook
 
@@ -64,6 +64,8 @@ def make(
     ),
     'images_per_second': log.recent('images_per_second', 1.0),
     'input_wait': log.recent('input_wait', 1.0),
+    'step_memory_gib': log.recent(footprint.STEP, 1.0),
+    'device_peak_gib': footprint.device_peak_gib(job.mesh),
     'devices': mesh_lib.describe(job.mesh),
     'label_subset': job.subset.hash,
     'data': job.splits.train.fingerprint,

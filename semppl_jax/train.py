@@ -22,6 +22,7 @@ import ml_collections
 import numpy as np
 
 from semppl_jax import (
+  footprint,
   job as job_lib,
   lowering,
   mesh as mesh_lib,
@@ -236,6 +237,7 @@ def _train(
     if interrupts.asked(start):
       _log.info('Asked to stop before the first step: nothing new to save.')
       return None
+    footprint.note(log, start, compiled)
     meter = _Meter(job.config.batch_size, batches)
     running = collections.deque()
     for step in range(start + 1, job.total_steps + 1):

@@ -139,7 +139,8 @@ def test_what_is_optional_or_slow_is_imported_where_it_is_used(name):
   imported = {
     x.split('.')[0] for x in _imports(MODULES[name], at_import_time=True)
   }
-  assert not imported & (OPTIONAL | {'sklearn', 'scipy'}) or (
+  slow = {'matplotlib', 'scipy', 'sklearn'}
+  assert not imported & (OPTIONAL | slow) or (
     name == 'semppl_jax.evaluators.corruptions'
   )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from semppl_jax import footprint
 from semppl_jax.tools import collectives
 from semppl_jax.tools.chips import Core
 
@@ -31,26 +32,18 @@ def measure(compiled: jax.stages.Compiled, core: Core) -> dict[str, Any]:
   """
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
   text = compiled.as_text()
-  assert memory is not None and cost is not None and text is not None
+  peak = footprint.step_gib(compiled)
+  assert memory is not None and peak is not None
+  assert cost is not None and text is not None
   moved = collectives.count(text)
-  # A donated argument and the result in its place are counted once.
-  results = memory.output_size_in_bytes - memory.alias_size_in_bytes
-  peak = sum(
-    [
-      memory.argument_size_in_bytes,
-      results,
-      memory.temp_size_in_bytes,
-      memory.generated_code_size_in_bytes,
-    ]
-  )
   flops, accessed = cost['flops'], cost['bytes accessed']
   times = roofline_ms(flops, accessed, moved.bytes, core)
   return {
-    'fits': peak <= core.hbm_gib * _GIB,
+    'fits': peak <= core.hbm_gib,
     'hbm_gib': {
       'arguments': memory.argument_size_in_bytes / _GIB,
       'temporaries': memory.temp_size_in_bytes / _GIB,
-      'peak': peak / _GIB,
+      'peak': peak,
       'capacity': core.hbm_gib,
     },
     'tflop': flops / 1e12,

@@ -1,0 +1,47 @@
+"""What a run takes of a device's memory, as the compiler and the device say."""
+
+import jax
+from jax.sharding import Mesh
+
+from semppl_jax.logbook import Logbook
+
+STEP = 'memory/step_gib'
+GIB = 2**30
+
+
+def step_gib(compiled: jax.stages.Compiled) -> float | None:
+  """GiB that a compiled step takes of each device, where that is known.
+
+  Arguments, results, temporaries and the program itself; an argument whose
+  memory a result takes over is counted once.
+  """
+  memory = compiled.memory_analysis()
+  if memory is None:
+    return None
+  return (
+    memory.argument_size_in_bytes
+    + memory.output_size_in_bytes
+    - memory.alias_size_in_bytes
+    + memory.temp_size_in_bytes
+    + memory.generated_code_size_in_bytes
+  ) / GIB
+
+
+def note(log: Logbook, step: int, compiled: jax.stages.Compiled) -> None:
+  """Records what the step takes, once in the life of a run."""
+  size = step_gib(compiled)
+  if size is not None and STEP not in log.history:
+    log.scalars(step, {STEP: size})
+
+
+def device_peak_gib(mesh: Mesh) -> float | None:
+  """The most GiB that this process ever had on one device; None on a CPU.
+
+  Of all that the process did: an evaluation, and a run before, count too.
+  """
+  peaks = [
+    (device.memory_stats() or {}).get('peak_bytes_in_use')
+    for device in mesh.local_devices
+  ]
+  known = [peak for peak in peaks if peak is not None]
+  return max(known) / GIB if known else None

@@ -1,0 +1,81 @@
+r"""Compares methods on equal terms, over several seeds.
+
+  python -m semppl_jax.tools.compare --budget='4000 steps' --seeds=3 --out=DIR \
+    --configs=configs/quickstart.py,configs/simclr_quickstart.py
+
+Data, encoder, views, batch and evaluation must be the same in all configs, and
+so are the labelled images of a seed. DIR gets `comparison.md`, `.png` and
+`.json`, rewritten after every run, and a directory for each run. What was
+stopped goes on by the same command; a run that is there is not run again.
+
+Exit status: 0, 1 where a run failed (the others are finished), 2 on bad input.
+"""
+
+from collections.abc import Sequence
+import pathlib
+
+from absl import app, flags
+import jax
+
+from semppl_jax import program
+from semppl_jax.config_file import ConfigError
+
+_CONFIGS = flags.DEFINE_list('configs', [], 'Config files, split by commas.')
+_BUDGET = flags.DEFINE_string(
+  'budget', None, "Length of each run: '4000 steps' or '10 minutes'."
+)
+_SEEDS = flags.DEFINE_integer('seeds', 3, 'Seeds 0, 1, ... of each.', 1)
+_OUT = flags.DEFINE_string('out', None, 'Directory of the results.')
+_EVALUATIONS = flags.DEFINE_integer(
+  'evaluations', 8, 'Evaluations of each run, the last at its end.', 1
+)
+_SET = flags.DEFINE_multi_string(
+  'set', [], 'A field of all configs, as --set=batch_size=128; repeat it.'
+)
+_ALLOW = flags.DEFINE_list(
+  'allow', [], 'Fields that may differ although the terms are then unequal.'
+)
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs what the flags say and returns the exit status."""
+  return program.guarded(lambda: _compare(argv))
+
+
+def _compare(argv: Sequence[str]) -> int:
+  from semppl_jax.tools.comparison import (
+    budget as budget_lib,
+    entries as entries_lib,
+    flow,
+  )
+
+  if argv[1:]:
+    raise ConfigError(
+      f'{argv[1]!r} is no flag; flags begin with --, and lists have no spaces.'
+    )
+  budget = budget_lib.parse(_BUDGET.value)
+  if not _OUT.value:
+    raise ConfigError('--out=DIR says where the results go.')
+  if budget.unit == 'minutes' and jax.process_count() > 1:
+    # Each process would measure, and take, another number of steps.
+    raise ConfigError('Several processes need a --budget in steps.')
+  entries = entries_lib.load(_CONFIGS.value, _SET.value)
+  plan = flow.Plan(
+    entries=tuple(entries),
+    budget=budget,
+    seeds=_SEEDS.value,
+    evaluations=_EVALUATIONS.value,
+    overrides=tuple(_SET.value),
+    allow=tuple(_ALLOW.value),
+  )
+  report = flow.run(plan, pathlib.Path(_OUT.value).expanduser())
+  if report is None:
+    print('Stopped; the same command goes on.')  # noqa: T201
+    return program.OK
+  if jax.process_index() == 0:
+    print(report.describe())  # noqa: T201
+  return program.FAILED if report.failed else program.OK
+
+
+if __name__ == '__main__':
+  app.run(main, flags_parser=program.parse)

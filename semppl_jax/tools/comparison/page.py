@@ -1,0 +1,166 @@
+"""The results as a page of Markdown: the terms, the table and its notes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from semppl_jax.tools import tables
+
+Content = Mapping[str, Any]
+
+
+def page(content: Content, figure: str) -> str:
+  """The whole page; `figure` is the file of the figure."""
+  return '\n\n'.join(
+    [
+      f'# {", ".join(content["methods"])}',
+      _terms(content),
+      f'![Accuracy against images seen and against time]({figure})',
+      table(content),
+      '\n'.join(f'- {note}' for note in _notes(content)) + '\n',
+    ]
+  )
+
+
+def table(content: Content) -> str:
+  """Floors and methods, a column for each figure that is known of any."""
+  rows = {
+    **content['floors'],
+    **{name: x['figures'] for name, x in content['methods'].items()},
+  }
+  columns = {
+    name: column
+    for name, column in _columns(content).items()
+    if any(name in figures for figures in rows.values())
+  }
+  lines = [['', *(title for title, _ in columns.values()), 'seeds']]
+  for name, figures in rows.items():
+    cells = [
+      _cell(figures.get(key), form) for key, (_, form) in columns.items()
+    ]
+    lines.append([_title(name, content), *cells, _seeds(name, content)])
+  return tables.markdown(lines)
+
+
+def _columns(content: Content) -> dict[str, tuple[str, str]]:
+  """Title and format of each figure."""
+  few = f'{content["labelled_images"]:,}'
+  many = f'{content["train_images_with_label"]:,}'
+  return {
+    'knn_labelled': (f'k-NN, {few}', '%'),
+    'knn_all': (f'k-NN, {many}', '%'),
+    'projection_labelled': (f'projections, {few}', '%'),
+    'projection_all': (f'projections, {many}', '%'),
+    'probe': ('linear probe', '%'),
+    'classifier': ('classifier', '%'),
+    'images_per_second': ('images/s', ',.0f'),
+    'input_wait': ('input wait', '%'),
+    'minutes': ('minutes', ',.1f'),
+    'step_memory_gib': ('step, GiB', '.3g'),
+  }
+
+
+def _cell(spread: Mapping[str, Any] | None, form: str) -> str:
+  if spread is None:
+    return ''
+  scale, form = (100, '.1f') if form == '%' else (1, form)
+  mean = format(scale * spread['mean'], form)
+  # Of what is the same in every run, such as memory, there is no spread.
+  if not spread['interval']:
+    return mean
+  return f'{mean} ± {format(scale * spread["interval"], form)}'
+
+
+def _title(name: str, content: Content) -> str:
+  method = content['methods'].get(name)
+  return f'{name} (labels only)' if method and method['labels_only'] else name
+
+
+def _seeds(name: str, content: Content) -> str:
+  method = content['methods'].get(name)
+  if method is None:
+    first = next(iter(content['floors'][name].values()))
+    done = len(first['values'])
+  else:
+    done = len(method['runs'])
+  asked = content['seeds']
+  return str(done) if done == asked else f'{done} of {asked}'
+
+
+def _terms(content: Content) -> str:
+  c = content
+  return (
+    f'On equal terms: {_length(c)} in batches of {c["batch_size"]:,} images,'
+    f' {c["views"]} views of each; {c["network"]}; {c["data"]} with'
+    f' {c["train_images"]:,} images of {c["classes"]:,} classes,'
+    f' {c["labelled_images"]:,} of them labelled, and {c["test_images"]:,} test'
+    f' images; on {c["devices"]}.'
+  )
+
+
+def _length(content: Content) -> str:
+  """The budget, and the steps where these are not the budget."""
+  methods = content['methods']
+  if content['budget'].endswith('steps'):
+    steps = int(content['budget'].split()[0])
+    return f'{steps:,} steps'
+  lengths = [
+    f'{m["steps"]:,} steps of {name}'
+    for name, m in methods.items()
+    if m['steps'] is not None
+  ]
+  return f'{content["budget"]} of training ({", ".join(lengths)})'
+
+
+def _notes(content: Content) -> Iterator[str]:
+  several = content['seeds'] > 1
+  over = (
+    "means over the seeds ± half of their 95 % interval (Student's t)"
+    if several
+    else 'of one seed, without a spread'
+  )
+  yield (
+    f'Figures are {over}. Accuracies are top-1 on the test images in %; of'
+    f' k-NN with k = {content["knn_k"]} on the encoder, or on the projections,'
+    ' among as many training images as the column says, whose labels it knows.'
+  )
+  yield (
+    'Minutes are of training alone, without evaluating, saving and compiling;'
+    ' the input wait is their share in % in which the step waited for images.'
+    ' GiB are what the compiled step takes of each device.'
+  )
+  for name, m in content['methods'].items():
+    if m['support_images']:
+      views = m['support_views']
+      yield (
+        f'{name} sees {m["support_images"]:,} labelled images'
+        f' ({views} view{"s" * (views > 1)} of each) beside every batch, which'
+        ' do not count among the images seen.'
+      )
+  for x in content['differences']:
+    yield f'Let differ: {_difference(x)}.'
+  if content['own']:
+    own = '; '.join(_difference(x) for x in content['own'])
+    yield f"The methods' own: {own}."
+  for name, m in content['methods'].items():
+    for seed, reason in m['failures'].items():
+      yield f'**{name}, seed {seed}, failed:** {" ".join(reason.split())}'
+
+
+def _difference(x: Mapping[str, Any]) -> str:
+  values: dict[str, list[str]] = {}
+  for name, value in x['values'].items():
+    values.setdefault(repr(value), []).append(name)
+  return f'`{x["field"]}` {_listed(values)}'
+
+
+def _listed(values: Mapping[str, Sequence[str]]) -> str:
+  """The value of the most by itself, the others with their names."""
+  usual = max(values, key=lambda value: len(values[value]))
+  others = [
+    f'{value} of {", ".join(names)}'
+    for value, names in values.items()
+    if value != usual
+  ]
+  if len(values[usual]) == 1:
+    return f'{usual} of {values[usual][0]}, {", ".join(others)}'
+  return f'{usual}, but {", ".join(others)}'

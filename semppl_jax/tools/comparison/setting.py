@@ -1,0 +1,95 @@
+"""What the runs of a comparison are given, once their data is at hand."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from semppl_jax import job as job_lib, mesh as mesh_lib
+from semppl_jax.job import InputError, Job
+
+
+def gather(
+  configs: Mapping[str, ml_collections.ConfigDict],
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+  """Checks every config against its data, and says what is in them.
+
+  Args:
+    configs: a run's config by the name of its method.
+
+  Returns:
+    What they share, by the first of them; and what each has of its own.
+
+  Raises:
+    InputError: a config or its data cannot be used, or there is no test set.
+  """
+  shared, own = {}, {}
+  for name, config in configs.items():
+    try:
+      job = job_lib.build(config)
+    except InputError as error:
+      raise InputError(f'{name}: {error}') from error
+    test = job.splits.test
+    if test is None or not (test.labels >= 0).any():
+      raise InputError(
+        f'{name}: there is no test set with labels to compare by; name one, as'
+        ' in --set=data.test_holdout=0.1.'
+      )
+    shared = shared or _shared(job)
+    own[name] = _own(job)
+  return shared, own
+
+
+def check(configs: Mapping[str, ml_collections.ConfigDict]) -> None:
+  """Checks lengths that were not known when the data was.
+
+  Raises:
+    InputError: a config cannot be used.
+  """
+  problems = [
+    f'{name}: {problem}'
+    for name, config in configs.items()
+    for problem in job_lib.check(config, mesh_lib.make_mesh())
+  ]
+  if problems:
+    raise InputError('\n'.join(problems))
+
+
+def _shared(job: Job) -> dict[str, Any]:
+  train, test, config = job.splits.train, job.splits.test, job.config
+  views = [f'{v.count} x {v.size} px' for v in config.views.values() if _is(v)]
+  network = config.network.backbone
+  if config.network.width != 1:
+    network += f' x{config.network.width}'
+  if config.network.selective_kernels:
+    network += ' with selective kernels'
+  return {
+    'data': train.name,
+    'train_images': len(train.ids),
+    'train_images_with_label': int((train.labels >= 0).sum()),
+    'labelled_images': len(job.subset.index),
+    'test_images': len(test.ids) if test else 0,
+    'classes': len(train.class_names),
+    'network': network,
+    'batch_size': config.batch_size,
+    'views': ' + '.join(views),
+    'knn_k': config.eval.headline_k,
+    'devices': mesh_lib.describe(job.mesh),
+  }
+
+
+def _is(view: Any) -> bool:
+  """Whether a field of `views` is a kind of view, and there are any."""
+  return isinstance(view, ml_collections.ConfigDict) and view.count > 0
+
+
+def _own(job: Job) -> dict[str, Any]:
+  support = job.config.support
+  images = support.classes_per_batch * support.images_per_class
+  return {
+    'method': job.method.name,
+    # Of a frozen encoder, others' images taught it.
+    'labels_only': job.method.name == 'supervised' and not job.method.frozen,
+    'support_images': images if job.method.support else 0,
+    'support_views': support.views if job.method.support else 0,
+  }
