@@ -51,7 +51,7 @@ def test_one_load_does_not_change_the_next():
   [
     ('batchsize=256', r"has no field 'batchsize'; did you mean 'batch_size'\?"),
     ('views.larg.size=3', r"config\.views has no field 'larg'.*'large'"),
-    ('zzz=1', r"no field 'zzz'; there are augment, batch_size"),
+    ('zzz=1', r"no field 'zzz'; there are accumulate, augment, batch_size"),
     ('batch_size.x=1', r"batch_size has no field 'x'; it is a single value"),
     ('views=3', r'views is a group of fields.*flip, interpolation'),
     ('batch_size=abc', r"batch_size=abc.*'abc'"),

@@ -256,7 +256,7 @@ def test_a_support_image_changes_the_embeddings_of_large_views_alone():
     ({'views.large.count': 4}, r'large\.count=4 must be 2 .*paws'),
     ({'support.classes_per_batch': 16}, r'_batch=16 .*most the 10 classes'),
     ({'support.images_per_class': 3}, r'=3 .*the 8 devices, and is 30'),
-    ({'accumulate': 2}, r'accumulate=2 times the 8 devices, and is 40'),
+    ({'accumulate': 3}, r'accumulate=3 times the 8 devices, and is 160'),
     ({'paws.temperature': 0.0}, r'paws\.temperature=0\.0 must be above 0'),
     ({'paws.label_smoothing': 1.0}, r'label_smoothing=1\.0 .*below 1'),
     ({'paws.sharpening': 0.0}, r'paws\.sharpening=0\.0 must be above 0'),
