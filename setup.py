@@ -18,7 +18,7 @@ def _requirements() -> list[str]:
 setuptools.setup(
   name='semppl_jax',
   version='0.1.0',
-  description='Semi-supervised pre-training with SemPPL in JAX and Haiku.',
+  description='Semi-supervised pre-training in JAX: SemPPL, PAWS and others.',
   license='Apache-2.0',
   packages=setuptools.find_packages(
     include=['configs', 'configs.*', 'semppl_jax', 'semppl_jax.*']
