@@ -10,22 +10,17 @@ Expected: no published figure with these settings. Not yet run.
 
 import ml_collections
 
-from configs import base, simclr_resnet50_10pct
+from configs import simclr_resnet50_10pct
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns SimCLR + CT with the rates of its code."""
-  c = base.get_config()
+  """Returns SimCLR's views and head with the rates of SimCLR + CT."""
+  c = simclr_resnet50_10pct.get_config()
   c.method = 'suncet'
   c.duration = '500 epochs'
   # 20 classes of 2 images to every 44 others, as a share of the whole batch
   # (choice: the public code counts them on each GPU).
   c.support.update(classes_per_batch=960, images_per_class=4)
-  c.views.large.update(count=2, area=(0.08, 1.0))
-  c.views.small.count = 0
-  c.saliency.probability = 0.0
-  simclr_resnet50_10pct.use_colours(c)
-  c.network.projector.update(hidden=2048, output=128)
   c.optimizer.update(name='lars_paws', reference_batch=0)
   c.optimizer.update(start_learning_rate=0.6, learning_rate=4.8)
   c.optimizer.final_learning_rate = 0.048

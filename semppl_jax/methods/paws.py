@@ -7,7 +7,6 @@ the same network; there is no target network and no queue.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,18 +28,6 @@ from semppl_jax.ranges import POSITIVE, Range, Tables
 
 # Smaller targets are set to 0, as in the public code.
 _LEAST_TARGET = 1e-4
-
-
-class _Support(NamedTuple):
-  """The rows that predict, whole on every device.
-
-  Attributes:
-    embedding: [S v, D].
-    label: smoothed rows [S v, C], C the classes of the batch.
-  """
-
-  embedding: jax.Array
-  label: jax.Array
 
 
 def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:

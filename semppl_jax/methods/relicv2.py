@@ -13,7 +13,6 @@ import ml_collections
 from semppl_jax.facts import Facts
 from semppl_jax.methods import view_pairs
 from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
-from semppl_jax.ranges import COUNT, NATURAL, POSITIVE, Tables
 
 
 def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
@@ -43,18 +42,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   )
 
 
-FIELDS = Tables(
-  ranges={
-    'relicv2.temperature': POSITIVE,
-    'relicv2.contrast_weight': NATURAL,
-    'relicv2.invariance_weight': NATURAL,
-    'relicv2.num_negatives': COUNT,
-  },
-  choices={
-    'relicv2.invariance': ('log_ratio', 'kl'),
-    'relicv2.negatives': ('shared', 'per_pair'),
-  },
-)
+FIELDS = view_pairs.fields('relicv2')
 
 
 def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:

@@ -22,7 +22,7 @@ from semppl_jax import knn, memory as memory_lib, schedules
 from semppl_jax.facts import Facts
 from semppl_jax.methods import needs, pseudo_labels, view_pairs
 from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
-from semppl_jax.ranges import COUNT, must, NATURAL, POSITIVE, Tables
+from semppl_jax.ranges import COUNT, must, NATURAL, Tables
 
 
 def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
@@ -86,19 +86,16 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   )
 
 
+_SHARED = view_pairs.fields('semppl')
 FIELDS = Tables(
   ranges={
-    'semppl.temperature': POSITIVE,
-    'semppl.contrast_weight': NATURAL,
+    **_SHARED.ranges,
     'semppl.semantic_weight': NATURAL,
-    'semppl.invariance_weight': NATURAL,
-    'semppl.num_negatives': COUNT,
     'semppl.num_positives': COUNT,
     'semppl.k': COUNT,
   },
   choices={
-    'semppl.invariance': ('log_ratio', 'kl'),
-    'semppl.negatives': ('shared', 'per_pair'),
+    **_SHARED.choices,
     'semppl.pseudo_labels': ('knn', 'none', 'oracle'),
     'semppl.vote_views': ('all', 'single'),
     'semppl.tie': ('similarity', 'smallest_class'),

@@ -16,7 +16,7 @@ import ml_collections
 from semppl_jax import losses, mesh as mesh_lib
 from semppl_jax.methods import negatives as negatives_lib
 from semppl_jax.methods.method import Inputs, Setting
-from semppl_jax.ranges import must
+from semppl_jax.ranges import COUNT, must, NATURAL, POSITIVE, Tables
 
 
 class Anchors(NamedTuple):
@@ -140,6 +140,22 @@ def _contrast(
   return (
     -losses.pair_mean(own[..., 0], weight, pairs),
     losses.pair_mean(invariance(stopped, trained), weight, pairs),
+  )
+
+
+def fields(name: str) -> Tables:
+  """What the fields of `config.<name>` may be that the two methods share."""
+  return Tables(
+    ranges={
+      f'{name}.temperature': POSITIVE,
+      f'{name}.contrast_weight': NATURAL,
+      f'{name}.invariance_weight': NATURAL,
+      f'{name}.num_negatives': COUNT,
+    },
+    choices={
+      f'{name}.invariance': tuple(losses.INVARIANCE),
+      f'{name}.negatives': ('shared', 'per_pair'),
+    },
   )
 
 
