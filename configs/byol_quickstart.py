@@ -13,7 +13,8 @@ from configs import quickstart
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns BYOL."""
+  """Returns BYOL with a rising average."""
   c = quickstart.get_config()
   c.method = 'byol'
+  c.ema.schedule = 'cosine'
   return c

@@ -20,7 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.duration = '500 epochs'
   # 20 classes of 2 images to every 44 others, as a share of the whole batch
   # (choice: the public code counts them on each GPU).
-  c.support.update(classes_per_batch=960, images_per_class=4)
+  c.support.update(classes_per_batch=928, images_per_class=4)
   c.optimizer.update(name='lars_paws', reference_batch=0)
   c.optimizer.update(start_learning_rate=0.6, learning_rate=4.8)
   c.optimizer.final_learning_rate = 0.048

@@ -1,5 +1,6 @@
 """What one step of training sees."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -49,3 +50,24 @@ class Batch(NamedTuple):
   diagnostic_label: Array
   mask: Array | None = None
   support: Support | None = None
+
+
+_OF_SUPPORT = 'support_'
+
+
+def to_arrays(batch: Batch) -> dict[str, Array]:
+  """Returns the arrays of a batch by name, to be saved in one file."""
+  arrays = batch._replace(support=None)._asdict()
+  if batch.support is not None:
+    for name, value in batch.support._asdict().items():
+      arrays[_OF_SUPPORT + name] = value
+  return {name: value for name, value in arrays.items() if value is not None}
+
+
+def from_arrays(arrays: Mapping[str, Array]) -> Batch:
+  """Returns the batch of which `to_arrays` made these."""
+  own = {k: v for k, v in arrays.items() if not k.startswith(_OF_SUPPORT)}
+  support = {
+    k.removeprefix(_OF_SUPPORT): v for k, v in arrays.items() if k not in own
+  }
+  return Batch(**own, support=Support(**support) if support else None)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from semppl_jax.batch import Batch
 from semppl_jax.network import Outputs
@@ -84,7 +85,8 @@ def make(parts: int) -> Gradient:
 
   Args:
     parts: how many the batch is cut into; must divide the rows on each device.
-      Part i has rows i, i + parts, ...: the device count does not matter.
+      Each part has one of every so many neighbours, see `part_of`: the device
+      count does not matter.
   """
   if parts == 1:
     return _in_one
@@ -141,16 +143,41 @@ def _swap(pairs):
   return tuple(zip(*pairs, strict=True))
 
 
+def part_of(rows: int, parts: int) -> np.ndarray:
+  """Returns the part of each row, int [rows]: the sum of the row's digits.
+
+  Labelled rows come at even distances. By the row alone, they would all be in
+  the same parts where `parts` and their distance share a factor, and batch norm
+  would see them apart from the others.
+  """
+  row, total = np.arange(rows), np.zeros(rows, int)
+  base = max(parts, 2)
+  while row.any():
+    total += row % base
+    row //= base
+  return total % parts
+
+
 def _cut(x: Array, parts: int) -> Array:
   """Rows [N, ...] as [parts, N / parts, ...]; no row leaves its device."""
   rows = x.reshape(x.shape[0] // parts, parts, *x.shape[1:])
-  return jnp.swapaxes(rows, 0, 1)
+  # Row j of neighbours whose first is in part s is in part j + s.
+  first = part_of(x.shape[0], parts)[::parts, None]
+  return jnp.swapaxes(_picked(rows, np.arange(parts) - first), 0, 1)
 
 
 def _joined(x: Array) -> Array:
   """The inverse of `_cut`."""
-  rows = jnp.swapaxes(x, 0, 1)
-  return rows.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+  parts, groups = x.shape[:2]
+  first = part_of(parts * groups, parts)[::parts, None]
+  rows = _picked(jnp.swapaxes(x, 0, 1), np.arange(parts) + first)
+  return rows.reshape(parts * groups, *x.shape[2:])
+
+
+def _picked(rows: Array, place: np.ndarray) -> Array:
+  """Of each group [G, parts, ...] the rows at `place` modulo parts."""
+  place = (place % rows.shape[1]).reshape(*place.shape, *[1] * (rows.ndim - 2))
+  return jnp.take_along_axis(rows, jnp.asarray(place, jnp.int32), axis=1)
 
 
 def _mean_state(x: Array) -> Array:

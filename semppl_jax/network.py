@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import jmp
 
 from semppl_jax import backbones, heads as heads_lib
-from semppl_jax.losses import normalize
+from semppl_jax.losses import EXACT, normalize
 
 Array = jax.Array
 Params = Any
@@ -206,7 +206,8 @@ def _forward(
         if name == 'projector':
           made['projector_hidden'] = hidden
       if prototypes is not None:
-        made['scores'] = prototypes(normalize(made['projection']))
+        unit = normalize(made['projection'])
+        made['scores'] = prototypes(unit, precision=EXACT)
       if frozen:
         made = jax.lax.stop_gradient(made)
       if classifier is not None:

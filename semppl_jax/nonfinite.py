@@ -6,14 +6,12 @@ Batches are a function of the step: the offending one is read again.
 """
 
 import pathlib
-from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from semppl_jax import mesh as mesh_lib
-from semppl_jax.batch import Batch
+from semppl_jax import batch as batch_lib, mesh as mesh_lib
 from semppl_jax.data import pipeline
 from semppl_jax.job import Job
 from semppl_jax.step import TrainState
@@ -21,15 +19,6 @@ from semppl_jax.step import TrainState
 
 class NonFiniteError(RuntimeError):
   """The loss or a gradient stopped being finite."""
-
-
-def _arrays(batch: Batch) -> dict[str, Any]:
-  """The arrays of a batch by name, those of the support as `support_...`."""
-  arrays = batch._replace(support=None)._asdict()
-  if batch.support is not None:
-    for name, value in batch.support._asdict().items():
-      arrays[f'support_{name}'] = value
-  return {name: value for name, value in arrays.items() if value is not None}
 
 
 def stop(job: Job, state: TrainState, compiled, workdir: pathlib.Path) -> None:
@@ -60,7 +49,7 @@ def stop(job: Job, state: TrainState, compiled, workdir: pathlib.Path) -> None:
     )
   )
   directory.mkdir(parents=True, exist_ok=True)
-  arrays = _arrays(host.batch)
+  arrays = batch_lib.to_arrays(host.batch)
   np.savez_compressed(directory / f'batch_{jax.process_index()}.npz', **arrays)
   with ocp.StandardCheckpointer() as saver:
     saver.save(directory / 'state', state, force=True)

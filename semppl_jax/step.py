@@ -277,9 +277,10 @@ def _deviation(online: Outputs) -> Metrics:
 
 
 def _state_sharding(init, method: Method, mesh: Mesh) -> TrainState:
-  """Everything whole on every device, but for the method's memory."""
+  """Everything whole on every device, but for what the method says."""
   shapes = jax.eval_shape(init)
   whole = mesh_lib.replicated(mesh)
-  return jax.tree.map(lambda _: whole, shapes)._replace(
-    memory=method.memory_sharding
-  )
+  layout = jax.tree.map(lambda _: whole, shapes)
+  if method.memory_sharding is None:
+    return layout
+  return layout._replace(memory=method.memory_sharding)

@@ -2,10 +2,11 @@
 
 import json
 import pathlib
+import statistics
 import time
 from typing import Any
 
-from semppl_jax import __version__, footprint, mesh as mesh_lib
+from semppl_jax import footprint, mesh as mesh_lib, versions
 from semppl_jax.job import Job
 from semppl_jax.logbook import Logbook
 
@@ -62,16 +63,31 @@ def make(
     'unreadable_images': int(
       max((n for _, n in log.history.get('data/unreadable', ())), default=0)
     ),
-    'images_per_second': log.recent('images_per_second', 1.0),
-    'input_wait': log.recent('input_wait', 1.0),
+    **_pace(log),
     'step_memory_gib': log.recent(footprint.STEP, 1.0),
     'device_peak_gib': footprint.device_peak_gib(job.mesh),
     'devices': mesh_lib.describe(job.mesh),
     'label_subset': job.subset.hash,
     'data': job.splits.train.fingerprint,
-    'version': __version__,
+    'test_data': job.splits.test.fingerprint if job.splits.test else None,
+    'versions': versions.installed(),
     'finished': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
     'workdir': str(workdir),
+  }
+
+
+def _pace(log: Logbook) -> dict[str, float | None]:
+  """Images per second and share of waiting, over all the time of training.
+
+  Records are equally many images apart, not equally much time.
+  """
+  rates = [x for _, x in log.history.get('images_per_second', ())]
+  waits = [x for _, x in log.history.get('input_wait', ())]
+  if not rates:
+    return {'images_per_second': None, 'input_wait': None}
+  return {
+    'images_per_second': statistics.harmonic_mean(rates),
+    'input_wait': statistics.fmean(waits, [1 / x for x in rates]),
   }
 
 

@@ -9,9 +9,7 @@ import collections
 from collections.abc import Iterator, Sequence
 import contextlib
 import logging
-import os
 import pathlib
-import signal
 import time
 from typing import Any
 
@@ -37,6 +35,7 @@ from semppl_jax.data.corrupt import CorruptCount
 from semppl_jax.data.prefetch import Prefetcher
 from semppl_jax.evaluators import pretraining
 from semppl_jax.evaluators.features import StoppedError
+from semppl_jax.interrupts import Interrupts
 from semppl_jax.job import InputError, Job
 from semppl_jax.logbook import Logbook
 from semppl_jax.step import TrainState
@@ -51,6 +50,7 @@ def run(
   config: ml_collections.ConfigDict,
   workdir: str | pathlib.Path,
   devices: Sequence[Any] | None = None,
+  interrupts: Interrupts | None = None,
 ) -> dict[str, Any] | None:
   """Trains, evaluates and saves; continues what it finds in `workdir`.
 
@@ -58,6 +58,8 @@ def run(
     config: the run's config.
     workdir: directory of the run; made where it is missing.
     devices: devices to use (default: all).
+    interrupts: those of a caller, entered, who has more to do than this run
+      (default: its own).
 
   Returns:
     The summary, or None where the run was asked to stop before its end.
@@ -68,13 +70,14 @@ def run(
     checkpoint.MismatchError: `workdir` holds another run.
     nonfinite.NonFiniteError: the loss or a gradient is not finite.
   """
-  with _Interrupts() as interrupts:
-    job = job_lib.build(config, devices)
-    return _run(job, pathlib.Path(workdir).expanduser(), interrupts)
+  workdir = pathlib.Path(workdir).expanduser()
+  with contextlib.ExitStack() as stack:
+    interrupts = interrupts or stack.enter_context(Interrupts())
+    return _run(job_lib.build(config, devices), workdir, interrupts)
 
 
 def _run(
-  job: Job, workdir: pathlib.Path, interrupts: '_Interrupts'
+  job: Job, workdir: pathlib.Path, interrupts: Interrupts
 ) -> dict[str, Any] | None:
   """Opens the files of a run, then trains and finishes it."""
   config = job.config
@@ -204,7 +207,7 @@ def _train(
   checkpoints: Checkpointer,
   log: Logbook,
   workdir: pathlib.Path,
-  interrupts: '_Interrupts',
+  interrupts: Interrupts,
 ) -> TrainState | None:
   """Takes every step that is left; None where it was told to stop."""
   start = int(state.step)
@@ -347,39 +350,3 @@ class _Meter:
     began = time.monotonic()
     yield
     self._since += time.monotonic() - began
-
-
-class _Interrupts:
-  """Notes SIGTERM and SIGINT, so that the loop can save and leave."""
-
-  def __enter__(self) -> '_Interrupts':
-    self._asked = False
-    self._old = {}
-    if jax.process_count() > 1:  # The coordinator listens for all of them.
-      return self
-    for number in (signal.SIGTERM, signal.SIGINT):
-      with contextlib.suppress(ValueError):  # Not in the main thread.
-        self._old[number] = signal.signal(number, self._note)
-    return self
-
-  def __exit__(self, *_) -> None:
-    for number, handler in self._old.items():
-      signal.signal(number, handler)
-
-  def _note(self, number, frame) -> None:
-    del frame
-    self._asked = True
-    if number == signal.SIGINT:
-      # Not the logger, which may be in the middle of a line.
-      os.write(2, b'\nStopping after this step; again to stop at once.\n')
-      signal.signal(number, self._old[number])
-
-  def noted(self) -> bool:
-    """Whether a signal came; always False where processes must agree."""
-    return self._asked
-
-  def asked(self, step: int) -> bool:
-    """Whether to stop after this step, the same on every process."""
-    if jax.process_count() == 1:
-      return self._asked
-    return multihost_utils.reached_preemption_sync_point(step)

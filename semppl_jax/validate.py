@@ -271,14 +271,6 @@ def _heads(config: ConfigDict, facts: Facts) -> Iterator[str]:
   del facts
   if set(config.init_heads) - set(network.HEADS):
     yield must(config, 'init_heads', f'be some of {", ".join(network.HEADS)}')
-  if not config.supervised.frozen:
-    return
-  if config.method != 'supervised':
-    yield must(config, 'supervised.frozen', "be False but for 'supervised'")
-  elif not config.init_from:
-    yield must(
-      config, 'supervised.frozen', 'be False without weights in init_from'
-    )
 
 
 def _classifier(config: ConfigDict, facts: Facts) -> Iterator[str]:

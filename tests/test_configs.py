@@ -74,15 +74,19 @@ def test_a_config_can_run(name):
   assert not found
 
 
-# A 1pct config is its 10pct one with other labels, as a test below says.
-@pytest.mark.parametrize(
-  'name',
-  [
-    pytest.param(name, marks=[pytest.mark.slow] * ('200' in name))
-    for name in NAMES
-    if name != 'base' and not name.endswith('_1pct')
-  ],
-)
+def _traced():
+  """Names for the core tests and, marked, those whose networks take long.
+
+  A 1pct config is its 10pct one with other labels, as a test below says.
+  """
+  core = {'resnet50_10pct', 'paws_resnet50_10pct', 'cifar10_4000'}
+  for name in NAMES:
+    if name != 'base' and not name.endswith('_1pct'):
+      soon = name in core or name.endswith('quickstart')
+      yield pytest.param(name, marks=() if soon else pytest.mark.slow)
+
+
+@pytest.mark.parametrize('name', _traced())
 def test_the_step_of_a_config_traces(name):
   config = job.with_classes(config_file.load(f'configs/{name}.py'), 10)
   mesh = mesh_lib.make_mesh()

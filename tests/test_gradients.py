@@ -15,6 +15,7 @@ from semppl_jax import (
   validate,
 )
 from semppl_jax.batch import Batch, Support
+from semppl_jax.data import layout
 from semppl_jax.gradients import Images, Passes
 from semppl_jax.methods.method import Setting
 from semppl_jax.network import Outputs
@@ -89,14 +90,19 @@ def _assert_close(got, want, rtol=1e-5):
 
 
 def _written_out(parts, passes, batch) -> gradients.Result:
-  """The same without a loop: part i has the rows i, i + parts, ..."""
+  """The same without a loop."""
   images = passes.colour(batch, None)
+
+  def rows_of(i, rows):
+    return np.flatnonzero(gradients.part_of(rows, parts) == i)
+
   pieces = [
-    jax.tree.map(lambda x, i=i: x[i::parts], images) for i in range(parts)
+    jax.tree.map(lambda x, i=i: x[rows_of(i, len(x))], images)
+    for i in range(parts)
   ]
 
   def joined(*made):
-    place = [np.arange(i, parts * len(x), parts) for i, x in enumerate(made)]
+    place = [rows_of(i, parts * len(x)) for i, x in enumerate(made)]
     return jnp.concatenate(made)[np.argsort(np.concatenate(place))]
 
   def through(network):
@@ -124,6 +130,23 @@ def test_parts_are_the_composed_function(parts):
   want = jax.jit(lambda: _written_out(parts, _passes(), _batch()))()
   _assert_close(got, want)
   assert got.net_state['counter'].dtype == jnp.int32
+
+
+@pytest.mark.parametrize('parts', [2, 3, 4, 8])
+def test_parts_have_one_row_of_each_group_of_neighbours(parts):
+  part = gradients.part_of(24 * parts, parts).reshape(-1, parts)
+  np.testing.assert_array_equal(np.sort(part), [range(parts)] * 24)
+
+
+@pytest.mark.parametrize('labelled', [1, 4, 16, 32, 48])
+@pytest.mark.parametrize('parts', [2, 4, 8])
+def test_parts_share_the_labelled_rows(labelled, parts):
+  """Which `data.labelled_per_batch` spreads evenly over the batch."""
+  known = np.arange(1000) < 100
+  place = layout.streams(64, labelled, known)[0].places
+  found = np.bincount(gradients.part_of(64, parts)[place], minlength=parts)
+  assert found.sum() == labelled
+  assert found.max() - found.min() <= 1 + labelled // 16
 
 
 @pytest.mark.parametrize('parts', [2, 4, 8])

@@ -104,7 +104,6 @@ def test_the_quick_start_has_no_problem():
     (dict(views__large__size=33), r'large\.size=33 .*be even'),
     (dict(views__large__size=6), r'large\.size=6 .*be at least 8'),
     (dict(init_heads=('projektor',)), r'init_heads=.*some of projector'),
-    (dict(supervised__frozen=True), r"supervised\.frozen=True .*'supervised'"),
     (
       dict(supervised__frozen=True, method='supervised'),
       r'supervised\.frozen=True .*without weights',

@@ -49,17 +49,25 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
 
 def unknown(config: ml_collections.ConfigDict) -> Iterator[str]:
   """Yields a sentence where `config.method` names no method."""
-  try:
-    found = hasattr(_module(config.method), 'make')
-  except (ImportError, ValueError):
-    found = False
-  if not found:
+  if not _is_there(config.method):
     near = nearest(config.method, NAMES)
     hint = f'; did you mean {near!r}?' if near else '.'
     names = ', '.join(map(repr, NAMES))
     yield ranges.must(
       config, 'method', f'be one of {names}, or a module with `make`{hint}', ''
     )
+
+
+def _is_there(name: str) -> bool:
+  try:
+    return hasattr(_module(name), 'make')
+  except ModuleNotFoundError as error:
+    # Of a module that is there, what it lacks is for its author to see.
+    if not f'{name}.'.startswith(f'{error.name}.'):
+      raise
+    return False
+  except ValueError:  # An empty name.
+    return False
 
 
 def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:

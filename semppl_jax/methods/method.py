@@ -92,8 +92,10 @@ class Method:
       `'resolution'` shares them among views of one size and the support batch.
     support: whether each batch comes with labelled rows of `config.support`.
     frozen: whether the classifier alone learns.
+    unlabelled: whether rows without a label have a part in the loss.
     init_memory: makes the state that the method keeps between steps; pure.
-    memory_sharding: how the devices hold that state, of the same structure.
+    memory_sharding: how the devices hold that state, of the same structure;
+      None: each has all of it.
     after_gradient: changes the gradient before the optimiser, given the step.
     after_update: changes the parameters after the optimiser, given the step.
   """
@@ -105,7 +107,8 @@ class Method:
   bn_groups: Literal['view', 'resolution'] = 'resolution'
   support: bool = False
   frozen: bool = False
+  unlabelled: bool = True
   init_memory: Callable[[], Memory] = no_memory
-  memory_sharding: Memory = ()
+  memory_sharding: Memory | None = None
   after_gradient: Callable[[Any, jax.Array], Any] = lambda grads, step: grads
   after_update: Callable[[Any, jax.Array], Any] = lambda params, step: params

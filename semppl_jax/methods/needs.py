@@ -36,22 +36,21 @@ def support(config: ConfigDict, facts: Facts) -> Iterator[str]:
       'support.classes_per_batch',
       f'be at most the {facts.classes} classes of the data',
     )
-  rows = s.classes_per_batch * s.images_per_class
-  parts = config.accumulate * facts.device_count
-  if rows % parts:
-    yield (
-      f'config.support.classes_per_batch={s.classes_per_batch} times'
-      f' images_per_class={s.images_per_class} must be a multiple of'
-      f' {_parts(config, facts)}, and is {rows}.'
-    )
-
-
-def _parts(config: ConfigDict, facts: Facts) -> str:
-  if config.accumulate == 1:
-    return f'the {facts.device_count} devices'
-  return (
-    f'accumulate={config.accumulate} times the {facts.device_count} devices'
+  rows, devices = s.classes_per_batch * s.images_per_class, facts.device_count
+  asked = (
+    f'config.support.classes_per_batch={s.classes_per_batch} times'
+    f' images_per_class={s.images_per_class} must be a multiple of'
   )
+  if rows % devices:
+    yield f'{asked} the {devices} devices, and is {rows}.'
+  elif rows // devices % config.accumulate:
+    both = math.gcd(config.batch_size // devices, rows // devices)
+    fits = [str(n) for n in range(1, both + 1) if both % n == 0]
+    yield (
+      f'{asked} accumulate={config.accumulate} times the {devices} devices, and'
+      f' is {rows}; with batch_size={config.batch_size}, accumulate may be'
+      f' {" or ".join(fits)}.'
+    )
 
 
 def labels_of_a_batch(config: ConfigDict, facts: Facts) -> int | None:

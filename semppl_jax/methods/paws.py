@@ -107,12 +107,15 @@ def _diagnostics(
   voted = class_of[jnp.argmax(jnp.mean(aim, axis=1), axis=-1)]
   known = (batch.label < 0) & (batch.diagnostic_label >= 0)
   right = known & (voted == batch.diagnostic_label)
+  # Of a class that the support batch lacks, none can be.
   share = jnp.sum(right, dtype=jnp.float32) / jnp.sum(known, dtype=jnp.float32)
+  # A row alone in its class is compared with nothing.
+  contrast = jnp.float32(jnp.nan)
+  if len(label) > aim.shape[-1]:
+    contrast = nt_xent.suncet(_flat(rows.projection), label, temperature)
   return {
     'diagnostic/nt_xent': nt_xent.nt_xent(target.projection, temperature),
-    'diagnostic/suncet': nt_xent.suncet(
-      _flat(rows.projection), label, temperature
-    ),
+    'diagnostic/suncet': contrast,
     'pseudo/accuracy': share,
     'pseudo/coverage': jnp.float32(1),
   }

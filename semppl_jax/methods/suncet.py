@@ -57,6 +57,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
     name='suncet',
     heads=('projector',),
     support=s.labelled == 'support',
+    unlabelled=bool(s.contrast_weight),
     loss=loss,
   )
 
@@ -76,6 +77,9 @@ def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
   yield from needs.no_small_views(config)
   if s.labelled == 'support':
     yield from needs.support(config, facts)
+    if config.support.images_per_class * config.support.views < 2:
+      rule = 'be 2 or more, or support.views: each row needs one of its class'
+      yield must(config, 'support.images_per_class', rule)
     return
   rows = needs.labels_of_a_batch(config, facts)
   if rows is not None and rows < 2:

@@ -6,11 +6,15 @@ on the encoder's output (as SemPPL's, arXiv 2301.05158) or on the first layer of
 the projector (as PAWS's, arXiv 2104.13963).
 """
 
+from collections.abc import Iterator
+
 import jax.numpy as jnp
 import ml_collections
 import optax
 
+from semppl_jax.facts import Facts
 from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
+from semppl_jax.ranges import must
 
 
 def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
@@ -21,9 +25,19 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
     name='supervised',
     heads=('projector', 'classifier') if hidden else ('classifier',),
     frozen=config.supervised.frozen,
+    unlabelled=False,
     bn_groups='view',
     loss=_loss,
   )
+
+
+def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+  """Yields a sentence where untrained features would be frozen."""
+  del facts
+  if config.supervised.frozen and not config.init_from:
+    yield must(
+      config, 'supervised.frozen', 'be False without weights in init_from'
+    )
 
 
 def _loss(inputs: Inputs) -> LossResult:

@@ -131,6 +131,8 @@ def training_config(
   # The train step of the evaluation is one more supervised one.
   c.method = 'supervised'
   c.seed = config.seed
+  # That of the run says how its own, larger batches fit.
+  c.accumulate = 1
   c.network = config_file.copy(weights.network)
   if config.data.kind != 'run':
     c.data = config_file.copy(config.data)

@@ -22,7 +22,7 @@ def bare(method: Method) -> Method:
   no draws.
   """
   return dataclasses.replace(
-    method, init_memory=no_memory, memory_sharding=(), loss=_distance
+    method, init_memory=no_memory, memory_sharding=None, loss=_distance
   )
 
 

@@ -43,10 +43,13 @@ def _method(**fields):
     'method': 'METHOD',
     'steps': 4000,
     'labels_only': False,
-    'support_images': 0,
-    'support_views': 0,
+    'support': None,
     'config': {},
   } | fields
+
+
+def _support(views):
+  return {'classes_per_batch': 10, 'images_per_class': 4, 'views': views}
 
 
 def _run(score, *, minutes=5.0, floors=None, **figures):
@@ -64,7 +67,7 @@ def _run(score, *, minutes=5.0, floors=None, **figures):
     'figures': figures | {'minutes': minutes},
     'floors': floors or {},
     'curve': curve,
-    'summary': {},
+    'summary': {'devices': '1 x cpu', 'versions': {'jax': '1'}},
   }
 
 
@@ -83,7 +86,7 @@ def made(tmp_path):
     SETTINGS,
     {
       'one': _method(),
-      'two': _method(support_images=40, support_views=2),
+      'two': _method(support=_support(2)),
       'sup': _method(labels_only=True),
     },
   )
@@ -99,9 +102,9 @@ def made(tmp_path):
 PAGE = """\
 # one, two, sup
 
-On equal terms: 4,000 steps in batches of 64 images, 2 x 32 px views of each; \
-resnet_tiny; embedded/train with 6,000 images of 10 classes, 600 of them \
-labelled, and 2,000 test images; on 1 x cpu.
+On terms that differ, see below: 4,000 steps in batches of 64 images, 2 x 32 \
+px views of each; resnet_tiny; embedded/train with 6,000 images of 10 classes, \
+600 of them labelled, and 2,000 test images; on 1 x cpu.
 
 ![Accuracy against images seen and against time](comparison.png)
 
@@ -121,9 +124,11 @@ says, whose labels it knows.
 - Minutes are of training alone, without evaluating, saving and compiling; \
 the input wait is their share in % in which the step waited for images. GiB \
 are what the compiled step takes of each device.
-- two sees 40 labelled images (2 views of each) beside every batch, which do \
-not count among the images seen.
+- two sees 4 labelled images of each of 10 classes (2 views of each image) \
+beside every batch, which do not count among the images seen.
 - Let differ: `views.large.count` 2, but 1 of two.
+- The linear probe learns from the labelled rows of each batch, of which not \
+all methods have equally many; compare by k-NN.
 - The methods' own: `ema.decay` 0.9 of one, 0.99 of two; \
 `data.labelled_per_batch` 16, but 64 of sup.
 - **two, seed 1, failed:** Step 7 is not finite.
@@ -137,13 +142,36 @@ def test_the_page(made, tmp_path):
 
 def test_one_seed_has_no_spread_and_minutes_have_their_steps(made):
   content = made.content | {'budget': '10 minutes', 'seeds': 1}
-  content['methods']['two'].update(steps=None, support_views=1)
+  content['methods']['two'].update(steps=None, support=_support(1))
   text = page.page(content, 'FIGURE')
   assert '10 minutes of training (4,000 steps of one, 4,000 steps of sup)' in (
     text
   )
-  assert 'two sees 40 labelled images (1 view of each) beside' in text
+  assert 'of 10 classes (1 view of each image) beside' in text
   assert 'Figures are of one seed, without a spread.' in text
+
+
+def test_what_does_not_compare_is_said(made):
+  content = made.content | {'differences': []}
+  text = page.page(content, 'FIGURE')
+  assert 'On equal terms: 4,000' in text
+  assert 'labels alone' not in text and 'Not all runs' not in text
+  content['methods']['sup']['labels_only'] = False
+  content['methods']['two']['runs']['0']['summary'] = {
+    'devices': '8 x TPU v3',
+    'versions': {'jax': '2'},
+  }
+  text = page.page(content, 'FIGURE')
+  assert 'labels alone: their floor is not known' in text
+  assert 'same devices:** 1 x cpu, but 8 x TPU v3 of two, seed 0.' in text
+  assert 'same versions:** jax 1, but jax 2 of two, seed 0.' in text
+
+
+def test_floors_count_once_for_each_seed(made):
+  made.add('two', 0, _run(0.4, floors=_floors(0.3)))
+  made.write()
+  floors = made.content['floors']['raw pixels']['knn_labelled']
+  assert floors['values'] == (0.3, 0.3)
 
 
 def test_the_json_has_every_run_and_the_means(made, tmp_path):

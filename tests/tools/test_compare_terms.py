@@ -120,7 +120,7 @@ def test_unequal_terms_are_one_sentence_each(config_file):
     ('views.small.count', 1),
     ('augment.hue', 0.2),
     ('saliency.probability', 0.5),
-    ('eval.headline_k', 5),
+    ('eval.temperature', 0.5),
     ('probe.learning_rate', 0.5),
     ('batch_size', 32),
     ('accumulate', 2),
@@ -169,6 +169,14 @@ def test_what_is_allowed_is_a_field(config_file):
     terms.check(loaded, ['batch'])
 
 
+def test_how_the_page_judges_may_never_differ(config_file):
+  other = config_file('other', eval__headline_k=10)
+  with pytest.raises(ConfigError) as error:
+    terms.check(entries.load([QUICK, other]), ['eval'])
+  assert 'eval.headline_k is 20 in' in str(error.value)
+  assert '--allow' not in str(error.value)
+
+
 def test_budgets():
   assert budget.parse('4000 steps') == (4000, 'steps')
   assert budget.parse('1 step') == (1, 'steps')
@@ -207,16 +215,14 @@ def test_minutes_become_whole_periods_of_evaluation():
 
 def test_steps_of_minutes_are_measured_once(tmp_path):
   ten = budget.parse('10 minutes')
-
-  def never():
-    raise AssertionError('This was measured before.')
-
   first = budget.Lengths(tmp_path / 'out', ten, 8)
   assert not (tmp_path / 'out').exists()
-  assert first.of('a', lambda: 100.0) == 1000
+  assert first.known('a') is None
+  first.keep({'a': first.timed(100.0)})
   again = budget.Lengths(tmp_path / 'out', ten, 8)
-  assert again.of('a', never) == 1000
-  assert again.of('b', lambda: 50.0) == 496
+  assert again.known('a') == 1000
+  assert again.known('b') is None
+  again.keep({'b': again.timed(50.0)})
   content = json.loads((tmp_path / 'out' / 'budget.json').read_text())
   assert content == {
     'budget': '10 minutes',
@@ -234,7 +240,7 @@ def test_a_file_of_something_else_is_named(tmp_path, text):
 
 def test_a_budget_in_steps_measures_nothing(tmp_path):
   lengths = budget.Lengths(tmp_path, budget.parse('40 steps'), 8)
-  assert lengths.of('a', lambda: 1 / 0) == 40
+  assert lengths.known('a') == 40
 
 
 @pytest.mark.parametrize(
@@ -247,6 +253,6 @@ def test_a_budget_in_steps_measures_nothing(tmp_path):
 def test_results_of_another_budget_are_left_alone(
   tmp_path, text, evaluations, message
 ):
-  budget.Lengths(tmp_path, budget.parse('40 steps'), 8).of('a', lambda: 0)
+  budget.Lengths(tmp_path, budget.parse('40 steps'), 8).keep({'a': 40})
   with pytest.raises(ConfigError, match=message):
     budget.Lengths(tmp_path, budget.parse(text), evaluations)

@@ -154,7 +154,7 @@ def _method(config, mesh):
 
 def test_the_networks_alone_keep_no_memory():
   method = _bare_method()
-  assert method.init_memory() == method.memory_sharding == ()
+  assert method.init_memory() == () and method.memory_sharding is None
   assert method.heads == ('projector', 'predictor')
 
 

@@ -12,13 +12,16 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
 
 
-def write_config(directory: pathlib.Path, images: pathlib.Path, steps: int):
+def write_config(
+  directory: pathlib.Path, images: pathlib.Path, steps: int, method='semppl'
+):
   """A config file of the tiny run, as a path."""
   path = directory / f'tiny_{steps}.py'
   path.write_text(
     f'import pathlib, sys\nsys.path.insert(0, {str(HERE)!r})\nimport tiny\n'
     f'def get_config():\n'
-    f'  return tiny.config(pathlib.Path({str(images)!r}), {steps})\n'
+    f'  images = pathlib.Path({str(images)!r})\n'
+    f'  return tiny.config(images, {steps}, {method!r})\n'
   )
   return path
 

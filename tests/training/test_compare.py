@@ -3,14 +3,17 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 
 import jax
 import pytest
+import tiny
 
 from semppl_jax import config_file, nonfinite, train
+from semppl_jax.interrupts import Interrupts
 from semppl_jax.job import InputError
 from semppl_jax.tools.comparison import budget, entries, flow, runs
 
@@ -128,13 +131,10 @@ def test_a_seed_and_a_method_more_need_only_their_own_runs(
   _, out, _ = finished
   asked = []
 
-  def fail(config, workdir, devices=None):
-    if (workdir / 'summary.json').exists():
-      return run(config, workdir, devices)
+  def fail(config, workdir, **_):
     asked.append((workdir.name, config.seed, config.eval.baselines))
     raise nonfinite.NonFiniteError('Step 1 is not finite.')
 
-  run = train.run
   monkeypatch.setattr(train, 'run', fail)
   third = _write(tmp_path, images, 'third', method='semppl')
   report = flow.run(_plan([*files, third], seeds=2), out)
@@ -153,15 +153,8 @@ def test_a_seed_and_a_method_more_need_only_their_own_runs(
 @pytest.mark.slow
 def test_what_was_interrupted_goes_on(finished, files, tmp_path, monkeypatch):
   plan, _, straight = finished
-  asked = train._Interrupts.asked
   with monkeypatch.context() as patched:
-
-    def note(self, now):
-      if now == 3:
-        os.kill(os.getpid(), signal.SIGTERM)
-      return asked(self, now)
-
-    patched.setattr(train._Interrupts, 'asked', note)
+    tiny.stop_after(patched, 3)
     assert flow.run(plan, tmp_path) is None
   assert (tmp_path / 'ours-0' / 'checkpoints' / '3').exists()
   assert not (tmp_path / 'labels-0').exists()
@@ -189,13 +182,10 @@ def test_what_was_interrupted_goes_on(finished, files, tmp_path, monkeypatch):
 def test_a_run_that_fails_leaves_the_others(
   files, tmp_path, monkeypatch, error, reason
 ):
-  def run(config, workdir):
+  def run(config, workdir, **_):
     if config.method == 'semppl':
       raise error
-    workdir.mkdir(parents=True)
-    summary = _summary()
-    (workdir / 'summary.json').write_text(json.dumps(summary))
-    return summary
+    return _summary()
 
   monkeypatch.setattr(train, 'run', run)
   report = flow.run(_plan(files, seeds=2), tmp_path)
@@ -217,14 +207,32 @@ def _summary():
     'knn': {'knn/encoder/labelled/k5': 0.5},
     'classifiers': {},
     'images_per_second': 8.0,
+    'devices': '1 x cpu',
+    'versions': {},
     'workdir': '',
   }
+
+
+def test_a_signal_between_two_runs_stops_all(files, tmp_path, monkeypatch):
+  asked = []
+
+  def run(config, workdir, interrupts):
+    asked.append(workdir.name)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return _summary()
+
+  monkeypatch.setattr(train, 'run', run)
+  assert flow.run(_plan(files), tmp_path) is None
+  assert asked == ['ours-0']
+  # What that run found is in the report all the same.
+  content = json.loads((tmp_path / 'comparison.json').read_text())
+  assert content['methods']['ours']['figures']['knn_labelled']['mean'] == 0.5
 
 
 def test_a_stop_starts_no_other_run(files, tmp_path, monkeypatch):
   asked = []
 
-  def run(config, workdir):
+  def run(config, workdir, **_):
     asked.append(workdir.name)
 
   monkeypatch.setattr(train, 'run', run)
@@ -233,7 +241,7 @@ def test_a_stop_starts_no_other_run(files, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_ends_all(files, tmp_path, monkeypatch):
-  def run(config, workdir):
+  def run(config, workdir, **_):
     raise OSError('No space left on device')
 
   monkeypatch.setattr(train, 'run', run)
@@ -241,18 +249,51 @@ def test_a_full_disk_ends_all(files, tmp_path, monkeypatch):
     flow.run(_plan(files), tmp_path)
 
 
-def test_a_directory_of_other_runs_is_left_alone(finished, files):
+@pytest.mark.parametrize(
+  ('which', 'field', 'value', 'sentence'),
+  [
+    (slice(1, 2), 'ema.decay', 0.5, r'ema\.decay was 0\.99 and is 0\.5'),
+    (slice(2), 'eval.resize', 16, r'eval\.resize was 8 and is 16'),
+    (slice(2), 'data.test_path', 'train', 'the test images are others'),
+    (slice(2), 'data.path', 'test', 'the train images are others'),
+  ],
+)
+def test_other_runs_are_left_alone_and_nothing_is_run(
+  finished, files, images, monkeypatch, which, field, value, sentence
+):
+  """Although a seed is missing, whose runs could be made."""
   _, out, _ = finished
-  plan = _plan(files)
-  ours, labels = plan.entries
-  config = config_file.copy(labels.config)
-  config.ema.decay = 0.5
-  changed = plan._replace(entries=(ours, labels._replace(config=config.lock())))
+  entries = [*_plan(files).entries]
+  value = str(images / value) if field.endswith('path') else value
+  for place in range(2)[which]:
+    config = config_file.copy(entries[place].config)
+    config.update_from_flattened_dict({field: value})
+    entries[place] = entries[place]._replace(config=config.lock())
+  plan = _plan(files, seeds=2)._replace(entries=tuple(entries))
   before = (out / 'comparison.json').read_text()
-  message = r'ema\.decay was 0\.99 and is 0\.5.* another --out\.'
-  with pytest.raises(config_file.ConfigError, match=message):
-    flow.run(changed, out)
+  monkeypatch.setattr(train, 'run', None)
+  with pytest.raises(config_file.ConfigError, match=sentence) as error:
+    flow.run(plan, out)
+  assert str(error.value).endswith('another --out.')
   assert (out / 'comparison.json').read_text() == before
+
+
+@pytest.mark.parametrize(
+  ('file', 'text'),
+  [
+    ('summary.json', '{"steps"'),
+    ('summary.json', '{}'),
+    ('metrics.jsonl', '{"step": 1'),
+    ('config.json', '[]'),
+  ],
+)
+def test_a_broken_file_is_named(finished, files, tmp_path, file, text):
+  _, out, _ = finished
+  shutil.copytree(out, tmp_path / 'out')
+  (tmp_path / 'out' / 'labels-0' / file).write_text(text)
+  with pytest.raises(config_file.ConfigError, match='remove it') as error:
+    flow.run(_plan(files), tmp_path / 'out')
+  assert str(error.value).startswith(str(tmp_path / 'out' / 'labels-0'))
 
 
 @pytest.mark.parametrize('text', ['4 steps', '1 minutes'])
@@ -282,7 +323,7 @@ def test_without_a_test_set_there_is_nothing_to_compare_by(images, tmp_path):
 def test_minutes_are_timed_for_each_config(files, tmp_path, monkeypatch):
   timed = []
 
-  def run(config, workdir):
+  def run(config, workdir, **_):
     workdir.mkdir(parents=True)
     if workdir.name.startswith('timing'):
       assert config.optimizer.warmup == config.eval.every == '0 steps'
@@ -311,7 +352,9 @@ def test_minutes_are_timed_for_each_config(files, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_comparison_in_minutes(files, tmp_path):
   plan = _plan(files[1:], '0.05 minutes')
-  assert runs.steps_per_minute(plan.entries[0], tmp_path / 'scratch') > 1
+  with Interrupts() as interrupts:
+    scratch = tmp_path / 'scratch'
+    assert runs.steps_per_minute(plan.entries[0], scratch, interrupts) > 1
   report = flow.run(plan, tmp_path / 'out')
   assert report is not None and not report.failed
   content = json.loads((tmp_path / 'out' / 'budget.json').read_text())

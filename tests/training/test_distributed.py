@@ -35,15 +35,17 @@ def _finish(processes):
 
 
 @pytest.mark.slow
-def test_two_processes_are_one(images, tmp_path):
-  config = program.write_config(tmp_path, images, STEPS)
+@pytest.mark.parametrize('method', ['semppl', 'paws'])
+def test_two_processes_are_one(images, tmp_path, method):
+  """With a queue in their memory, and with support batches between them."""
+  config = program.write_config(tmp_path, images, STEPS, method)
   one = program.start(
     f'--config={config}', f'--workdir={tmp_path / "one"}', devices=8
   )
   _finish([one])
   _finish(_start_two(config, tmp_path / 'two'))
   states = [
-    tiny.final_state(tiny.config(images, STEPS), tmp_path / name)
+    tiny.final_state(tiny.config(images, STEPS, method), tmp_path / name)
     for name in ('one', 'two')
   ]
   assert states[0][0] == states[1][0] == STEPS == len(jax.devices())

@@ -15,13 +15,13 @@ import pytest
 import tiny
 
 from semppl_jax import (
+  batch as batch_lib,
   checkpoint,
   job as job_lib,
   lowering,
   nonfinite,
   train,
 )
-from semppl_jax.batch import Batch
 from semppl_jax.evaluators import features
 from semppl_jax.summary import describe
 
@@ -84,24 +84,12 @@ def test_device_count_changes_no_number(images, reference, tmp_path, count):
         np.testing.assert_allclose(a[name], b[name], rtol=1e-3, atol=1e-5)
 
 
-def _stop_after(monkeypatch, step):
-  """Sends this process SIGTERM in the middle of a step."""
-  asked = train._Interrupts.asked
-
-  def note(self, now):
-    if now == step:
-      os.kill(os.getpid(), signal.SIGTERM)
-    return asked(self, now)
-
-  monkeypatch.setattr(train._Interrupts, 'asked', note)
-
-
 def test_sigterm_saves_and_the_rest_is_bit_for_bit(
   images, reference, tmp_path, monkeypatch
 ):
   config, devices = tiny.config(images), jax.devices()[:1]
   with monkeypatch.context() as patched:
-    _stop_after(patched, 3)
+    tiny.stop_after(patched, 3)
     assert train.run(config, tmp_path, devices) is None
   assert tiny.final_state(config, tmp_path, devices)[0] == 3
   assert not (tmp_path / 'summary.json').exists()
@@ -150,7 +138,7 @@ def test_resume_on_records_with_two_streams_is_bit_for_bit(
   config.eval.full_support = False
   train.run(config, tmp_path / 'straight', devices)
   with monkeypatch.context() as patched:
-    _stop_after(patched, 5)
+    tiny.stop_after(patched, 5)
     assert train.run(config, tmp_path / 'stopped', devices) is None
   train.run(config, tmp_path / 'stopped', devices)
   one, two = (
@@ -179,7 +167,7 @@ def test_sigterm_before_the_first_step_saves_nothing(
 def test_resume_on_other_devices(images, reference, tmp_path, monkeypatch):
   config = tiny.config(images)
   with monkeypatch.context() as patched:
-    _stop_after(patched, 3)
+    tiny.stop_after(patched, 3)
     train.run(config, tmp_path, jax.devices()[:1])
   train.run(config, tmp_path, jax.devices()[:4])
   _, _, (_, straight) = reference
@@ -231,8 +219,8 @@ def test_another_label_subset_is_refused(images, reference, tmp_path):
     train.run(config, workdir, jax.devices()[:1])
 
 
-def _infinite_once_the_queue_holds(rows, monkeypatch):
-  """Makes the loss of the first step with so many labelled rows infinite."""
+def _infinite_from(step, monkeypatch):
+  """Makes the loss of that step and of all later ones infinite."""
   make = job_lib.methods.make
 
   def broken(config, setting):
@@ -240,23 +228,24 @@ def _infinite_once_the_queue_holds(rows, monkeypatch):
 
     def loss(inputs):
       result = method.loss(inputs)
-      full = result.memory.size >= rows
-      return result._replace(loss=jnp.where(full, jnp.inf, result.loss))
+      late = inputs.step >= step
+      return result._replace(loss=jnp.where(late, jnp.inf, result.loss))
 
     return dataclasses.replace(method, loss=loss)
 
   monkeypatch.setattr(job_lib.methods, 'make', broken)
 
 
+@pytest.mark.parametrize('method', ['semppl', 'paws'])
 def test_a_nonfinite_step_stops_the_run_and_can_be_replayed(
-  images, tmp_path, monkeypatch
+  images, tmp_path, monkeypatch, method
 ):
-  config, devices = tiny.config(images, 20), jax.devices()[:1]
-  _infinite_once_the_queue_holds(16, monkeypatch)
+  config, devices = tiny.config(images, 20, method), jax.devices()[:1]
+  _infinite_from(6, monkeypatch)
   with pytest.raises(nonfinite.NonFiniteError) as error:
     train.run(config, tmp_path, devices)
   at = int(str(error.value).split('Step ')[1].split(' ')[0])
-  assert 2 < at < 20 and 'is not finite in loss/total' in str(error.value)
+  assert at == 7 and 'is not finite in loss/total' in str(error.value)
   saved, good = tiny.final_state(config, tmp_path, devices)
   assert 0 < saved < at and good.dropped == 0
   built = job_lib.build(config, devices)
@@ -264,7 +253,7 @@ def test_a_nonfinite_step_stops_the_run_and_can_be_replayed(
   with ocp.StandardCheckpointer() as saver:
     state = saver.restore(replay / 'state', lowering.state_like(built.step))
   assert state.step == at - 1
-  batch = Batch(**np.load(replay / 'batch_0.npz'))
+  batch = batch_lib.from_arrays(np.load(replay / 'batch_0.npz'))
   _, metrics = jax.jit(built.step.train)(state, batch)
   assert np.isinf(metrics['loss/total'])
 

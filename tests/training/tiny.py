@@ -1,7 +1,9 @@
 """A whole run in seconds: real images, a small network, few steps."""
 
 import io
+import os
 import pathlib
+import signal
 
 import jax
 import ml_collections
@@ -9,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from configs import quickstart
+from semppl_jax import interrupts
 
 CLASSES = ('bright', 'dark')
 
@@ -26,9 +29,12 @@ def write_images(root: pathlib.Path, each: int = 24) -> None:
       (root / name / f'{n:02}.png').write_bytes(stream.getvalue())
 
 
-def config(root: pathlib.Path, steps: int = 8) -> ml_collections.ConfigDict:
-  """A SemPPL run of `steps` steps on the images of `write_images`."""
+def config(
+  root: pathlib.Path, steps: int = 8, method: str = 'semppl'
+) -> ml_collections.ConfigDict:
+  """A run of `steps` steps on the images of `write_images`."""
   c = quickstart.get_config()
+  c.method = method
   c.batch_size = 16
   c.duration = f'{steps} steps'
   c.log_every = '1 steps'
@@ -41,6 +47,7 @@ def config(root: pathlib.Path, steps: int = 8) -> ml_collections.ConfigDict:
   c.network.projector.update(hidden=16, output=8)
   c.network.predictor.hidden = 16
   c.semppl.update(queue='32 rows', k=1, num_negatives=4)
+  c.support.update(classes_per_batch=2, images_per_class=4)
   # Adam turns the rounding of a gradient that is zero, as of a bias before
   # batch norm, into whole steps; so does LARS at a rate that biases feel.
   c.optimizer.update(
@@ -52,6 +59,18 @@ def config(root: pathlib.Path, steps: int = 8) -> ml_collections.ConfigDict:
   )  # fmt: skip
   c.checkpoint.every = '2 steps'
   return c
+
+
+def stop_after(patched, step: int) -> None:
+  """Sends this process SIGTERM in the middle of a step; a `MonkeyPatch`."""
+  asked = interrupts.Interrupts.asked
+
+  def note(self, now):
+    if now == step:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return asked(self, now)
+
+  patched.setattr(interrupts.Interrupts, 'asked', note)
 
 
 def final_state(config, workdir, devices=None):

@@ -4,7 +4,7 @@ What was decided is written beside the runs, since a run that goes on must be
 as long as it was, whatever the machine does today.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 import json
 import math
 import pathlib
@@ -89,22 +89,22 @@ class Lengths:
           )
       self._content = before
 
-  def of(self, name: str, rate: Callable[[], float]) -> int:
-    """Steps of a config's runs.
+  def known(self, name: str) -> int | None:
+    """Steps of a config's runs, where they are known without timing it."""
+    if self._budget.unit == 'steps':
+      return int(self._budget.amount)
+    return self._content['steps'].get(name)
 
-    Args:
-      name: of the config.
-      rate: measures its steps per minute; called if that decides.
-    """
-    steps = self._content['steps']
-    if name not in steps:
-      steps[name] = (
-        int(self._budget.amount)
-        if self._budget.unit == 'steps'
-        else steps_in(self._budget.amount, rate(), self._evaluations)
-      )
-      self._write()
-    return steps[name]
+  def timed(self, steps_per_minute: float) -> int:
+    """Steps of a config that takes so many in a minute."""
+    return steps_in(self._budget.amount, steps_per_minute, self._evaluations)
+
+  def keep(self, steps: Mapping[str, int]) -> None:
+    """Decides on the steps of some configs, by their names."""
+    if not steps:
+      return
+    self._content['steps'] |= steps
+    self._write()
 
   def _read(self) -> dict[str, Any]:
     try:

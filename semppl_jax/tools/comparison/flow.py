@@ -4,13 +4,16 @@ Every method has its run of a seed before any has one of the next, so that what
 is there at any time compares.
 """
 
+import itertools
 import logging
 import pathlib
 from typing import Any, NamedTuple
 
-from semppl_jax import checkpoint, summary as summary_lib
+from semppl_jax import checkpoint, config_file
+from semppl_jax.interrupts import Interrupts
 from semppl_jax.tools.comparison import (
   budget as budget_lib,
+  earlier,
   results,
   runs,
   setting,
@@ -58,45 +61,59 @@ def run(plan: Plan, out: pathlib.Path) -> Report | None:
       another comparison; before anything is run.
     job.InputError: a config or its data cannot be used; likewise.
   """
+  with Interrupts() as interrupts:
+    try:
+      return _run(plan, out, interrupts)
+    except runs.StoppedError:
+      return None
+
+
+def _run(plan: Plan, out: pathlib.Path, interrupts: Interrupts) -> Report:
   differences = terms.check(plan.entries, plan.allow)
   lengths = Lengths(out, plan.budget, plan.evaluations)
   configs = {x.name: _checked(plan, x) for x in plan.entries}
-  shared, own = setting.gather(configs)
-  try:
-    steps, failures = _lengths(plan, lengths, out)
-    report = Report(
-      out,
-      {
-        'budget': str(plan.budget),
-        'seeds': plan.seeds,
-        'evaluations': plan.evaluations,
-        'overrides': list(plan.overrides),
-        'allowed': list(plan.allow),
-        **shared,
-        'differences': [x._asdict() for x in differences],
-        'own': [x._asdict() for x in terms.own(plan.entries)],
-      },
-      {
-        x.name: {
-          'file': x.file,
-          'steps': steps.get(x.name),
-          **own[x.name],
-          'config': checkpoint.plain_config(x.config),
-        }
-        for x in plan.entries
-      },
-    )
-    todo = [(seed, x) for seed in range(plan.seeds) for x in plan.entries]
-    for place, (seed, entry) in enumerate(todo, 1):
-      _log.info(
-        'Run %d of %d: %s, seed %d.', place, len(todo), entry.name, seed
-      )
-      if entry.name in failures:
-        report.fail(entry.name, seed, failures[entry.name])
-      else:
-        _one(plan, entry, seed, steps[entry.name], out, report)
-  except runs.StoppedError:
-    return None
+  found = setting.gather(configs)
+  steps, failures = _lengths(plan, lengths, out, interrupts)
+  report = Report(
+    out,
+    {
+      'budget': str(plan.budget),
+      'seeds': plan.seeds,
+      'evaluations': plan.evaluations,
+      'overrides': list(plan.overrides),
+      'allowed': list(plan.allow),
+      **found.shared,
+      'differences': [x._asdict() for x in differences],
+      'own': [x._asdict() for x in terms.own(plan.entries)],
+    },
+    {
+      x.name: {
+        'file': x.file,
+        'steps': steps.get(x.name),
+        **found.own[x.name],
+        'config': checkpoint.plain_config(x.config),
+      }
+      for x in plan.entries
+    },
+  )
+  todo = []
+  for seed, entry in itertools.product(range(plan.seeds), plan.entries):
+    if entry.name in failures:
+      report.fail(entry.name, seed, failures[entry.name])
+      continue
+    config = _config(plan, entry, seed, steps[entry.name])
+    workdir = out / f'{entry.name}-{seed}'
+    there = earlier.read(workdir, config, found.data[entry.name])
+    if there is None:
+      todo.append((entry.name, seed, config, workdir))
+    else:
+      report.add(entry.name, seed, there)
+  for place, (name, seed, config, workdir) in enumerate(todo, 1):
+    if interrupts.noted():
+      raise runs.StoppedError
+    _log.info('Run %d of %d: %s, seed %d.', place, len(todo), name, seed)
+    _one(name, seed, config, workdir, report, interrupts)
+    report.write()
   report.write()
   return report
 
@@ -105,65 +122,68 @@ def _checked(plan: Plan, entry: Entry) -> Any:
   """A config to hold against the data; of minutes the length is unknown yet."""
   if plan.budget.unit == 'minutes':
     return entry.config
-  steps = int(plan.budget.amount)
-  return config_of(entry, 0, steps, _every(plan, steps), False)
+  return _config(plan, entry, 0, int(plan.budget.amount))
 
 
-def _every(plan: Plan, steps: int) -> int:
-  return budget_lib.every(steps, plan.evaluations)
+def _config(plan: Plan, entry: Entry, seed: int, steps: int) -> Any:
+  """The config of a run, without the floors."""
+  every = budget_lib.every(steps, plan.evaluations)
+  return config_of(entry, seed, steps, every, floors=False)
 
 
 def _lengths(
-  plan: Plan, lengths: Lengths, out: pathlib.Path
+  plan: Plan, lengths: Lengths, out: pathlib.Path, interrupts: Interrupts
 ) -> tuple[dict[str, int], dict[str, str]]:
   """Steps by the name of a config, and why others could not be timed."""
   steps, failures = {}, {}
   for entry in plan.entries:
-
-    def rate(entry: Entry = entry) -> float:
-      return runs.steps_per_minute(entry, out / f'timing-{entry.name}')
-
+    known = lengths.known(entry.name)
+    if known is not None:
+      steps[entry.name] = known
+  setting.check(
+    {
+      x.name: _config(plan, x, 0, steps[x.name])
+      for x in plan.entries
+      if x.name in steps
+    }
+  )
+  lengths.keep(steps)
+  for entry in plan.entries:
+    if entry.name in steps:
+      continue
     try:
-      steps[entry.name] = lengths.of(entry.name, rate)
+      rate = runs.steps_per_minute(
+        entry, out / f'timing-{entry.name}', interrupts
+      )
     except runs.FailedError as error:
       _log.warning('%s could not be timed: %s', entry.name, error)
       failures[entry.name] = f'Its steps could not be timed: {error}'
-  setting.check(
-    {
-      x.name: config_of(x, 0, n, _every(plan, n), False)
-      for x in plan.entries
-      if (n := steps.get(x.name)) is not None
-    }
-  )
+      continue
+    length = lengths.timed(rate)
+    setting.check({entry.name: _config(plan, entry, 0, length)})
+    steps[entry.name] = length
+    lengths.keep({entry.name: length})
   return steps, failures
 
 
 def _one(
-  plan: Plan,
-  entry: Entry,
+  name: str,
   seed: int,
-  steps: int,
-  out: pathlib.Path,
+  config: Any,
+  workdir: pathlib.Path,
   report: Report,
+  interrupts: Interrupts,
 ) -> None:
   """Runs one seed of one config and reports it."""
-  workdir = out / f'{entry.name}-{seed}'
-  was_there = summary_lib.read(workdir) is not None
-  config = config_of(
-    entry,
-    seed,
-    steps,
-    _every(plan, steps),
+  if not report.has_floors(seed):
     # Raw pixels and untrained encoders depend on the seed alone.
-    floors=not report.has_floors(seed),
-  )
+    config = config_file.copy(config)
+    config.eval.baselines = True
+    config.lock()
   try:
-    summary = runs.run(config, workdir)
+    summary = runs.run(config, workdir, interrupts)
   except runs.FailedError as error:
-    _log.warning('%s, seed %d, failed: %s', entry.name, seed, error)
-    report.fail(entry.name, seed, str(error))
+    _log.warning('%s, seed %d, failed: %s', name, seed, error)
+    report.fail(name, seed, str(error))
   else:
-    report.add(entry.name, seed, results.read(workdir, summary))
-  # Until something new is known, the files of an earlier call know more.
-  if not was_there:
-    report.write()
+    report.add(name, seed, results.read(workdir, summary))

@@ -1,9 +1,10 @@
 """The results as a page of Markdown: the terms, the table and its notes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from semppl_jax.tools import tables
+from semppl_jax.tools.comparison import notes
 
 Content = Mapping[str, Any]
 
@@ -16,7 +17,7 @@ def page(content: Content, figure: str) -> str:
       _terms(content),
       f'![Accuracy against images seen and against time]({figure})',
       table(content),
-      '\n'.join(f'- {note}' for note in _notes(content)) + '\n',
+      '\n'.join(f'- {note}' for note in notes.of(content)) + '\n',
     ]
   )
 
@@ -88,8 +89,11 @@ def _seeds(name: str, content: Content) -> str:
 
 def _terms(content: Content) -> str:
   c = content
+  terms = (
+    'On terms that differ, see below' if c['differences'] else 'On equal terms'
+  )
   return (
-    f'On equal terms: {_length(c)} in batches of {c["batch_size"]:,} images,'
+    f'{terms}: {_length(c)} in batches of {c["batch_size"]:,} images,'
     f' {c["views"]} views of each; {c["network"]}; {c["data"]} with'
     f' {c["train_images"]:,} images of {c["classes"]:,} classes,'
     f' {c["labelled_images"]:,} of them labelled, and {c["test_images"]:,} test'
@@ -109,58 +113,3 @@ def _length(content: Content) -> str:
     if m['steps'] is not None
   ]
   return f'{content["budget"]} of training ({", ".join(lengths)})'
-
-
-def _notes(content: Content) -> Iterator[str]:
-  several = content['seeds'] > 1
-  over = (
-    "means over the seeds ± half of their 95 % interval (Student's t)"
-    if several
-    else 'of one seed, without a spread'
-  )
-  yield (
-    f'Figures are {over}. Accuracies are top-1 on the test images in %; of'
-    f' k-NN with k = {content["knn_k"]} on the encoder, or on the projections,'
-    ' among as many training images as the column says, whose labels it knows.'
-  )
-  yield (
-    'Minutes are of training alone, without evaluating, saving and compiling;'
-    ' the input wait is their share in % in which the step waited for images.'
-    ' GiB are what the compiled step takes of each device.'
-  )
-  for name, m in content['methods'].items():
-    if m['support_images']:
-      views = m['support_views']
-      yield (
-        f'{name} sees {m["support_images"]:,} labelled images'
-        f' ({views} view{"s" * (views > 1)} of each) beside every batch, which'
-        ' do not count among the images seen.'
-      )
-  for x in content['differences']:
-    yield f'Let differ: {_difference(x)}.'
-  if content['own']:
-    own = '; '.join(_difference(x) for x in content['own'])
-    yield f"The methods' own: {own}."
-  for name, m in content['methods'].items():
-    for seed, reason in m['failures'].items():
-      yield f'**{name}, seed {seed}, failed:** {" ".join(reason.split())}'
-
-
-def _difference(x: Mapping[str, Any]) -> str:
-  values: dict[str, list[str]] = {}
-  for name, value in x['values'].items():
-    values.setdefault(repr(value), []).append(name)
-  return f'`{x["field"]}` {_listed(values)}'
-
-
-def _listed(values: Mapping[str, Sequence[str]]) -> str:
-  """The value of the most by itself, the others with their names."""
-  usual = max(values, key=lambda value: len(values[value]))
-  others = [
-    f'{value} of {", ".join(names)}'
-    for value, names in values.items()
-    if value != usual
-  ]
-  if len(values[usual]) == 1:
-    return f'{usual} of {values[usual][0]}, {", ".join(others)}'
-  return f'{usual}, but {", ".join(others)}'

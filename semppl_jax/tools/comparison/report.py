@@ -1,18 +1,16 @@
 """The results as JSON, Markdown and a figure, whole after each run."""
 
 from collections.abc import Callable, Mapping
-import importlib.metadata
 import json
 import pathlib
-import platform
 from typing import Any
 
 import jax
 
+from semppl_jax import versions
 from semppl_jax.tools.comparison import figure, page, spread
 
 JSON, PAGE, FIGURE = 'comparison.json', 'comparison.md', 'comparison.png'
-_PACKAGES = ('semppl_jax', 'jax', 'jaxlib', 'dm-haiku', 'optax', 'numpy')
 
 
 class Report:
@@ -38,7 +36,7 @@ class Report:
     self._out = out
     self.content: dict[str, Any] = {
       **settings,
-      'versions': _versions(),
+      'versions': versions.installed(),
       'methods': {
         name: {**own, 'runs': {}, 'failures': {}, 'figures': {}}
         for name, own in methods.items()
@@ -85,14 +83,17 @@ class Report:
 
   def _aggregate(self) -> None:
     """Figures over the seeds, of the methods and of the floors."""
-    floors: dict[str, list[Mapping[str, Any]]] = {}
+    # Those of a seed are the same in each run that has them.
+    floors: dict[str, dict[str, Mapping[str, Any]]] = {}
     for method in self.content['methods'].values():
-      runs = method['runs'].values()
-      method['figures'] = _over_seeds([run['figures'] for run in runs])
-      for run in runs:
+      runs = method['runs']
+      method['figures'] = _over_seeds([run['figures'] for run in runs.values()])
+      for seed, run in runs.items():
         for title, figures in run['floors'].items():
-          floors.setdefault(title, []).append(figures)
-    self.content['floors'] = {x: _over_seeds(v) for x, v in floors.items()}
+          floors.setdefault(title, {})[seed] = figures
+    self.content['floors'] = {
+      title: _over_seeds([*seeds.values()]) for title, seeds in floors.items()
+    }
 
   def _replace(self, name: str, write: Callable[[pathlib.Path], Any]) -> None:
     temporary = self._out / f'.{name}'
@@ -104,13 +105,3 @@ def _over_seeds(runs: list[Mapping[str, Any]]) -> dict[str, Any]:
   names = dict.fromkeys(name for run in runs for name in run)
   spreads = {name: spread.of([run.get(name) for run in runs]) for name in names}
   return {name: s._asdict() for name, s in spreads.items() if s is not None}
-
-
-def _versions() -> dict[str, str]:
-  found = {'python': platform.python_version()}
-  for name in _PACKAGES:
-    try:
-      found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-      continue  # Run from a source tree that is not installed.
-  return found

@@ -7,6 +7,7 @@ import shutil
 from typing import Any
 
 from semppl_jax import checkpoint, config_file, job as job_lib, nonfinite, train
+from semppl_jax.interrupts import Interrupts
 from semppl_jax.tools.comparison.entries import config_of, Entry
 
 _log = logging.getLogger(__name__)
@@ -22,7 +23,9 @@ class StoppedError(Exception):
   """The program was asked to stop, and the run in progress was saved."""
 
 
-def run(config: Any, workdir: pathlib.Path) -> dict[str, Any]:
+def run(
+  config: Any, workdir: pathlib.Path, interrupts: Interrupts
+) -> dict[str, Any]:
   """Trains, or goes on, or finds the run finished; returns its summary.
 
   Raises:
@@ -30,18 +33,21 @@ def run(config: Any, workdir: pathlib.Path) -> dict[str, Any]:
     FailedError: the run failed.
     config_file.ConfigError: the directory holds another run.
   """
-  result = _attempt(lambda: train.run(config, workdir))
+  result = _attempt(lambda: train.run(config, workdir, interrupts=interrupts))
   if result is None:
     raise StoppedError
   return result
 
 
-def steps_per_minute(entry: Entry, scratch: pathlib.Path) -> float:
+def steps_per_minute(
+  entry: Entry, scratch: pathlib.Path, interrupts: Interrupts
+) -> float:
   """Times some steps with real batches, in a run that is thrown away.
 
   Args:
     entry: the config.
-    scratch: directory of that run.
+    scratch: directory of that run; what an earlier one left there is removed.
+    interrupts: those of the comparison.
 
   Raises:
     StoppedError: it was asked to stop.
@@ -55,7 +61,8 @@ def steps_per_minute(entry: Entry, scratch: pathlib.Path) -> float:
   config.optimizer.warmup = '0 steps'
   config.on_nonfinite = 'skip'
   _log.info('Timing %d steps of %s.', _TIMED, entry.name)
-  summary = run(config.lock(), scratch)
+  shutil.rmtree(scratch, ignore_errors=True)
+  summary = run(config.lock(), scratch, interrupts)
   shutil.rmtree(scratch)
   return 60 * summary['images_per_second'] / config.batch_size
 

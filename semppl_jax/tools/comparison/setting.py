@@ -1,7 +1,7 @@
 """What the runs of a comparison are given, once their data is at hand."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_collections
 
@@ -9,21 +9,44 @@ from semppl_jax import job as job_lib, mesh as mesh_lib
 from semppl_jax.job import InputError, Job
 
 
-def gather(
-  configs: Mapping[str, ml_collections.ConfigDict],
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+class Data(NamedTuple):
+  """What the runs of a config train on and are judged by.
+
+  Attributes:
+    classes: C.
+    train: fingerprint of the train set.
+    test: of the test set.
+  """
+
+  classes: int
+  train: str
+  test: str
+
+
+class Setting(NamedTuple):
+  """What there is to say of the configs of a comparison.
+
+  Attributes:
+    shared: what they share, as the first of them has it.
+    own: what each has of its own.
+    data: the data of each.
+  """
+
+  shared: dict[str, Any]
+  own: dict[str, dict[str, Any]]
+  data: dict[str, Data]
+
+
+def gather(configs: Mapping[str, ml_collections.ConfigDict]) -> Setting:
   """Checks every config against its data, and says what is in them.
 
   Args:
     configs: a run's config by the name of its method.
 
-  Returns:
-    What they share, by the first of them; and what each has of its own.
-
   Raises:
     InputError: a config or its data cannot be used, or there is no test set.
   """
-  shared, own = {}, {}
+  shared, own, data = {}, {}, {}
   for name, config in configs.items():
     try:
       job = job_lib.build(config)
@@ -37,7 +60,11 @@ def gather(
       )
     shared = shared or _shared(job)
     own[name] = _own(job)
-  return shared, own
+    train = job.splits.train
+    data[name] = Data(
+      len(train.class_names), train.fingerprint, test.fingerprint
+    )
+  return Setting(shared, own, data)
 
 
 def check(configs: Mapping[str, ml_collections.ConfigDict]) -> None:
@@ -85,11 +112,10 @@ def _is(view: Any) -> bool:
 
 def _own(job: Job) -> dict[str, Any]:
   support = job.config.support
-  images = support.classes_per_batch * support.images_per_class
+  asks = job.method.support
   return {
     'method': job.method.name,
     # Of a frozen encoder, others' images taught it.
-    'labels_only': job.method.name == 'supervised' and not job.method.frozen,
-    'support_images': images if job.method.support else 0,
-    'support_views': support.views if job.method.support else 0,
+    'labels_only': not (job.method.unlabelled or job.method.frozen),
+    'support': support.to_dict() if asks else None,
   }

@@ -34,6 +34,8 @@ _OWN = (
 )
 # The comparison itself sets these for every run.
 _SET = ('seed', 'duration', 'data.labels_seed', 'eval.every', 'eval.baselines')
+# What the page and the figure are made of.
+_NEVER = ('eval.headline_k', 'eval.k')
 _ABSENT = 'absent'
 
 
@@ -65,14 +67,17 @@ def check(entries: Sequence[Entry], allow: Sequence[str]) -> list[Difference]:
   """
   _check_names(entries, allow)
   differing = [x for x in _differing(entries) if _is_term(x.field)]
-  wrong = [x for x in differing if not _within(x.field, allow)]
+  wrong = [
+    x for x in differing if x.field in _NEVER or not _within(x.field, allow)
+  ]
   if wrong:
-    names = ','.join(x.field for x in wrong)
+    names = ','.join(x.field for x in wrong if x.field not in _NEVER)
+    either = f', or --allow={names}.' if names else '.'
     raise ConfigError(
       '\n'.join(
         [
           *(_sentence(x, entries) for x in wrong),
-          f'Make them equal (--set=FIELD=VALUE sets all), or --allow={names}.',
+          f'Make them equal (--set=FIELD=VALUE sets all){either}',
         ]
       )
     )
@@ -86,7 +91,7 @@ def own(entries: Sequence[Entry]) -> list[Difference]:
     for x in _differing(entries)
     if not _is_term(x.field)
     and x.field not in (*_SET, 'method')
-    # Said as rows for each step, where there are any.
+    # Said of each method that has a support batch.
     and not x.field.startswith('support.')
   ]
 
