@@ -50,9 +50,10 @@ def test_the_promised_configs_are_there():
     promised |= {f'{network}_1pct', f'{network}_10pct'}
   for network in ('resnet50', 'resnet50x2', 'resnet50x4'):
     promised |= {f'paws_{network}_1pct', f'paws_{network}_10pct'}
-  promised |= {'paws_cifar10_4000', 'paws_small_batch'}
+  promised |= {'paws_cifar10_4000', 'simclrv2_resnet50_10pct', 'small_batch'}
   for method in set(methods.NAMES) - {'semppl'}:
     promised |= {f'{method}_resnet50_10pct', f'{method}_quickstart'}
+    promised |= {f'{method}_small_batch'}
   assert set(NAMES) == promised
 
 
@@ -86,7 +87,7 @@ def _traced():
       yield pytest.param(name, marks=() if soon else pytest.mark.slow)
 
 
-@pytest.mark.parametrize('name', _traced())
+@pytest.mark.parametrize('name', list(_traced()))
 def test_the_step_of_a_config_traces(name):
   config = job.with_classes(config_file.load(f'configs/{name}.py'), 10)
   mesh = mesh_lib.make_mesh()

@@ -12,13 +12,14 @@ import pytest
 from configs import quickstart
 from semppl_jax import lowering, mesh as mesh_lib, methods
 from semppl_jax.batch import Batch, Support
+from semppl_jax.facts import Facts
 from semppl_jax.methods.method import Inputs, Method, Setting
 from semppl_jax.step import make_step, Step
 from semppl_jax.tools import collectives
 
 ROWS, SIZE, CLASSES = 16, 8, 3
 COLUMNS, IMAGES = 2, 8
-LARGE_ALONE = ('simclr', 'suncet')
+FACTS = Facts(1, 1, None, None, None)
 
 
 def _config(name: str) -> ml_collections.ConfigDict:
@@ -26,7 +27,7 @@ def _config(name: str) -> ml_collections.ConfigDict:
   c.method = name
   c.batch_size = ROWS
   c.views.large.update(count=2, size=SIZE)
-  c.views.small.update(count=0 if name in LARGE_ALONE else 1, size=SIZE)
+  c.views.small.update(count=1, size=SIZE)
   c.network.projector.update(hidden=16, output=8)
   c.network.predictor.hidden = 16
   c.semppl.update(queue='32 rows', k=1, num_negatives=4)
@@ -38,6 +39,9 @@ def _config(name: str) -> ml_collections.ConfigDict:
   c.network.prototypes = 6
   c.support.update(classes_per_batch=COLUMNS, images_per_class=IMAGES)
   c.swav.update(queue='24 rows', queue_from='2 steps', freeze='1 steps')
+  # Some have no use for small views, and say so.
+  if any('views.small.count' in x for x in methods.problems(c, FACTS)):
+    c.views.small.count = 0
   return c
 
 
