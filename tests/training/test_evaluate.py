@@ -3,11 +3,12 @@
 import json
 
 import jax
+import numpy as np
 import pytest
 from test_init_from import weights
 import tiny
 
-from semppl_jax import config_file
+from semppl_jax import config_file, mesh as mesh_lib
 from semppl_jax.evaluators import corruptions, metrics
 from semppl_jax.exchange import run as run_lib, store
 from semppl_jax.job import InputError
@@ -161,6 +162,40 @@ def test_fine_tuning_moves_everything(everything, checkpoint):
   averages = f'{stem.replace("conv", "batchnorm")}/~/mean_ema'
   now, then = (x.net_state[averages]['average'] for x in (after, before))
   assert (now != then).any()
+
+
+def test_paws_is_fine_tuned_from_inside_its_projector(
+  images, checkpoint, tmp_path
+):
+  """At a rate that moves nothing, so that what it starts from is seen."""
+  fields = {
+    'finetune.classify': 'projector_hidden',
+    'finetune.learning_rates': (1e-12,),
+  }
+  context = _context(images, checkpoint, tmp_path, **fields)
+  runner.run(context, 'finetune', False)
+  before = store.read(checkpoint)
+  after = run_lib.read(tmp_path / 'finetune' / 'final')
+  assert after.heads == ('projector', 'classifier')
+  (first,) = {
+    name
+    for name in after.params
+    if 'projector' in name and 'w' in after.params[name]
+  }
+  np.testing.assert_allclose(
+    after.params[first]['w'], before.params[first]['w']
+  )
+  hidden = before.params[first]['w'].shape[1]
+  assert after.params['classifier']['w'].shape == (hidden, len(tiny.CLASSES))
+
+
+def test_an_evaluation_is_not_cut_into_the_parts_of_its_run(images):
+  run = tiny.config(images)
+  run.accumulate = 8
+  made = weights(run, ('projector',))._replace(config=run)
+  mesh = mesh_lib.make_mesh(DEVICES)
+  found = context_lib.training_config(evaluation(images), made, mesh)
+  assert found.accumulate == 1
 
 
 def test_what_is_known_is_not_evaluated_again(
