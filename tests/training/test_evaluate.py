@@ -177,11 +177,11 @@ def test_paws_is_fine_tuned_from_inside_its_projector(
   before = store.read(checkpoint)
   after = run_lib.read(tmp_path / 'finetune' / 'final')
   assert after.heads == ('projector', 'classifier')
-  (first,) = {
+  first = min(
     name
-    for name in after.params
-    if 'projector' in name and 'w' in after.params[name]
-  }
+    for name, leaves in after.params.items()
+    if 'projector' in name and 'w' in leaves
+  )
   np.testing.assert_allclose(
     after.params[first]['w'], before.params[first]['w']
   )
