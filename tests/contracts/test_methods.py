@@ -19,6 +19,7 @@ from semppl_jax.tools import collectives
 
 ROWS, SIZE, CLASSES = 16, 8, 3
 COLUMNS, IMAGES = 2, 8
+SLOW = pytest.mark.slow
 FACTS = Facts(1, 1, None, None, None)
 
 
@@ -153,9 +154,10 @@ def _assert_close(one: Run, many: Run):
     )
 
 
-def test_eight_devices_are_one_and_keep_the_layout(run):
+@pytest.mark.parametrize('devices', [pytest.param(2, marks=SLOW), 8])
+def test_many_devices_are_one_and_keep_the_layout(run, devices):
   """Shapes, types and shardings of the state, and every number."""
-  many = _run(run.config.method, 8, 3, traces=2)
+  many = _run(run.config.method, devices, 3, traces=2)
   _assert_close(run, many)
 
   def same(want, got):
@@ -166,7 +168,7 @@ def test_eight_devices_are_one_and_keep_the_layout(run):
   jax.tree.map(same, like, many.course[-1][0])
 
 
-@pytest.mark.slow
+@SLOW
 def test_in_parts_eight_devices_are_one(run):
   name = run.config.method
   one, many = (
@@ -175,7 +177,7 @@ def test_in_parts_eight_devices_are_one(run):
   _assert_close(one, many)
 
 
-@pytest.mark.slow
+@SLOW
 def test_no_step_gathers_the_memory(run):
   """Read from the program that the partitioner makes for eight devices."""
   config, mesh = _config(run.config.method), mesh_lib.make_mesh()
