@@ -141,8 +141,12 @@ def _assert_close(one: Run, many: Run):
   for (state, metrics), (other, other_metrics) in zip(
     one.course, many.course, strict=False
   ):
+    # The probe's Adam makes whole steps of the rounding of a zero gradient.
     chex.assert_trees_all_close(
-      *(jax.device_get(x._replace(opt_state=())) for x in (state, other)),
+      *(
+        jax.device_get(x._replace(opt_state=(), probe=()))
+        for x in (state, other)
+      ),
       rtol=2e-3,
       atol=1e-4,
     )
