@@ -55,7 +55,7 @@ class Batch(NamedTuple):
 _OF_SUPPORT = 'support_'
 
 
-def to_arrays(batch: Batch) -> dict[str, Array]:
+def to_arrays(batch: Batch) -> dict[str, Any]:
   """Returns the arrays of a batch by name, to be saved in one file."""
   arrays = batch._replace(support=None)._asdict()
   if batch.support is not None:
