@@ -5,8 +5,8 @@ r"""SimCLRv2, ResNet-50, ImageNet.
 
 Hardware: 128 TPU v3 cores (v3:8x8).
 Hours: not yet run.
-Expected: not yet run. Fine-tune it with --config.finetune.classify=\
-projector_hidden, from the middle of the deeper head (arXiv 2006.10029).
+Expected: not yet run. Its fine-tuning starts in the middle of the deeper head
+(arXiv 2006.10029): --config.finetune.classify=projector_hidden.
 """
 
 import math

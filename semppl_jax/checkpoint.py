@@ -19,19 +19,19 @@ from orbax.checkpoint import checkpoint_managers
 
 from semppl_jax.data.sources.problems import naming
 
-# Fields that change what is printed, kept or measured, but not the training.
-_FREE_FIELDS = (
+# Fields that change what is printed and kept, and where and how fast a run
+# works, but not what comes of it.
+WORKING_FIELDS = (
   'log_every',
   'on_nonfinite',
-  'eval.',
   'checkpoint.',
   'data.path',
-  'data.test_',
   'data.labels_file',
   'data.prefetch',
   'data.threads',
-  'data.max_corrupt',
 )
+# Nor do these change the training, but what it is judged by.
+_FREE_FIELDS = (*WORKING_FIELDS, 'eval.', 'data.test_', 'data.max_corrupt')
 BEST_METRIC = 'best'
 
 

@@ -16,16 +16,9 @@ from semppl_jax.tools.comparison import results
 from semppl_jax.tools.comparison.setting import Data
 
 CONFIG = 'config.json'
-# What a run says, and where and how fast it works, but not what comes of it.
 _FREE = (
-  'log_every',
-  'on_nonfinite',
-  'checkpoint.',
-  'data.path',
+  *checkpoint.WORKING_FIELDS,
   'data.test_path',
-  'data.labels_file',
-  'data.prefetch',
-  'data.threads',
   'eval.baselines',
   'eval.batch_size',
 )

@@ -114,7 +114,8 @@ def _run(plan: Plan, out: pathlib.Path, interrupts: Interrupts) -> Report:
     _log.info('Run %d of %d: %s, seed %d.', place, len(todo), name, seed)
     _one(name, seed, config, workdir, report, interrupts)
     report.write()
-  report.write()
+  if not todo:
+    report.write()
   return report
 
 
