@@ -6,7 +6,8 @@ r"""Compares methods on equal terms, over several seeds.
 Data, encoder, views, batch and evaluation must be the same in all configs, and
 so are the labelled images of a seed. DIR gets `comparison.md`, `.png` and
 `.json`, rewritten after every run, and a directory for each run. What was
-stopped goes on by the same command; a run that is there is not run again.
+stopped goes on by the same command; a run that is there is not run again. On a
+CPU, `--jobs=2` has two runs go on side by side, each on half of the cores.
 
 Exit status: 0, 1 where a run failed (the others are finished), 2 on bad input.
 """
@@ -34,6 +35,9 @@ _SET = flags.DEFINE_multi_string(
 )
 _ALLOW = flags.DEFINE_list(
   'allow', [], 'Fields that may differ although the terms are then unequal.'
+)
+_JOBS = flags.DEFINE_integer(
+  'jobs', 1, 'Runs side by side, each on its share of the CPU cores.', 1
 )
 
 
@@ -67,6 +71,7 @@ def _compare(argv: Sequence[str]) -> int:
     evaluations=_EVALUATIONS.value,
     overrides=tuple(_SET.value),
     allow=tuple(_ALLOW.value),
+    jobs=_JOBS.value,
   )
   report = flow.run(plan, pathlib.Path(_OUT.value).expanduser())
   if report is None:

@@ -12,6 +12,7 @@ SETTINGS = {
   'budget': '4000 steps',
   'seeds': 2,
   'evaluations': 2,
+  'jobs': 1,
   'data': 'embedded/train',
   'train_images': 6000,
   'train_images_with_label': 6000,
@@ -149,6 +150,12 @@ def test_one_seed_has_no_spread_and_minutes_have_their_steps(made):
   )
   assert 'of 10 classes (1 view of each image) beside' in text
   assert 'Figures are of one seed, without a spread.' in text
+
+
+def test_runs_side_by_side_are_said(made):
+  assert 'side by side' not in page.page(made.content, 'f.png')
+  content = made.content | {'jobs': 2}
+  assert '- 2 runs went on side by side' in page.page(content, 'f.png')
 
 
 def test_what_does_not_compare_is_said(made):

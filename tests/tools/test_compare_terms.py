@@ -215,11 +215,11 @@ def test_minutes_become_whole_periods_of_evaluation():
 
 def test_steps_of_minutes_are_measured_once(tmp_path):
   ten = budget.parse('10 minutes')
-  first = budget.Lengths(tmp_path / 'out', ten, 8)
+  first = budget.Lengths(tmp_path / 'out', ten, 8, 1)
   assert not (tmp_path / 'out').exists()
   assert first.known('a') is None
   first.keep({'a': first.timed(100.0)})
-  again = budget.Lengths(tmp_path / 'out', ten, 8)
+  again = budget.Lengths(tmp_path / 'out', ten, 8, 1)
   assert again.known('a') == 1000
   assert again.known('b') is None
   again.keep({'b': again.timed(50.0)})
@@ -227,6 +227,7 @@ def test_steps_of_minutes_are_measured_once(tmp_path):
   assert content == {
     'budget': '10 minutes',
     'evaluations': 8,
+    'jobs': 1,
     'steps': {'a': 1000, 'b': 496},
   }
 
@@ -235,24 +236,25 @@ def test_steps_of_minutes_are_measured_once(tmp_path):
 def test_a_file_of_something_else_is_named(tmp_path, text):
   (tmp_path / 'budget.json').write_text(text)
   with pytest.raises(ConfigError, match=r'budget\.json is not what'):
-    budget.Lengths(tmp_path, budget.parse('40 steps'), 8)
+    budget.Lengths(tmp_path, budget.parse('40 steps'), 8, 1)
 
 
 def test_a_budget_in_steps_measures_nothing(tmp_path):
-  lengths = budget.Lengths(tmp_path, budget.parse('40 steps'), 8)
+  lengths = budget.Lengths(tmp_path, budget.parse('40 steps'), 8, 1)
   assert lengths.known('a') == 40
 
 
 @pytest.mark.parametrize(
-  ('text', 'evaluations', 'message'),
+  ('text', 'evaluations', 'jobs', 'message'),
   [
-    ('41 steps', 8, "--budget='40 steps'; here it is '41 steps'"),
-    ('40 steps', 4, "--evaluations='8'; here it is '4'"),
+    ('41 steps', 8, 1, "--budget='40 steps'; here it is '41 steps'"),
+    ('40 steps', 4, 1, "--evaluations='8'; here it is '4'"),
+    ('40 steps', 8, 2, "--jobs='1'; here it is '2'"),
   ],
 )
 def test_results_of_another_budget_are_left_alone(
-  tmp_path, text, evaluations, message
+  tmp_path, text, evaluations, jobs, message
 ):
-  budget.Lengths(tmp_path, budget.parse('40 steps'), 8).keep({'a': 40})
+  budget.Lengths(tmp_path, budget.parse('40 steps'), 8, 1).keep({'a': 40})
   with pytest.raises(ConfigError, match=message):
-    budget.Lengths(tmp_path, budget.parse(text), evaluations)
+    budget.Lengths(tmp_path, budget.parse(text), evaluations, jobs)

@@ -171,6 +171,24 @@ def test_what_was_interrupted_goes_on(finished, files, tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.slow
+def test_side_by_side_finds_the_same(finished, files, tmp_path):
+  _, _, straight = finished
+  report = flow.run(_plan(files, jobs=2), tmp_path)
+  assert report is not None and not report.failed
+  for name in ('ours', 'labels'):
+    one, two = (
+      x.content['methods'][name]['runs']['0'] for x in (straight, report)
+    )
+    assert [x['scores'] for x in one['curve']] == [
+      x['scores'] for x in two['curve']
+    ]
+    assert bool(two['floors']) == (name == 'ours')
+    assert f'{STEPS}/{STEPS}' in (tmp_path / f'{name}-0.log').read_text()
+  page = (tmp_path / 'comparison.md').read_text()
+  assert '2 runs went on side by side' in page
+
+
 @pytest.mark.parametrize(
   ('error', 'reason'),
   [

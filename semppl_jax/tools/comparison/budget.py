@@ -66,7 +66,9 @@ def steps_in(minutes: float, steps_per_minute: float, evaluations: int) -> int:
 class Lengths:
   """Steps of each config's runs, kept in a file of the results."""
 
-  def __init__(self, out: pathlib.Path, budget: Budget, evaluations: int):
+  def __init__(
+    self, out: pathlib.Path, budget: Budget, evaluations: int, jobs: int
+  ):
     """Takes up what an earlier call decided.
 
     Raises:
@@ -77,6 +79,8 @@ class Lengths:
     self._content: dict[str, Any] = {
       'budget': str(budget),
       'evaluations': evaluations,
+      # Runs that were timed beside others, or alone, are as fast as no others.
+      'jobs': jobs,
       'steps': {},
     }
     if self._path.exists():

@@ -4,6 +4,7 @@ Every method has its run of a seed before any has one of the next, so that what
 is there at any time compares.
 """
 
+from collections.abc import Iterator
 import itertools
 import logging
 import pathlib
@@ -18,10 +19,12 @@ from semppl_jax.tools.comparison import (
   runs,
   setting,
   terms,
+  workers,
 )
 from semppl_jax.tools.comparison.budget import Budget, Lengths
 from semppl_jax.tools.comparison.entries import config_of, Entry
 from semppl_jax.tools.comparison.report import Report
+from semppl_jax.tools.comparison.workers import Task
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +39,7 @@ class Plan(NamedTuple):
     evaluations: of every run.
     overrides: what was set in all configs.
     allow: terms that may differ.
+    jobs: how many runs go on side by side.
   """
 
   entries: tuple[Entry, ...]
@@ -44,6 +48,7 @@ class Plan(NamedTuple):
   evaluations: int
   overrides: tuple[str, ...] = ()
   allow: tuple[str, ...] = ()
+  jobs: int = 1
 
 
 def run(plan: Plan, out: pathlib.Path) -> Report | None:
@@ -69,8 +74,9 @@ def run(plan: Plan, out: pathlib.Path) -> Report | None:
 
 
 def _run(plan: Plan, out: pathlib.Path, interrupts: Interrupts) -> Report:
+  workers.check(plan.jobs)
   differences = terms.check(plan.entries, plan.allow)
-  lengths = Lengths(out, plan.budget, plan.evaluations)
+  lengths = Lengths(out, plan.budget, plan.evaluations, plan.jobs)
   configs = {x.name: _checked(plan, x) for x in plan.entries}
   found = setting.gather(configs)
   steps, failures = _lengths(plan, lengths, out, interrupts)
@@ -80,6 +86,7 @@ def _run(plan: Plan, out: pathlib.Path, interrupts: Interrupts) -> Report:
       'budget': str(plan.budget),
       'seeds': plan.seeds,
       'evaluations': plan.evaluations,
+      'jobs': plan.jobs,
       'overrides': list(plan.overrides),
       'allowed': list(plan.allow),
       **found.shared,
@@ -96,7 +103,7 @@ def _run(plan: Plan, out: pathlib.Path, interrupts: Interrupts) -> Report:
       for x in plan.entries
     },
   )
-  todo = []
+  todo: list[_Run] = []
   for seed, entry in itertools.product(range(plan.seeds), plan.entries):
     if entry.name in failures:
       report.fail(entry.name, seed, failures[entry.name])
@@ -105,18 +112,53 @@ def _run(plan: Plan, out: pathlib.Path, interrupts: Interrupts) -> Report:
     workdir = out / f'{entry.name}-{seed}'
     there = earlier.read(workdir, config, found.data[entry.name])
     if there is None:
-      todo.append((entry.name, seed, config, workdir))
+      todo.append(_Run(entry.name, seed, config, workdir))
     else:
       report.add(entry.name, seed, there)
-  for place, (name, seed, config, workdir) in enumerate(todo, 1):
-    if interrupts.noted():
-      raise runs.StoppedError
-    _log.info('Run %d of %d: %s, seed %d.', place, len(todo), name, seed)
-    _one(name, seed, config, workdir, report, interrupts)
-    report.write()
-  if not todo:
-    report.write()
+  _make(todo, report, plan.jobs, interrupts)
+  report.write()
   return report
+
+
+class _Run(NamedTuple):
+  """A run that is missing."""
+
+  name: str
+  seed: int
+  config: Any
+  workdir: pathlib.Path
+
+
+def _make(
+  todo: list[_Run], report: Report, jobs: int, interrupts: Interrupts
+) -> None:
+  """Makes the missing runs, and reports after each."""
+  # Raw pixels and untrained encoders depend on the seed alone: one run of each
+  # seed has them, or the next one where that fails.
+  bringing: set[int] = set()
+
+  def tasks() -> Iterator[Task]:
+    for place, one in enumerate(todo, 1):
+      config = one.config
+      if not report.has_floors(one.seed) and one.seed not in bringing:
+        bringing.add(one.seed)
+        config = config_file.copy(config)
+        config.eval.baselines = True
+        config.lock()
+      title = f'Run {place} of {len(todo)}: {one.name}, seed {one.seed}'
+      log = one.workdir.with_suffix('.log')
+      yield Task(title, (one, config), (config, one.workdir), log)
+
+  for key, result in workers.each(runs.run, tasks(), jobs, interrupts):
+    one, config = key
+    if isinstance(result, runs.FailedError):
+      _log.warning('%s, seed %d, failed: %s', one.name, one.seed, result)
+      report.fail(one.name, one.seed, str(result))
+      if config.eval.baselines:
+        bringing.discard(one.seed)
+    else:
+      report.add(one.name, one.seed, results.read(one.workdir, result))
+    report.write()
 
 
 def _checked(plan: Plan, entry: Entry) -> Any:
@@ -149,42 +191,23 @@ def _lengths(
     }
   )
   lengths.keep(steps)
-  for entry in plan.entries:
-    if entry.name in steps:
-      continue
-    try:
-      rate = runs.steps_per_minute(
-        entry, out / f'timing-{entry.name}', interrupts
-      )
-    except runs.FailedError as error:
-      _log.warning('%s could not be timed: %s', entry.name, error)
-      failures[entry.name] = f'Its steps could not be timed: {error}'
+  timed = (
+    Task(
+      f'Timing {x.name}', x, (x, out / f'timing-{x.name}'),
+      out / f'timing-{x.name}.log',
+    )
+    for x in plan.entries
+    if x.name not in steps
+  )  # fmt: skip
+  for entry, rate in workers.each(
+    runs.steps_per_minute, timed, plan.jobs, interrupts
+  ):
+    if isinstance(rate, runs.FailedError):
+      _log.warning('%s could not be timed: %s', entry.name, rate)
+      failures[entry.name] = f'Its steps could not be timed: {rate}'
       continue
     length = lengths.timed(rate)
     setting.check({entry.name: _config(plan, entry, 0, length)})
     steps[entry.name] = length
     lengths.keep({entry.name: length})
   return steps, failures
-
-
-def _one(
-  name: str,
-  seed: int,
-  config: Any,
-  workdir: pathlib.Path,
-  report: Report,
-  interrupts: Interrupts,
-) -> None:
-  """Runs one seed of one config and reports it."""
-  if not report.has_floors(seed):
-    # Raw pixels and untrained encoders depend on the seed alone.
-    config = config_file.copy(config)
-    config.eval.baselines = True
-    config.lock()
-  try:
-    summary = runs.run(config, workdir, interrupts)
-  except runs.FailedError as error:
-    _log.warning('%s, seed %d, failed: %s', name, seed, error)
-    report.fail(name, seed, str(error))
-  else:
-    report.add(name, seed, results.read(workdir, summary))

@@ -24,6 +24,11 @@ def of(content: Content) -> Iterator[str]:
     ' the input wait is their share in % in which the step waited for images.'
     ' GiB are what the compiled step takes of each device.'
   )
+  if content['jobs'] > 1:
+    yield (
+      f'{content["jobs"]} runs went on side by side, each on its own share of'
+      ' the CPU cores: images/s and minutes are of such a share.'
+    )
   for name, m in content['methods'].items():
     if s := m['support']:
       views = s['views']

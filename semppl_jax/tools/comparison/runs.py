@@ -1,4 +1,4 @@
-"""Runs one after the other; one that fails does not lose the others."""
+"""One run of a comparison, whose failure does not lose the others."""
 
 from collections.abc import Callable
 import logging
@@ -60,7 +60,6 @@ def steps_per_minute(
   # learns does not matter.
   config.optimizer.warmup = '0 steps'
   config.on_nonfinite = 'skip'
-  _log.info('Timing %d steps of %s.', _TIMED, entry.name)
   shutil.rmtree(scratch, ignore_errors=True)
   summary = run(config.lock(), scratch, interrupts)
   shutil.rmtree(scratch)
