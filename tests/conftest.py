@@ -5,6 +5,12 @@ import pathlib
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+# Outside of the checkout, so that the next one need not compile all again; in
+# the environment, so that programs that the tests start have it too.
+os.environ.setdefault(
+  'JAX_COMPILATION_CACHE_DIR',
+  str(pathlib.Path('~/.cache/semppl_jax/jax').expanduser()),
+)
 
 import jax
 
@@ -19,10 +25,6 @@ if jax.__version_info__[:2] == (0, 10):
 jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_dtype_promotion', 'strict')
 jax.config.update('jax_numpy_rank_promotion', 'raise')
-jax.config.update(
-  'jax_compilation_cache_dir',
-  str(pathlib.Path(__file__).parent.parent / '.cache' / 'jax'),
-)
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
 
 

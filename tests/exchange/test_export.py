@@ -207,7 +207,6 @@ def test_every_format_has_what_a_format_has(name):
 
 def _start(*arguments):
   environment = os.environ | {
-    'JAX_COMPILATION_CACHE_DIR': str(ROOT / '.cache' / 'jax'),
     'JAX_PLATFORMS': 'cpu',
   }
   return subprocess.run(

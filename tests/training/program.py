@@ -34,7 +34,6 @@ def start(*arguments, devices: int = 1, file_kib: int | None = None):
   environment = os.environ | {
     'JAX_PLATFORMS': 'cpu',
     'JAX_NUM_CPU_DEVICES': str(devices),
-    'JAX_COMPILATION_CACHE_DIR': str(ROOT / '.cache' / 'jax'),
     'PYTHONPATH': str(ROOT),
   }
 
