@@ -61,11 +61,11 @@ def crop_mask(
   rows, columns = pixel[:, 0], pixel[:, 1]
   columns = tf.where(flips[:, None], columns[:, ::-1], columns)
 
-  def crop(view: int) -> tf.Tensor:
-    picked = tf.transpose(tf.gather(mask[:, :, 0], rows[view]))
-    return tf.transpose(tf.gather(picked, columns[view]))
+  def crop(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    picked = tf.transpose(tf.gather(mask[:, :, 0], rows))
+    return tf.transpose(tf.gather(picked, columns))
 
-  return tf.stack([crop(view) for view in range(boxes.shape[0])])
+  return tf.stack([*map(crop, tf.unstack(rows), tf.unstack(columns))])
 
 
 def _nearest(pixel: tf.Tensor, source: Any, target: Any) -> tf.Tensor:

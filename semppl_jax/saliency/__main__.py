@@ -12,6 +12,7 @@ goes on by the same command, and the number of workers changes no byte.
 import os
 import shlex
 import signal
+from typing import Any
 
 from absl import app, flags
 
@@ -60,43 +61,48 @@ def _make() -> int:
   return program.OK
 
 
-def _store():
-  from semppl_jax.data import dataset, mask_facts
-  from semppl_jax.saliency import (
-    beam,
-    contact_sheet,
-    images,
-    making,
-    masker,
-    pieces as pieces_lib,
-  )
+def _store() -> Any:
+  """Makes what is missing of the store and returns its facts."""
+  from semppl_jax.data import dataset
+  from semppl_jax.saliency import contact_sheet, images, making, masker
 
-  folder, workers = os.path.expanduser(_OUT.value or ''), _WORKERS.value
-  if not folder or (_DATA.value is None) == (_CONFIG.value is None):
-    raise config_file.ConfigError(
-      '--out and one of --data and --config are needed, as in'
-      ' --data=IMAGES --out=DIR.'
-    )
-  if workers < 0 or _SHOW.value < 0:
-    raise config_file.ConfigError('--workers and --show must be at least 0.')
-  if _RUNNER.value:
-    beam.check(_RUNNER.value)
+  _check_flags()
+  folder = os.path.expanduser(_OUT.value or '')
   maker = masker.of_detector(_DETECTOR.value, _THRESHOLD.value)
   config = images.of(_DATA.value) if _DATA.value else _CONFIG.value.data
   data = dataset.load(config).train
   facts = making.begin(folder, data, images.name(config), maker)
   if _SHOW.value:
-    contact_sheet.write(
-      os.path.join(folder, contact_sheet.FILE), data, _SHOW.value, maker
+    sheet = os.path.join(folder, contact_sheet.FILE)
+    contact_sheet.write(sheet, data, _SHOW.value, maker)
+  return _finished(folder, data, facts) if facts.counts is None else facts
+
+
+def _check_flags() -> None:
+  from semppl_jax.saliency import beam
+
+  if not _OUT.value or bool(_DATA.value) == (_CONFIG.value is not None):
+    raise config_file.ConfigError(
+      '--out and one of --data and --config are needed, as in'
+      ' --data=IMAGES --out=DIR.'
     )
-  if facts.counts is not None:
-    return facts
+  if _WORKERS.value < 0 or _SHOW.value < 0:
+    raise config_file.ConfigError('--workers and --show must be at least 0.')
+  if _RUNNER.value:
+    beam.check(_RUNNER.value)
+
+
+def _finished(folder: str, data: Any, facts: Any) -> Any:
+  from semppl_jax.data import mask_facts
+  from semppl_jax.saliency import beam, making, pieces as pieces_lib
+
   pieces = pieces_lib.cut(data, folder)
   if _RUNNER.value:
     arguments = shlex.split(_BEAM_ARGS.value)
     beam.make_all(folder, facts, pieces, _RUNNER.value, arguments)
     return mask_facts.read(folder, f'--out={folder}')
-  results = making.make_all(pieces, maker, workers or os.cpu_count() or 1)
+  workers = _WORKERS.value or os.cpu_count() or 1
+  results = making.make_all(pieces, facts.maker, workers)
   return making.finish(folder, facts, results)
 
 

@@ -6,6 +6,9 @@ where another stopped. Images, store and this package must be where all
 workers see them.
 """
 
+# Beam is an extra, which the environment of the tests has not.
+# pyright: reportMissingImports=false
+
 from collections.abc import Iterable, Sequence
 import importlib.util
 import os
@@ -50,8 +53,9 @@ def make_all(
   Raises:
     ValueError: Beam does not know the runner.
   """
-  # The extra is not part of a test environment.
-  import apache_beam as beam  # pyright: ignore[reportMissingImports]
+  import apache_beam as beam
+  from apache_beam.io import ReadFromText
+  from apache_beam.options.pipeline_options import PipelineOptions
 
   from semppl_jax.data.tf_runtime import tf
 
@@ -60,13 +64,11 @@ def make_all(
   with tf.io.gfile.GFile(listed, 'w') as stream:
     for piece in pieces:
       stream.write(f'{pieces_lib.to_json(piece)}\n')
-  options = beam.options.pipeline_options.PipelineOptions(
-    [f'--runner={runner}', *arguments]
-  )
+  options = PipelineOptions([f'--runner={runner}', *arguments])
   with beam.Pipeline(options=options) as pipeline:
     _ = (
       pipeline
-      | beam.io.ReadFromText(listed)
+      | ReadFromText(listed)
       | beam.Reshuffle()
       | beam.Map(_make, facts.maker)
       | beam.combiners.ToList()

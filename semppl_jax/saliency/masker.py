@@ -1,7 +1,9 @@
 """What makes a mask of an image: a detector now, a network once there is one.
 
 A maker is plain values, as `masks.json` has them: what to run, with its
-settings and version. `make` turns it into a function, in any process.
+settings and version. `make` turns it into a function, in any process. For
+another kind of maker, add a function beside `of_detector`, an entry of `_KINDS`
+under the field that this kind alone has, and a flag of the program.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,8 +46,7 @@ def make(maker: Mapping[str, Any]) -> Mask:
   """Returns the function from an image to its mask.
 
   Args:
-    maker: from `of_detector`. A maker of another kind is another entry of
-      `_KINDS`, under the field that only it has.
+    maker: from `of_detector`.
 
   Returns:
     From uint8 [H, W, 3] to bool [H, W], true on the foreground.
