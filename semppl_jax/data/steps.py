@@ -39,11 +39,10 @@ def train_steps(
   """
   views = crops.make_views(config.views)
 
-  def row(content, mask, index, step):
+  def rows(opened, index, step):
+    images, masks = opened
     numbers = crops.draw(config.seed, step, index, sum(views.counts))
-    image = decode.decode_image(_open(source, content))
-    shape = decode.decode_mask(mask, image) if source.has_masks else None
-    return crops.random_crops(image, shape, numbers, views)
+    return crops.random_crops(images, masks, numbers, views)
 
   decoded = [
     _decoded(
@@ -57,7 +56,8 @@ def train_steps(
         start_step=start_step,
         shuffle_gib=config.data.shuffle_gib,
       ),
-      row,
+      _opener(source, source.has_masks),
+      rows,
       stream.block,
       len(share.blocks),
     )
@@ -70,7 +70,8 @@ def train_steps(
         config,
         source,
         support_blocks(source, support, start_step, failures),
-        _support_row(config, source),
+        _opener(source),
+        _support_rows(config),
         support.stream.block,
         len(support.share.blocks),
       )
@@ -80,7 +81,7 @@ def train_steps(
   return _arrays(repeatable(steps, config.data.threads), failures)
 
 
-def _support_row(config: ConfigDict, source: Any) -> decode.RowFn:
+def _support_rows(config: ConfigDict) -> decode.RowsFn:
   made = crops.make_views(config.views)
   count = config.support.views
   views = made._replace(
@@ -89,15 +90,13 @@ def _support_row(config: ConfigDict, source: Any) -> decode.RowFn:
     aspect=made.aspect[:1] * count,
   )
 
-  def row(content, mask, slot, step):
-    del mask
+  def rows(opened, slot, step):
     # By the slot: an image that stands in two of them is not cut alike.
     example = tf.cast(slot, tf.int64) + _FIRST_SLOT
     numbers = crops.draw(config.seed, step, example, count)
-    image = decode.decode_image(_open(source, content))
-    return crops.random_crops(image, None, numbers, views).large
+    return crops.random_crops(opened[0], (), numbers, views).large
 
-  return row
+  return rows
 
 
 def _arrays(steps: tf.data.Dataset, failures: list[Exception]) -> Iterator[Any]:
@@ -122,10 +121,10 @@ def eval_steps(
     rows: images in an element.
   """
 
-  def row(content, mask, index, step):
-    del mask, index, step
-    return crops.centre_crop(
-      decode.decode_image(_open(source, content)),
+  def centres(opened, index, step):
+    del index, step
+    return crops.centre_crops(
+      opened[0],
       config.eval.resize,
       config.eval.crop,
       config.views.interpolation,
@@ -133,7 +132,9 @@ def eval_steps(
 
   block = block_size(rows)
   raws = streams.listed_blocks(source, indices, block)
-  steps = _decoded(config, source, raws, row, block, rows // block)
+  steps = _decoded(
+    config, source, raws, _opener(source), centres, block, rows // block
+  )
   return repeatable(steps.prefetch(1), config.data.threads)
 
 
@@ -141,7 +142,8 @@ def _decoded(
   config: ConfigDict,
   source: Any,
   raws: tf.data.Dataset,
-  row: decode.RowFn,
+  open_images: decode.OpenFn,
+  rows: decode.RowsFn,
   block: int,
   blocks: int,
 ) -> tf.data.Dataset:
@@ -152,12 +154,28 @@ def _decoded(
 
   return decode.decode_blocks(
     raws,
-    row,
+    open_images,
+    rows,
     block=block,
     blocks=blocks,
     threads=worker_count(config.data.threads),
     unpack=unpack,
   )
+
+
+def _opener(source: Any, masks: bool = False) -> decode.OpenFn:
+  """Decodes images to a tuple, and their masks to another if they are used."""
+
+  def open_images(content, mask, index, step):
+    del index, step
+    images = tuple(
+      decode.decode_image(_open(source, each)) for each in tf.unstack(content)
+    )
+    if not masks:
+      return images, ()
+    return images, tuple(map(decode.decode_mask, tf.unstack(mask), images))
+
+  return open_images
 
 
 def _open(source: Any, content: tf.Tensor) -> tf.Tensor:
