@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from test_pipeline import assert_same, joined
 
+from configs import base
 from semppl_jax.data import (
   labels,
   mask_facts,
@@ -323,7 +324,7 @@ def test_every_image_finds_its_own_mask(tmp_path_factory, names, draw):
   folder = write_store(root, some, [png(blob(names.index(x))) for x in some])
   facts = mask_facts.read(folder, 'here')
   train = masks.Dataset('x', np.array(names), np.zeros(len(names)), (), None)
-  found = masks._found(folder, facts, train, 'here')
+  found = masks._found(base.get_config(), folder, facts, train, 'here')
   for row, name in enumerate(names):
     assert (found.place[row] >= 0) == (name in some)
   from semppl_jax.data.mask_stream import _stored
