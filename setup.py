@@ -1,4 +1,4 @@
-"""Installs semppl_jax: `pip install -e .` (extras: tpu, cuda, onnx, test)."""
+"""Installs it: `pip install -e .` (extras: tpu, cuda, onnx, beam, test)."""
 
 import pathlib
 
@@ -30,6 +30,8 @@ setuptools.setup(
     'tpu': ['jax[tpu]'],
     'cuda': ['jax[cuda13]'],
     'onnx': ONNX,
+    # It asks for an older protobuf and pillow than pip takes without it.
+    'beam': ['apache-beam>=2.77,<3'],
     'test': [
       *ONNX,
       'hypothesis>=6.100',

@@ -34,12 +34,12 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.data = ml_collections.ConfigDict(
     dict(
-      kind='tfds',  # 'embedded' | 'tfds' | 'folder' | 'tfrecord'.
+      kind='tfds',  # 'embedded' | 'tfds' | 'folder' | 'tfrecord' | 'npz'.
       name='imagenet2012',  # TFDS name (kind='tfds').
-      path='',  # TFDS data_dir, folder root, or TFRecord glob.
+      path='',  # TFDS data_dir, folder root, TFRecord glob, or .npz file.
       train_split='train',
       test_split='validation',
-      test_path='',  # Test folder or glob (kind 'folder' and 'tfrecord').
+      test_path='',  # Test folder, glob or file ('folder', 'tfrecord', 'npz').
       test_holdout=0.0,  # Share of the labelled images kept for the test.
       labels_file='',  # csv, txt or json: relative path, label ('folder').
       # Which train images keep their label: 'all' | 'fraction:0.1' |
@@ -48,10 +48,21 @@ def get_config() -> ml_collections.ConfigDict:
       labels_seed=0,
       labelled_per_batch=0,  # 0: as they come in a uniform draw.
       limit=0,  # Use the first so many train images; 0: all.
+      # 'tfdata': the host reads, decodes and sends every batch. 'device': the
+      # devices hold the train set, decoded once, without TensorFlow.
+      backend='tfdata',
+      # Who cuts the views, of 'tfdata': the 'host', or the 'device' from whole
+      # images that the host sends. Devices antialias, see `views`.
+      crops='host',
+      # Height and width that whole images are scaled down to fit in, where the
+      # devices cut them.
+      canvas=(384, 512),
+      device_gib=8.0,  # What a train set on the devices may take of each.
       shuffle_gib=1.0,  # Memory for the shuffle buffers of one process.
       prefetch=2,  # Batches kept ready on the devices.
       threads=0,  # tf.data worker threads; 0: all cores.
       max_corrupt=0.01,  # Share of an epoch that may be unreadable.
+      saliency='',  # Folder of masks that `semppl_jax.saliency` made.
     )
   )
 
@@ -83,7 +94,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.saliency = ml_collections.ConfigDict(
     dict(
-      probability=0.1,  # Per large view, where the data has masks.
+      probability=0.1,  # Per large view, where its image has a mask.
       fill='grey',  # 'grey' (uniform per view) | 'mean' | 'black'.
     )
   )

@@ -4,7 +4,7 @@ import jax
 import ml_collections
 
 from semppl_jax import job as job_lib, mesh as mesh_lib, plan
-from semppl_jax.data import dataset, labels, report
+from semppl_jax.data import labels, masks, report
 
 _NEEDED_TO_DECODE = ('config.views.', 'config.eval.', 'config.data.')
 
@@ -21,7 +21,7 @@ def describe(config: ml_collections.ConfigDict) -> tuple[str, bool]:
   splits = subset = None
   decode = not any(text.startswith(_NEEDED_TO_DECODE) for text in problems)
   try:
-    splits = dataset.load(config.data)
+    splits = masks.load(config)
     try:
       subset = labels.select(config.data, splits.train)
     except ValueError as error:

@@ -27,8 +27,10 @@ WORKING_FIELDS = (
   'checkpoint.',
   'data.path',
   'data.labels_file',
+  'data.saliency',
   'data.prefetch',
   'data.threads',
+  'data.device_gib',
 )
 # Nor do these change the training, but what it is judged by.
 _FREE_FIELDS = (*WORKING_FIELDS, 'eval.', 'data.test_', 'data.max_corrupt')
@@ -44,6 +46,7 @@ class Identity(NamedTuple):
     labels: hash of the label subset.
     labelled: ids of the labelled images, str [M].
     class_names: names of the classes [C].
+    masks: checksum of the saliency masks, or '' without a store of them.
   """
 
   config: dict[str, Any]
@@ -51,10 +54,11 @@ class Identity(NamedTuple):
   labels: str
   labelled: np.ndarray
   class_names: tuple[str, ...] = ()
+  masks: str = ''
 
 
 class MismatchError(ValueError):
-  """A checkpoint belongs to another config, data set or label subset."""
+  """A checkpoint belongs to another config, data set, labels or masks."""
 
 
 class WriteError(RuntimeError):
@@ -123,7 +127,7 @@ class Checkpointer:
         others, and of another number, than when it was saved.
 
     Raises:
-      MismatchError: it was made by another config, data or label subset.
+      MismatchError: it was made by another config, data, label subset or masks.
     """
     saved = self._manager.restore(
       step, args=ocp.args.Composite(identity=ocp.args.JsonRestore())
@@ -219,6 +223,9 @@ def _differing(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
   ]
   if saved['data'] != now['data']:
     differ.append('the train set holds other images or labels')
+  # Of a checkpoint from before there were any.
+  if saved.get('masks', '') != now['masks']:
+    differ.append('the saliency masks (data.saliency) are others')
   return differ
 
 

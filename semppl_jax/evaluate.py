@@ -3,9 +3,10 @@
   python -m semppl_jax.evaluate --checkpoint=RUN_OR_FILE --protocol=all \
     --config=configs/evaluate/quickstart.py --workdir=DIR
 
-Protocols: knn, soft_nn, linear, finetune, robustness, transfer, or all that the
-data allows. With `--baseline`, the same network trained on the same labels from
-scratch stands beside each figure. What was stopped goes on by the same command.
+Protocols: knn, soft_nn, linear, finetune, suncet, robustness, transfer, or all
+that the data allows. With `--baseline`, the same network trained on the same
+labels from scratch stands beside each figure. What was stopped goes on by the
+same command.
 """
 
 import pathlib

@@ -7,11 +7,8 @@ onnx and features. Beside the file goes `<out>.json`, with normalisation, class
 names and input size.
 """
 
-from collections.abc import Sequence
 import pathlib
-import re
 import signal
-import sys
 
 from absl import app, flags
 
@@ -68,21 +65,5 @@ def _export() -> int:
   return program.OK
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
-  """Parses the flags, of which --config may be missing."""
-  try:
-    if any(re.match(r'--?(no)?config\b', argument) for argument in argv):
-      return config_file.parse_flags(argv)
-    rest = flags.FLAGS(argv)
-    if rest[1:]:
-      raise config_file.ConfigError(
-        f'{rest[1]!r} is no flag; flags begin with --.'
-      )
-    return rest
-  except (config_file.ConfigError, flags.Error) as error:
-    sentence = ' '.join(str(error).split())
-    sys.exit(program.complain(sentence, program.BAD_INPUT))
-
-
 if __name__ == '__main__':
-  app.run(main, flags_parser=_parse)
+  app.run(main, flags_parser=program.parse_with_config)

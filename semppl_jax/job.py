@@ -17,7 +17,7 @@ from semppl_jax import (
   validate,
   weights as weights_lib,
 )
-from semppl_jax.data import dataset, labels
+from semppl_jax.data import dataset, labels, masks
 from semppl_jax.exchange import load
 from semppl_jax.methods.method import Method, Setting
 from semppl_jax.step import make_step, Step
@@ -77,7 +77,7 @@ def build(
   mesh = mesh_lib.make_mesh(devices)
   _raise_any(check(config, mesh))
   try:
-    splits = dataset.load(config.data)
+    splits = masks.load(config)
     subset = labels.select(config.data, splits.train)
   except ValueError as error:
     raise InputError(str(error)) from error
@@ -163,10 +163,12 @@ def check(
 
 def identity(job: Job) -> checkpoint.Identity:
   """What a checkpoint must share with this job to be continued."""
+  train = job.splits.train
   return checkpoint.Identity(
     config=checkpoint.plain_config(job.config),
-    data=job.splits.train.fingerprint,
+    data=train.fingerprint,
     labels=job.subset.hash,
-    labelled=job.splits.train.ids[job.subset.index],
-    class_names=tuple(job.splits.train.class_names),
+    labelled=train.ids[job.subset.index],
+    class_names=tuple(train.class_names),
+    masks=train.masks.checksum if train.masks else '',
   )

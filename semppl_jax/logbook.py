@@ -141,25 +141,33 @@ def _keep_until(path: pathlib.Path, step: int) -> list[dict[str, Any]]:
 
 
 class _TensorBoard:
-  """TensorBoard event files; TensorFlow is imported with the first one."""
+  """TensorBoard event files; none where TensorFlow is not installed."""
 
   def __init__(self, directory: pathlib.Path):
-    from semppl_jax.data.tf_runtime import tf
-
+    self._writer = None
+    try:
+      from semppl_jax.data.tf_runtime import tf
+    except ImportError:
+      _log.info('No files for TensorBoard: TensorFlow is not installed.')
+      return
     self._summary = tf.summary
     self._writer = tf.summary.create_file_writer(str(directory))
 
   def write(self, step: int, values: Mapping[str, float]) -> None:
+    if self._writer is None:
+      return
     with self._writer.as_default(step=step):
       for name, value in values.items():
         self._summary.scalar(name, value)
 
   def flush(self) -> None:
     """Leaves nothing that a kill after the next checkpoint would lose."""
-    self._writer.flush()
+    if self._writer is not None:
+      self._writer.flush()
 
   def close(self) -> None:
-    self._writer.close()
+    if self._writer is not None:
+      self._writer.close()
 
 
 class _Bar:

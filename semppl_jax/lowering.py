@@ -9,6 +9,7 @@ import ml_collections
 
 from semppl_jax import mesh as mesh_lib
 from semppl_jax.batch import Batch, Support
+from semppl_jax.canvas import Canvas, Uncut, UncutSupport
 from semppl_jax.step import Step
 
 
@@ -23,8 +24,10 @@ def state_like(step: Step) -> Any:
 
 def batch_like(
   config: ml_collections.ConfigDict, mesh: Mesh, support: bool = False
-) -> Batch:
-  """Shapes of one batch [B, ...] without masks, split over the devices.
+) -> Batch | Uncut:
+  """Shapes of one batch [B, ...], split over the devices.
+
+  With the masks of `config.data.saliency`, not those of records.
 
   Args:
     config: the run's config.
@@ -39,14 +42,27 @@ def batch_like(
   def crops(count: int, views: int, size: int) -> jax.ShapeDtypeStruct:
     return array(jnp.uint8, count, views, size, size, 3)
 
-  large, small = config.views.large, config.views.small
-  batch = config.batch_size
-  number = array(jnp.int32, batch)
-  beside = None
+  def canvas(count: int, masked: bool) -> Canvas:
+    height, width = config.data.canvas
+    return Canvas(
+      image=array(jnp.uint8, count, height, width, 3),
+      extent=array(jnp.int32, count, 2),
+      mask=array(jnp.uint8, count, height, width) if masked else None,
+      turned=array(jnp.bool_, count),
+    )
+
+  large, small, s = config.views.large, config.views.small, config.support
+  batch, labelled = config.batch_size, s.classes_per_batch * s.images_per_class
+  number, column = (array(jnp.int32, n) for n in (batch, labelled))
+  masked = bool(config.data.saliency and config.saliency.probability)
+  mask = beside = None
+  if config.data.crops == 'device':
+    if support:
+      beside = UncutSupport(canvas(labelled, False), column, column, column)
+    return Uncut(canvas(batch, masked), number, number, number, beside)
+  if masked:
+    mask = array(jnp.uint8, batch, large.count, large.size, large.size)
   if support:
-    s = config.support
-    labelled = s.classes_per_batch * s.images_per_class
-    column = array(jnp.int32, labelled)
     images = crops(labelled, s.views, large.size)
     beside = Support(images, column, column, column)
   return Batch(
@@ -55,6 +71,7 @@ def batch_like(
     label=number,
     index=number,
     diagnostic_label=number,
+    mask=mask,
     support=beside,
   )
 

@@ -48,3 +48,12 @@ def to_global(mesh: Mesh, tree: Any) -> Any:
   return jax.tree.map(
     lambda x: jax.make_array_from_process_local_data(sharding, x), tree
   )
+
+
+def local_rows(x: jax.Array) -> np.ndarray:
+  """Returns this process's rows of a global array that is split by rows."""
+  parts = {
+    (shard.index[0].start or 0): np.asarray(shard.data)
+    for shard in x.addressable_shards
+  }
+  return np.concatenate([parts[start] for start in sorted(parts)])

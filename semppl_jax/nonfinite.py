@@ -6,13 +6,14 @@ Batches are a function of the step: the offending one is read again.
 """
 
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
 from semppl_jax import batch as batch_lib, mesh as mesh_lib
-from semppl_jax.data import pipeline
+from semppl_jax.feed import Feed
 from semppl_jax.job import Job
 from semppl_jax.step import TrainState
 
@@ -21,11 +22,14 @@ class NonFiniteError(RuntimeError):
   """The loss or a gradient stopped being finite."""
 
 
-def stop(job: Job, state: TrainState, compiled, workdir: pathlib.Path) -> None:
+def stop(
+  job: Job, feed: Feed, state: TrainState, compiled, workdir: pathlib.Path
+) -> None:
   """Saves the state and batch of the offending step and raises.
 
   Args:
     job: the run.
+    feed: what feeds it.
     state: its state, still that before the offending step.
     compiled: the train step.
     workdir: the run's directory; the replay goes below `nonfinite/`.
@@ -35,25 +39,18 @@ def stop(job: Job, state: TrainState, compiled, workdir: pathlib.Path) -> None:
   """
   step = int(state.step)
   directory = (workdir / 'nonfinite' / f'step_{step + 1}').absolute()
-  host = next(
-    iter(
-      pipeline.train_batches(
-        job.config,
-        job.splits.train,
-        job.subset,
-        start_step=step,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        support=job.method.support,
-      )
-    )
-  )
+  given = feed.at(step)
+  # Where the devices cut the views: as the step has cut them.
+  views = jax.jit(job.step.views, out_shardings=mesh_lib.sharded(job.mesh))
+  arrays: dict[str, Any] = {
+    name: mesh_lib.local_rows(x)
+    for name, x in batch_lib.to_arrays(views(given, state)).items()
+  }
   directory.mkdir(parents=True, exist_ok=True)
-  arrays = batch_lib.to_arrays(host.batch)
   np.savez_compressed(directory / f'batch_{jax.process_index()}.npz', **arrays)
   with ocp.StandardCheckpointer() as saver:
     saver.save(directory / 'state', state, force=True)
-  _, metrics = compiled(state, mesh_lib.to_global(job.mesh, host.batch))
+  _, metrics = compiled(state, given)
   values = jax.device_get(metrics)
   # Other metrics are NaN where a batch has nothing to measure.
   parts = [

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 import logging
 import os
+import re
 import sys
 from typing import NoReturn
 
@@ -74,6 +75,26 @@ def parse(argv: Sequence[str]) -> list[str]:
   try:
     return flags.FLAGS(argv)
   except flags.Error as error:
+    sys.exit(complain(' '.join(str(error).split()), BAD_INPUT))
+
+
+def parse_with_config(argv: Sequence[str]) -> list[str]:
+  """Parses the flags of a program whose `--config` may be missing.
+
+  A mistake in a flag is printed as one sentence, with exit status 2.
+  """
+  from semppl_jax import config_file
+
+  try:
+    if any(re.match(r'--?(no)?config\b', argument) for argument in argv):
+      return config_file.parse_flags(argv)
+    rest = flags.FLAGS(argv)
+    if rest[1:]:
+      raise config_file.ConfigError(
+        f'{rest[1]!r} is no flag; flags begin with --.'
+      )
+    return rest
+  except (config_file.ConfigError, flags.Error) as error:
     sys.exit(complain(' '.join(str(error).split()), BAD_INPUT))
 
 

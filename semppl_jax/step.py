@@ -22,6 +22,7 @@ from semppl_jax import (
   probe as probe_lib,
   schedules,
   targets,
+  views as views_lib,
 )
 from semppl_jax.batch import Batch
 from semppl_jax.gradients import Images
@@ -31,7 +32,7 @@ from semppl_jax.network import make_network, Network, Outputs
 Metrics = dict[str, jax.Array]
 
 # Apart, since fold_in(key, n) is also the n-th key that a split gives.
-_INIT_STREAM, _STEP_STREAM = 0, 1
+_INIT_STREAM, _STEP_STREAM, _VIEW_STREAM = 0, 1, 2
 
 
 class TrainState(NamedTuple):
@@ -68,14 +69,17 @@ class Step(NamedTuple):
   Attributes:
     init: `() -> TrainState`; pure.
     start: `(params, net_state) -> TrainState`, from given weights; pure.
-    train: `(state, batch) -> (state, metrics)`; pure.
+    views: `(given, state) -> Batch`, what `train` makes of what it is given.
+    train: `(state, given) -> (state, metrics)`; pure. What is given is a
+      `Batch`, or an `Uncut` or a `Pool` where the devices cut the views.
     state_sharding: how the devices hold the state.
     network: the online network.
   """
 
   init: Callable[[], TrainState]
   start: Callable[[Any, Any], TrainState]
-  train: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+  views: Callable[[Any, TrainState], Batch]
+  train: Callable[[TrainState, Any], tuple[TrainState, Metrics]]
   state_sharding: TrainState
   network: Network
 
@@ -114,6 +118,7 @@ def make_step(
   probe = probe_lib.make(config.probe, config.network.classifier.classes)
   augment = augment_lib.make_augment(config.augment, config.saliency)
   gradient = gradients.make(config.accumulate)
+  cut = views_lib.make(config, mesh)
 
   def init() -> TrainState:
     key = jax.random.fold_in(jax.random.key(config.seed), _INIT_STREAM)
@@ -145,7 +150,12 @@ def make_step(
       support=support and augment(support.large, support_key),
     )
 
-  def train(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+  def views(given: Any, state: TrainState) -> Batch:
+    key = jax.random.fold_in(jax.random.key(state.seed), _VIEW_STREAM)
+    return cut(given, key, state.step)
+
+  def train(state: TrainState, given: Any) -> tuple[TrainState, Metrics]:
+    batch = views(given, state)
     key = jax.random.fold_in(jax.random.key(state.seed), _STEP_STREAM)
     key = jax.random.fold_in(key, state.step)
     loss_key = jax.random.split(key, 4)[2]
@@ -225,7 +235,8 @@ def make_step(
     metrics['dropped'] = state.dropped.astype(jnp.float32)
     return state, metrics
 
-  return Step(init, start, train, _state_sharding(init, method, mesh), network)
+  layout = _state_sharding(init, method, mesh)
+  return Step(init, start, views, train, layout, network)
 
 
 def _keep_finite(

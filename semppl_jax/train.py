@@ -20,6 +20,7 @@ import ml_collections
 import numpy as np
 
 from semppl_jax import (
+  feed as feed_lib,
   footprint,
   job as job_lib,
   lowering,
@@ -28,13 +29,12 @@ from semppl_jax import (
   summary,
   weights as weights_lib,
 )
-from semppl_jax.batch import Batch
 from semppl_jax.checkpoint import BEST_METRIC, Checkpointer
-from semppl_jax.data import labels, pipeline
+from semppl_jax.data import labels, masks
 from semppl_jax.data.corrupt import CorruptCount
-from semppl_jax.data.prefetch import Prefetcher
 from semppl_jax.evaluators import pretraining
 from semppl_jax.evaluators.features import StoppedError
+from semppl_jax.feed import Feed, Given
 from semppl_jax.interrupts import Interrupts
 from semppl_jax.job import InputError, Job
 from semppl_jax.logbook import Logbook
@@ -141,49 +141,12 @@ def untrained_state(job: Job) -> TrainState:
   return jax.jit(job.step.init, out_shardings=layout)()
 
 
-def compile_step(job: Job, state: TrainState, batch: Batch):
+def compile_step(job: Job, state: TrainState, given: Any):
   """Compiles the train step ahead of time: a changed shape is an error."""
   began = time.monotonic()
-  compiled = lowering.lower(job.step, state, batch, job.mesh).compile()
+  compiled = lowering.lower(job.step, state, given, job.mesh).compile()
   _log.info('Compiled the step in %.0f s.', time.monotonic() - began)
   return compiled
-
-
-def _batches(job: Job, start: int, corrupt: CorruptCount) -> Prefetcher:
-  """Device batches from step `start` on, a few ready ahead."""
-  return Prefetcher(
-    _readable(job, start, corrupt),
-    lambda batch: mesh_lib.to_global(job.mesh, batch),
-    job.config.data.prefetch,
-  )
-
-
-def _readable(job: Job, start: int, corrupt: CorruptCount) -> Iterator[Batch]:
-  """This process's batches; too many unreadable images in an epoch stop it.
-
-  Raises:
-    InputError: there are too many, or the data fails in another way.
-  """
-  train, size = job.splits.train, job.config.batch_size
-  epoch = -1
-  batches = pipeline.train_batches(
-    job.config,
-    train,
-    job.subset,
-    start_step=start,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
-    support=job.method.support,
-  )
-  try:
-    for step, host in enumerate(batches, start):
-      if step * size // train.size != epoch:
-        epoch = step * size // train.size
-        corrupt.start_epoch()
-      corrupt.add(host.corrupt)
-      yield host.batch
-  except ValueError as error:
-    raise InputError(str(error)) from error
 
 
 def _check_input(corrupt: CorruptCount, log: Logbook, step: int) -> None:
@@ -231,12 +194,13 @@ def _train(
       return None
   if start == job.total_steps:
     return state
-  corrupt = CorruptCount(job.splits.train, job.config.data.max_corrupt)
-  with contextlib.closing(_batches(job, start, corrupt)) as batches:
-    batch = next(batches)
-    if batch.mask is None:
-      _log.info('The data has no saliency masks: no view is masked.')
-    compiled = compile_step(job, state, batch)
+  feed = feed_lib.make(job)
+  with contextlib.closing(feed.start(start)) as batches:
+    given, figures = next(batches)
+    _log.info(
+      'Saliency masks: %s.', masks.describe(job.config, job.splits.train)
+    )
+    compiled = compile_step(job, state, given)
     if interrupts.asked(start):
       _log.info('Asked to stop before the first step: nothing new to save.')
       return None
@@ -244,17 +208,17 @@ def _train(
     meter = _Meter(job.config.batch_size, batches)
     running = collections.deque()
     for step in range(start + 1, job.total_steps + 1):
-      state, metrics = compiled(state, batch)
+      state, metrics = compiled(state, given)
       running.append(metrics['loss/total'])
       if len(running) > _AHEAD:
         jax.block_until_ready(running.popleft())
       last, stop = step == job.total_steps, interrupts.asked(step)
       save = last or judged(step) or stop or step % job.save_every == 0
       if last or step % job.log_every == 0:
-        log.record(step, metrics, meter.read(step))
+        log.record(step, metrics, meter.read(step) | figures)
       # Before a checkpoint, everything: a restart does not repeat its steps.
       lines = log.flush(None if save else step - _AHEAD)
-      _raise_if_stopped(job, lines, state, compiled, workdir)
+      _raise_if_stopped(job, feed, lines, state, compiled, workdir)
       log.advance(step)
       if save:
         with meter.paused():
@@ -265,8 +229,8 @@ def _train(
               scores = scores_of(step, state)
             except StoppedError:
               stop = True
-          _save(job, checkpoints, step, state, scores, compiled, workdir)
-        _check_input(corrupt, log, step)
+          _save(job, feed, checkpoints, step, state, scores, compiled, workdir)
+        _check_input(feed.corrupt, log, step)
       if stop:
         checkpoints.wait()
         _log.info(
@@ -276,31 +240,33 @@ def _train(
         return None
       if not last:
         try:
-          batch = next(batches)
+          given, figures = next(batches)
         except Exception:  # Whatever the input fails with, keep the work.
           # Of several processes the others may not have failed, nor save.
           if jax.process_count() == 1:
-            _save(job, checkpoints, step, state, {}, compiled, workdir)
+            _save(job, feed, checkpoints, step, state, {}, compiled, workdir)
             checkpoints.wait()
           raise
     checkpoints.wait()
     return state
 
 
-def _save(job, checkpoints, step, state, scores, compiled, workdir) -> None:
+def _save(
+  job, feed: Feed, checkpoints, step, state, scores, compiled, workdir
+) -> None:
   """Saves a state that is known to be good."""
   if job.config.on_nonfinite == 'stop' and int(state.dropped):
-    nonfinite.stop(job, state, compiled, workdir)
+    nonfinite.stop(job, feed, state, compiled, workdir)
   best = {BEST_METRIC: scores['best']} if 'best' in scores else None
   checkpoints.save(step, state, best)
 
 
-def _raise_if_stopped(job, lines, state, compiled, workdir) -> None:
+def _raise_if_stopped(job, feed: Feed, lines, state, compiled, workdir) -> None:
   """Stops the run where a written record says that an update was dropped."""
   if job.config.on_nonfinite == 'stop' and any(
     line.get('dropped') for line in lines
   ):
-    nonfinite.stop(job, state, compiled, workdir)
+    nonfinite.stop(job, feed, state, compiled, workdir)
 
 
 def _finish(
@@ -321,7 +287,7 @@ def _finish(
 class _Meter:
   """Images per second and share of time spent waiting for input."""
 
-  def __init__(self, batch_size: int, batches: Prefetcher):
+  def __init__(self, batch_size: int, batches: Given):
     self._batch_size, self._batches = batch_size, batches
     self._step: int | None = None
     self._reset(None)

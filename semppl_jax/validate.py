@@ -38,6 +38,7 @@ _RANGES = {
   'data.labelled_per_batch': NATURAL,
   'data.limit': NATURAL,
   'data.shuffle_gib': POSITIVE,
+  'data.device_gib': POSITIVE,
   'data.prefetch': COUNT,
   'data.threads': NATURAL,
   'data.max_corrupt': SHARE,
@@ -84,6 +85,7 @@ _RANGES = {
 
 # Range of each entry, and how many there are (None: any number but 0).
 _TUPLES = {
+  'data.canvas': (COUNT, 2),
   'augment.blur': (SHARE, 2),
   'augment.blur_sigma': (POSITIVE, 2),
   'augment.solarize': (SHARE, 2),
@@ -107,6 +109,8 @@ _INTERVALS = (
 _CHOICES = {
   'on_nonfinite': ('stop', 'skip'),
   'data.kind': dataset.KINDS,
+  'data.backend': dataset.BACKENDS,
+  'data.crops': ('host', 'device'),
   'views.interpolation': ('bicubic', 'bilinear'),
   'saliency.fill': ('grey', 'mean', 'black'),
   'network.precision': network.PRECISIONS,
@@ -221,6 +225,11 @@ def _data(config: ConfigDict, facts: Facts) -> Iterator[str]:
     yield must(config, 'data.path', "name a folder where data.kind='folder'")
   if config.data.kind == 'tfrecord' and not config.data.path:
     yield must(config, 'data.path', "name files where data.kind='tfrecord'")
+  if config.data.kind == 'npz':
+    if not config.data.path:
+      yield must(config, 'data.path', "name a file where data.kind='npz'")
+    if config.data.backend != 'device':
+      yield must(config, 'data.backend', "be 'device' where data.kind='npz'")
   if config.data.kind == 'tfds' and not config.data.name:
     yield must(config, 'data.name', "name a set where data.kind='tfds'")
 

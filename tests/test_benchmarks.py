@@ -5,6 +5,8 @@ import pathlib
 import sys
 
 from absl import flags
+import numpy as np
+from PIL import Image
 import pytest
 
 from semppl_jax import validate
@@ -96,3 +98,38 @@ def test_the_table_of_finetunes_puts_the_labels_alone_beside():
   lines = finetunes.table([both(0.5, 0.4), both(0.52, 0.4)]).splitlines()
   assert lines[2] == '| SemPPL | 51.0 ± 1.4 | 50.0 ± 0.0 | 50.0 ± 0.0 |'
   assert lines[3] == '| labels only | 40.0 ± 0.0 | 50.0 ± 0.0 | 50.0 ± 0.0 |'
+
+
+def test_saliency_is_judged_on_a_folder_of_pairs(tmp_path):
+  saliency = _load('saliency')
+  (tmp_path / 'images').mkdir()
+  (tmp_path / 'masks').mkdir()
+  image = np.full((40, 50, 3), 60, np.uint8)
+  image[5:15, 8:18] = (220, 200, 40)
+  mask = np.where(image[..., 0] > 100, 200, 100).astype(np.uint8)
+  for name in ('2', '11'):
+    Image.fromarray(image).save(tmp_path / 'images' / f'{name}.jpg', quality=95)
+    Image.fromarray(mask).save(tmp_path / 'masks' / f'{name}.png')
+  pairs = saliency.load(tmp_path)
+  assert len(pairs) == 2
+  np.testing.assert_array_equal(pairs[0].truth, mask > 127)
+  figures = {
+    name: saliency.judge(detector, pairs, 1)
+    for name, detector in saliency.rows().items()
+  }
+  assert figures['mean']['max_f'] > 0.95 > figures['centre']['max_f']
+  assert figures['mean']['images'] == 2
+  assert figures['mean']['milliseconds'] > 0
+  figures = {'one': figures['mean'] | {'max_f': 0.7251, 'error': 0.1839}}
+  figures['one']['milliseconds'] = 64.6
+  lines = saliency.table(figures).splitlines()
+  assert lines[0] == '|  | max F | mean absolute error | ms per image |'
+  assert lines[2] == '| one | 0.725 | 0.184 | 65 |'
+
+
+def test_an_image_without_a_mask_is_one_sentence(tmp_path):
+  saliency = _load('saliency')
+  (tmp_path / 'images').mkdir()
+  (tmp_path / 'images' / '1.jpg').touch()
+  with pytest.raises(ValueError, match=r'has 1 images, of which 1 .*\.$'):
+    saliency.load(tmp_path)

@@ -71,6 +71,7 @@ def test_a_state_comes_back(saved):
   [
     (dict(config={'seed': 1}), 'seed was 0 and is 1'),
     (dict(data='others'), 'the train set holds other images'),
+    (dict(masks='others'), r'the saliency masks \(data.saliency\) are others'),
     (
       dict(labels='others', labelled=np.array(['dog/2.png', 'new'])),
       r"another one \(1 .* lost their label: 'cat/1.png', 1 .*: 'new'\)",

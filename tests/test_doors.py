@@ -131,7 +131,10 @@ def test_only_reading_images_loads_tensorflow():
   assert done.returncode == 0, done.stderr
 
 
-OPTIONAL = {'onnx', 'onnxruntime', 'jax2onnx', 'torch', 'torchvision', 'timm'}
+OPTIONAL = {
+  'apache_beam', 'jax2onnx', 'onnx', 'onnxruntime', 'timm', 'torch',
+  'torchvision',
+}  # fmt: skip
 
 
 @pytest.mark.parametrize('name', sorted(MODULES))
@@ -139,10 +142,28 @@ def test_what_is_optional_or_slow_is_imported_where_it_is_used(name):
   imported = {
     x.split('.')[0] for x in _imports(MODULES[name], at_import_time=True)
   }
-  slow = {'matplotlib', 'scipy', 'sklearn'}
+  slow = {'matplotlib', 'scipy', 'skimage', 'sklearn'}
   assert not imported & (OPTIONAL | slow) or (
     name == 'semppl_jax.evaluators.corruptions'
   )
+
+
+def _with_all_they_need(*names):
+  """Modules, and those of this project that they import in turn."""
+  found, left = set(), [f'semppl_jax.{name}' for name in names]
+  while left:
+    name = left.pop()
+    if name not in found:
+      found.add(name)
+      left += _inside(MODULES[name])
+  return sorted(found)
+
+
+@pytest.mark.parametrize(
+  'name', _with_all_they_need('saliency.detectors', 'saliency.metrics')
+)
+def test_saliency_detectors_need_no_framework(name):
+  assert _outside(MODULES[name]) <= {'numpy', 'scipy', 'skimage', 'PIL'}
 
 
 @pytest.mark.parametrize('name', _in('exchange'))
@@ -154,6 +175,12 @@ def test_exchange_knows_no_training(name):
 @pytest.mark.parametrize('name', _in('data'))
 def test_data_knows_no_network_and_no_method(name):
   rooms = _rooms('methods', 'network', 'backbones', 'step', 'train', 'job')
+  assert not [x for x in _inside(MODULES[name]) if _within(x, *rooms)]
+
+
+@pytest.mark.parametrize('name', _in('saliency'))
+def test_saliency_knows_no_method_and_no_training(name):
+  rooms = _rooms('methods', 'step', 'train', 'evaluators', 'protocols')
   assert not [x for x in _inside(MODULES[name]) if _within(x, *rooms)]
 
 

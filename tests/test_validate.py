@@ -178,6 +178,7 @@ def test_every_number_and_string_has_a_limit():
     'data.test_path',
     'data.labels_file',
     'data.labels',
+    'data.saliency',
     'method',
     'semppl.queue',
     'suncet.duration',

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
+from semppl_jax.data.mask_pixels import crop_mask
 from semppl_jax.data.tf_runtime import tf
 
 TRIES = 10
@@ -142,11 +143,12 @@ def random_crops(
 
   Args:
     image: [height, width, 3], uint8.
-    mask: [height, width, 1], uint8 0 or 1, or None.
+    mask: [h, w, 1], uint8 0 or 1, of any size, or None.
     numbers: from `draw`, [V, draws].
     views: what to crop.
   """
-  boxes = crop_boxes(numbers, tf.shape(image)[:2], views)
+  shape = tf.shape(image)[:2]
+  boxes = crop_boxes(numbers, shape, views)
   flips = numbers[:, -1] < views.flip
   L, S = views.counts
   large = slice(0, L)
@@ -160,9 +162,9 @@ def random_crops(
       ),
       mask=()
       if mask is None
-      else _crop_all(
-          mask, boxes[large], flips[large], L, views.sizes[0], 'nearest'
-      )[:, :, :, 0],
+      else crop_mask(
+          mask, shape, boxes[large], flips[large], views.sizes[0]
+      ),
   )  # fmt: skip
 
 

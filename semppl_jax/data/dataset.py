@@ -11,8 +11,11 @@ import numpy as np
 from semppl_jax.batch import UNLABELLED
 from semppl_jax.data.sources.folder import read_folder
 from semppl_jax.data.sources.problems import naming
+from semppl_jax.data.sources.record_source import Shard
 
-KINDS = ('embedded', 'tfds', 'folder', 'tfrecord')
+KINDS = ('embedded', 'tfds', 'folder', 'tfrecord', 'npz')
+# What reads them: tf.data, or the devices once and for all, without TensorFlow.
+BACKENDS = ('tfdata', 'device')
 EMBEDDED = os.path.join(os.path.dirname(__file__), 'embedded')
 EMBEDDED_CLASSES = (
     'airplane', 'automobile', 'bird', 'cat', 'deer',
@@ -28,7 +31,9 @@ class Dataset(NamedTuple):
     ids: an id of each image that outlives the order, str [n].
     labels: class of each image, int32 [n], or -1 where there is none.
     class_names: names of the classes, [C].
-    source: what reads the images, `FileSource` or `RecordSource`.
+    source: what reads the images, `FileSource`, `RecordSource` or, where the
+      devices hold them, `ArraySource`.
+    masks: `masks.Masks` of a store of their own, or None.
   """
 
   name: str
@@ -36,6 +41,7 @@ class Dataset(NamedTuple):
   labels: np.ndarray
   class_names: tuple[str, ...]
   source: Any
+  masks: Any = None
 
   @property
   def size(self) -> int:
@@ -53,6 +59,7 @@ class Dataset(NamedTuple):
       ids=self.ids[rows],
       labels=self.labels[rows],
       source=self.source.select(rows),
+      masks=self.masks and self.masks.select(rows),
     )
 
 
@@ -85,6 +92,7 @@ def load(config: ConfigDict) -> Splits:
     'tfds': _tfds,
     'folder': _folder,
     'tfrecord': _tfrecord,
+    'npz': _npz,
   }
   if config.kind not in kinds:
     raise ValueError(
@@ -106,10 +114,11 @@ def load(config: ConfigDict) -> Splits:
 
 
 def _embedded(config: ConfigDict) -> Splits:
-  del config  # One train and one test set, both whole.
+  # One train and one test set, both whole.
   train, test = (
       _from_shards(
-          f'embedded/{split}', [(os.path.join(EMBEDDED, f'{split}.tfrecord'),)],
+          config, f'embedded/{split}',
+          [(os.path.join(EMBEDDED, f'{split}.tfrecord'),)],
           "config.data.kind='embedded'", EMBEDDED_CLASSES,
       )
       for split in ('train', 'test')
@@ -117,7 +126,22 @@ def _embedded(config: ConfigDict) -> Splits:
   return Splits(train, test)
 
 
+def _npz(config: ConfigDict) -> Splits:
+  from semppl_jax.data.sources import arrays
+
+  def split(name: str, field: str) -> Dataset:
+    found = arrays.read(config[field], f'config.data.{field}')
+    return Dataset(
+      name, found.ids, found.labels, found.class_names, found.source
+    )
+
+  test = split('test', 'test_path') if config.test_path else None
+  return Splits(split('train', 'path'), test)
+
+
 def _tfds(config: ConfigDict) -> Splits:
+  if config.backend == 'device':
+    return _plain_tfds(config)
   from semppl_jax.data.sources import tfds_source
 
   builder = tfds_source.open_builder(
@@ -128,7 +152,23 @@ def _tfds(config: ConfigDict) -> Splits:
   def split(field: str) -> Dataset:
     where = f'config.data.{field}'
     shards = tfds_source.split_shards(builder, config[field], where)
-    return _from_shards(f'{config.name}/{config[field]}', shards, where, names)
+    name = f'{config.name}/{config[field]}'
+    return _from_shards(config, name, shards, where, names)
+
+  test = split('test_split') if config.test_split else None
+  return Splits(split('train_split'), test)
+
+
+def _plain_tfds(config: ConfigDict) -> Splits:
+  from semppl_jax.data.sources import plain_tfds
+
+  found = plain_tfds.open_prepared(config.name, config.path, 'config.data.name')
+
+  def split(field: str) -> Dataset:
+    where = f'config.data.{field}'
+    shards = plain_tfds.split_shards(found, config[field], where)
+    name = f'{config.name}/{config[field]}'
+    return _from_shards(config, name, shards, where, found.class_names)
 
   test = split('test_split') if config.test_split else None
   return Splits(split('train_split'), test)
@@ -140,7 +180,7 @@ def _tfrecord(config: ConfigDict) -> Splits:
     files = sorted(glob.glob(os.path.expanduser(config[field])))
     if not files:
       raise ValueError(f'{where} matches no file.')
-    return _from_shards(field, [(file,) for file in files], where, ())
+    return _from_shards(config, field, [(file,) for file in files], where, ())
 
   test = split('test_path') if config.test_path else None
   return Splits(split('path'), test)
@@ -172,11 +212,14 @@ def _from_folder(name: str, folder: Any) -> Dataset:
 
 
 def _from_shards(
-  name: str, shards: Any, where: str, names: tuple[str, ...]
+  config: ConfigDict,
+  name: str,
+  shards: Any,
+  where: str,
+  names: tuple[str, ...],
 ) -> Dataset:
-  from semppl_jax.data.sources.records import index_records, Shard
-
-  source, ids, labels = index_records([Shard(*s) for s in shards], where)
+  index = indexer(config)
+  source, ids, labels = index([Shard(*s) for s in shards], where)
   _, first, counts = np.unique(ids, return_index=True, return_counts=True)
   repeated = ids[np.sort(first[counts > 1])]
   if len(repeated):
@@ -191,6 +234,15 @@ def _from_shards(
       f'are 0 to {len(names) - 1}, and -1 for no label.'
     )
   return Dataset(name, ids, labels, names, source)
+
+
+def indexer(config: ConfigDict) -> Any:
+  """Returns the `index_records` of `config.data.backend`."""
+  if config.backend == 'device':
+    from semppl_jax.data.sources import plain_records as reader
+  else:
+    from semppl_jax.data.sources import records as reader
+  return reader.index_records
 
 
 def _check_same_classes(train: Dataset, test: Dataset | None) -> None:

@@ -61,23 +61,6 @@ def decode_image(content: tf.Tensor) -> tf.Tensor:
   return tf.ensure_shape(image, [None, None, 3])
 
 
-def decode_mask(content: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
-  """Decodes a PNG mask to [H, W, 1], 1 above grey 127; '' is all ones.
-
-  Without a mask everything is foreground, so that masking changes nothing.
-  """
-  shape = tf.shape(image)[:2]
-  mask = tf.cond(
-    tf.equal(content, ''),
-    lambda: tf.fill(tf.concat([shape, [1]], axis=0), tf.constant(1, tf.uint8)),
-    lambda: tf.cast(tf.io.decode_png(content, channels=1) > 127, tf.uint8),
-  )
-  with tf.control_dependencies(
-    [tf.debugging.assert_equal(tf.shape(mask)[:2], shape)]
-  ):
-    return tf.ensure_shape(mask, [None, None, 1])
-
-
 def decode_block(raw: Raw, row: RowFn, block: int) -> Decoded:
   """Makes the rows of one block; none of its images can stop the stream.
 

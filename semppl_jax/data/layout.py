@@ -66,31 +66,44 @@ def streams(
   Raises:
     ValueError: more labelled rows than rows, or a stream without images.
   """
-  if not labelled_per_batch:
-    everything = np.arange(len(known), dtype=np.int32)
-    return [Stream(everything, np.arange(batch_size), 0)]
-  where = f'config.data.labelled_per_batch={labelled_per_batch}'
-  if not 0 <= labelled_per_batch <= batch_size:
-    raise ValueError(
-      f'{where} must be between 0 and config.batch_size={batch_size}.'
-    )
-  # Spread evenly, so that every process has its share of the labels.
-  row = np.arange(batch_size)
-  before, after = (x * labelled_per_batch // batch_size for x in (row, row + 1))
-  labelled = after > before
+  own = (np.ones_like(known), known, ~known)
   parts = [
-    Stream(np.flatnonzero(known).astype(np.int32), row[labelled], 1),
-    Stream(np.flatnonzero(~known).astype(np.int32), row[~labelled], 2),
+    Stream(np.flatnonzero(own[number]).astype(np.int32), rows, number)
+    for number, rows in places(batch_size, labelled_per_batch).items()
   ]
-  parts = [part for part in parts if part.rows]
   for part in parts:
     if not len(part.population):
-      kind = 'labelled' if part.number == 1 else 'unlabelled'
+      kind = {0: 'train', 1: 'labelled', 2: 'unlabelled'}[part.number]
       raise ValueError(
-        f'{where} of config.batch_size={batch_size} asks for {part.rows} '
-        f'{kind} rows, and the train set has no such images.'
+        f'config.data.labelled_per_batch={labelled_per_batch} of'
+        f' config.batch_size={batch_size} asks for {part.rows} {kind} rows, and'
+        ' the train set has no such images.'
       )
   return parts
+
+
+def places(batch_size: int, labelled_per_batch: int) -> dict[int, np.ndarray]:
+  """The rows of each stream that has any, by its number, ascending int [rows].
+
+  Args:
+    batch_size: rows of the global batch B.
+    labelled_per_batch: rows that show a labelled image; 0: as they come.
+
+  Raises:
+    ValueError: more labelled rows than rows.
+  """
+  row = np.arange(batch_size)
+  if not labelled_per_batch:
+    return {0: row}
+  if not 0 <= labelled_per_batch <= batch_size:
+    raise ValueError(
+      f'config.data.labelled_per_batch={labelled_per_batch} must be between 0'
+      f' and config.batch_size={batch_size}.'
+    )
+  # Spread evenly, so that every process has its share of the labels.
+  before, after = (x * labelled_per_batch // batch_size for x in (row, row + 1))
+  parts = {1: row[after > before], 2: row[after == before]}
+  return {number: rows for number, rows in parts.items() if len(rows)}
 
 
 def process_rows(

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from semppl_jax.batch import Batch, Support, UNLABELLED
+from semppl_jax.canvas import Canvas, Uncut, UncutSupport
 from semppl_jax.data import layout, support as support_lib
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.labels import LabelSubset
@@ -22,13 +23,17 @@ class HostBatch(NamedTuple):
   """One step's rows of this process.
 
   Attributes:
-    batch: NumPy arrays, leading axis [B / P]; of the support rows [S / P].
+    batch: NumPy arrays, leading axis [B / P]; of the support rows [S / P]. An
+      `Uncut` where the devices cut the views.
     corrupt: positions in the train set of images that these rows were to show
       and that could not be read, int32 [n]; a neighbour stands in for each.
+    unmasked: rows whose image has no mask, or a blank one; None where no view
+      is masked.
   """
 
-  batch: Batch
+  batch: Batch | Uncut
   corrupt: np.ndarray
+  unmasked: int | None = None
 
 
 class EvalBatch(NamedTuple):
@@ -100,7 +105,9 @@ def train_batches(
     )
   from semppl_jax.data import steps  # TensorFlow.
 
-  elements = steps.train_steps(config, train.source, parts, start_step, extra)
+  elements = steps.train_steps(
+    config, train.source, parts, start_step, extra, train.masks
+  )
   if extra is None:
     return (_host_batch(x, parts, train, known) for x in elements)
   return _with_support(elements, parts, extra, start_step, train, known)
@@ -138,12 +145,22 @@ def eval_batches(
   padded = np.full(-len(indices) % batch_size + len(indices), -1, np.int32)
   padded[: len(indices)] = indices
   own = padded.reshape(-1, batch_size)[:, rows.start : rows.stop].reshape(-1)
-  from semppl_jax.data import steps  # TensorFlow.
-
-  elements = steps.eval_steps(config, dataset.source, own, len(rows))
-  for image, _, wanted, good in elements.as_numpy_iterator():
+  for image, _, wanted, good in _eval_steps(config, dataset, own, len(rows)):
     label = np.where(wanted >= 0, dataset.labels[wanted], UNLABELLED)
     yield EvalBatch(image, label.astype(np.int32), wanted, good)
+
+
+def _eval_steps(
+  config: ConfigDict, dataset: Dataset, indices: np.ndarray, rows: int
+) -> Iterator[Any]:
+  if config.data.backend == 'device':
+    from semppl_jax.data import in_memory
+
+    return in_memory.eval_steps(config, dataset, indices, rows)
+  from semppl_jax.data import steps  # TensorFlow.
+
+  elements = steps.eval_steps(config, dataset.source, indices, rows)
+  return elements.as_numpy_iterator()
 
 
 def _host_batch(
@@ -158,18 +175,20 @@ def _host_batch(
     _map(lambda x, share=share: x[share.keep], decoded)
     for (_, share), decoded in zip(parts, element, strict=True)
   ]
-  crops, index, wanted, good = _merge(kept, [s.places for _, s in parts])
+  row, index, wanted, good = _merge(kept, [s.places for _, s in parts])
   label = train.labels[index]
-  large, small, mask = crops
-  batch = Batch(
-    large=large,
-    small=small,
+  facts: dict[str, Any] = dict(
     label=np.where(known[index], label, UNLABELLED).astype(np.int32),
     index=index,
     diagnostic_label=label,
-    mask=mask if len(mask) else None,
   )
-  return HostBatch(batch, wanted[~good])
+  views = row.crops._replace(mask=row.crops.mask if len(row.masked) else None)
+  if isinstance(views, Canvas):
+    batch = Uncut(views, **facts)
+  else:
+    batch = Batch(**views._asdict(), **facts)
+  unmasked = int((~row.masked).sum()) if len(row.masked) else None
+  return HostBatch(batch, wanted[~good], unmasked)
 
 
 def _with_support(
@@ -181,21 +200,24 @@ def _with_support(
   known: np.ndarray,
 ) -> Iterator[HostBatch]:
   for step, (*element, decoded) in enumerate(elements, start_step):
-    batch, corrupt = _host_batch(element, parts, train, known)
+    host = _host_batch(element, parts, train, known)
     images = rows.draw.at(step)
     wanted = images[decoded.wanted]
     _check_blocks(wanted, decoded.good, rows.stream.block, train)
     keep = rows.share.keep
     slot, index = decoded.index[keep], images[decoded.index[keep]]
-    support = Support(
-      large=decoded.rows[keep],
-      label=train.labels[index],
-      column=rows.draw.columns(slot),
-      index=index,
+    facts: dict[str, Any] = dict(
+      label=train.labels[index], column=rows.draw.columns(slot), index=index
     )
+    views = _map(lambda x, keep=keep: x[keep], decoded.rows)
+    if isinstance(views, Canvas):
+      support = UncutSupport(views._replace(mask=None), **facts)
+    else:
+      support = Support(views, **facts)
     lost = wanted[keep][~decoded.good[keep]]
-    yield HostBatch(
-      batch._replace(support=support), np.concatenate([corrupt, lost])
+    yield host._replace(
+      batch=host.batch._replace(support=support),
+      corrupt=np.concatenate([host.corrupt, lost]),
     )
 
 
@@ -230,5 +252,7 @@ def _merge(trees: list[Any], places: list[np.ndarray]) -> Any:
 def _map(f: Any, *trees: Any) -> Any:
   """Maps over tuples of tuples of arrays, as tf.data gives them."""
   if isinstance(trees[0], tuple):
-    return tuple(_map(f, *leaves) for leaves in zip(*trees, strict=True))
+    made = [_map(f, *leaves) for leaves in zip(*trees, strict=True)]
+    kind: Any = type(trees[0])
+    return kind(*made) if hasattr(kind, '_fields') else tuple(made)
   return f(*trees)

@@ -76,6 +76,7 @@ def load(name: str, split: str, data_dir: str) -> Dataset:
   config = ConfigDict(
     dict(
       kind='tfds',
+      backend='tfdata',
       name=found,
       path=home(data_dir),
       train_split=split,

@@ -11,6 +11,7 @@ import numpy as np
 from semppl_jax.batch import UNLABELLED
 from semppl_jax.data.dataset import Dataset, Splits
 from semppl_jax.data.labels import LabelSubset
+from semppl_jax.data.masks import describe
 from semppl_jax.data.pipeline import eval_batches
 from semppl_jax.data.sources.files import FileSource
 from semppl_jax.data.sources.problems import naming
@@ -37,6 +38,7 @@ class DataReport(NamedTuple):
     duplicates: ids of files with the bytes of an earlier file.
     unreadable: ids of images that cannot be decoded, or None: not tried.
     label_hash: SHA-256 of the label subset.
+    masks: which saliency masks there are.
     problems: one sentence each; none if the run can start.
     notes: what a run would go without, one sentence each.
   """
@@ -51,6 +53,7 @@ class DataReport(NamedTuple):
   duplicates: list[str]
   unreadable: list[str] | None
   label_hash: str
+  masks: str
   problems: list[str]
   notes: list[str]
 
@@ -71,6 +74,7 @@ class DataReport(NamedTuple):
         'not tried' if self.unreadable is None else _some(self.unreadable),
       ),
       ('label subset', self.label_hash[:16]),
+      ('saliency masks', self.masks),
     ]
     if len(self.per_class) <= _LISTED_CLASSES:
       each = ', '.join(f'{k} {v}' for k, v in self.per_class.items())
@@ -112,6 +116,7 @@ def report(
     duplicates=duplicates,
     unreadable=unreadable,
     label_hash=subset.hash,
+    masks=describe(config, train),
     problems=_problems(config, train, missing, unreadable),
     notes=_notes(splits, lost),
   )

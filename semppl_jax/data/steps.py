@@ -1,13 +1,17 @@
 """The tf.data graph: one element per step, every array of it decoded."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 import numpy as np
 
-from semppl_jax.data import crops, decode, streams
+from semppl_jax.canvas import Canvas
+from semppl_jax.data import canvases, crops, decode, streams
 from semppl_jax.data.layout import block_size, Share, Stream
+from semppl_jax.data.mask_pixels import decode_mask
+from semppl_jax.data.mask_stream import with_masks
+from semppl_jax.data.masks import Masks
 from semppl_jax.data.sources.files import FileSource
 from semppl_jax.data.sources.records import parse
 from semppl_jax.data.support import SupportRows
@@ -18,14 +22,28 @@ from semppl_jax.data.tf_runtime import repeatable, tf, worker_count
 _FIRST_SLOT = 2**31
 
 
+class Row(NamedTuple):
+  """What a row of the batch is made of.
+
+  Attributes:
+    crops: its views, or the image whole where the devices cut them.
+    masked: whether its image has a mask that is not blank, bool, or () where
+      no view is masked.
+  """
+
+  crops: crops.Crops | Canvas
+  masked: tf.Tensor | tuple[()]
+
+
 def train_steps(
   config: ConfigDict,
   source: Any,
   parts: list[tuple[Stream, Share]],
   start_step: int,
   support: SupportRows | None = None,
+  masks: Masks | None = None,
 ) -> Iterator[Any]:
-  """Yields for each part the `Decoded` crops of its blocks of a step.
+  """Yields for each part the `Decoded` `Row`s of its blocks of a step.
 
   Args:
     config: the whole config.
@@ -33,37 +51,51 @@ def train_steps(
     parts: the streams of the batch, and what this process makes of them.
     start_step: the first step.
     support: a last part of large crops alone, numbered by slots.
+    masks: those that stand in for masks in the records, or None. None at all
+      are read where `config.saliency.probability` is 0.
 
   Raises:
     ValueError: on the way, a file that cannot be read at random.
   """
-  views = crops.make_views(config.views)
+  cut = _make_cut(config)
+  failures: list[Exception] = []
+  if not config.saliency.probability:
+    masks = None
+  if masks is not None or not config.saliency.probability:
+    source = source.without_masks()
+  has_masks = masks is not None or source.has_masks
 
   def row(content, mask, index, step):
-    numbers = crops.draw(config.seed, step, index, sum(views.counts))
     image = decode.decode_image(_open(source, content))
-    shape = decode.decode_mask(mask, image) if source.has_masks else None
-    return crops.random_crops(image, shape, numbers, views)
+    shape, masked = None, ()
+    if has_masks:
+      shape, masked = decode_mask(mask)
+    return Row(cut(image, shape, index, step), masked)
+
+  def blocks(stream, share):
+    raws = streams.stream_blocks(
+      source,
+      stream,
+      share.blocks,
+      seed=config.seed,
+      start_step=start_step,
+      shuffle_gib=config.data.shuffle_gib,
+    )
+    if masks is None:
+      return raws
+    return with_masks(raws, masks, len(share.blocks), failures)
 
   decoded = [
     _decoded(
       config,
       source,
-      streams.stream_blocks(
-        source,
-        stream,
-        share.blocks,
-        seed=config.seed,
-        start_step=start_step,
-        shuffle_gib=config.data.shuffle_gib,
-      ),
+      blocks(stream, share),
       row,
       stream.block,
       len(share.blocks),
     )
     for stream, share in parts
   ]
-  failures: list[Exception] = []
   if support is not None:
     decoded.append(
       _decoded(
@@ -80,6 +112,20 @@ def train_steps(
   return _arrays(repeatable(steps, config.data.threads), failures)
 
 
+def _make_cut(config: ConfigDict) -> Callable[..., crops.Crops | Canvas]:
+  """Builds `(image, mask, index, step)` to what a row shows of an image."""
+  if config.data.crops == 'device':
+    size = tuple(config.data.canvas)
+    return lambda image, mask, index, step: canvases.place(image, mask, size)
+  views = crops.make_views(config.views)
+
+  def cut(image, mask, index, step):
+    numbers = crops.draw(config.seed, step, index, sum(views.counts))
+    return crops.random_crops(image, mask, numbers, views)
+
+  return cut
+
+
 def _support_row(config: ConfigDict, source: Any) -> decode.RowFn:
   made = crops.make_views(config.views)
   count = config.support.views
@@ -91,10 +137,12 @@ def _support_row(config: ConfigDict, source: Any) -> decode.RowFn:
 
   def row(content, mask, slot, step):
     del mask
+    image = decode.decode_image(_open(source, content))
+    if config.data.crops == 'device':
+      return canvases.place(image, None, tuple(config.data.canvas))
     # By the slot: an image that stands in two of them is not cut alike.
     example = tf.cast(slot, tf.int64) + _FIRST_SLOT
     numbers = crops.draw(config.seed, step, example, count)
-    image = decode.decode_image(_open(source, content))
     return crops.random_crops(image, None, numbers, views).large
 
   return row
@@ -146,6 +194,8 @@ def _decoded(
   blocks: int,
 ) -> tf.data.Dataset:
   def unpack(stored):
+    if isinstance(stored, tuple):  # With its mask, of a store.
+      return unpack(stored[0])[0], stored[1]
     if isinstance(source, FileSource):
       return stored, tf.zeros_like(stored)
     return parse(stored, source.keys)

@@ -22,7 +22,8 @@ import numpy as np
 from semppl_jax.data.layout import Stream
 from semppl_jax.data.order import Order
 from semppl_jax.data.sources.files import FileSource
-from semppl_jax.data.sources.records import records, RecordSource
+from semppl_jax.data.sources.record_source import RecordSource
+from semppl_jax.data.sources.records import records
 from semppl_jax.data.tf_runtime import tf
 
 MAX_READERS = 64

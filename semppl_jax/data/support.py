@@ -95,17 +95,42 @@ def support_rows(
     ValueError: counts of `config.support` that the data or the processes do not
       allow.
   """
-  labels = train.labels[subset.index]
-  classes = np.unique(labels)
-  _check(config, len(classes), process_count)
+  images = class_images(config, train, subset, process_count)
   shown, each = _counts(config)
-  images = [subset.index[labels == c] for c in classes]
-  _warn(shown, each, [train.class_names[c] for c in classes], images)
   stream = layout.Stream(subset.index, np.arange(shown * each), _STREAM)
   own = layout.process_rows(stream.rows, process_index, process_count)
   return SupportRows(
     Draw(images, shown, each, config.seed), stream, layout.share(stream, own)
   )
+
+
+def class_images(
+  config: ConfigDict,
+  train: Dataset,
+  subset: LabelSubset,
+  process_count: int = 1,
+) -> list[np.ndarray]:
+  """Returns the labelled images of each class that has any, int [n] each.
+
+  Logs what support batches cannot show of them.
+
+  Args:
+    config: the whole config.
+    train: the train set.
+    subset: the images that may show their label.
+    process_count: processes that the rows of a support batch are split over.
+
+  Raises:
+    ValueError: counts of `config.support` that the data or the processes do not
+      allow.
+  """
+  labels = train.labels[subset.index]
+  classes = np.unique(labels)
+  _check(config, len(classes), process_count)
+  images = [subset.index[labels == c] for c in classes]
+  names = [train.class_names[c] for c in classes]
+  _warn(*_counts(config), names, images)
+  return images
 
 
 def _counts(config: ConfigDict) -> tuple[int, int]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from semppl_jax.data.sources.files import FileSource
 from semppl_jax.data.sources.random_access import read_records
-from semppl_jax.data.sources.records import RecordSource
+from semppl_jax.data.sources.record_source import RecordSource
 from semppl_jax.data.support import SupportRows
 from semppl_jax.data.tf_runtime import tf
 

@@ -80,30 +80,34 @@ def run(context: Context, protocol: str, with_baseline: bool) -> Result:
 
 def _allowed(context: Context, protocol: str) -> list[str]:
   """The protocols to run; what 'all' leaves out is logged with its reason."""
-  if protocol not in (ALL, 'suncet', 'robustness', 'transfer'):
+  if protocol != ALL:
+    if reason := _reason(context, protocol):
+      raise InputError(f'--protocol={protocol} cannot be run: {reason}.')
     return [protocol]
-  reasons = {}
-  if 'projector' not in context.weights.heads:
-    reasons['suncet'] = f'{context.weights.origin} has no projector'
-  if not robustness.chosen(context) and not robustness.corrupts(context):
-    reasons['robustness'] = (
+  reasons = {name: _reason(context, name) for name in NAMES}
+  for name, reason in reasons.items():
+    if reason:
+      _log.info('%s is left out: %s.', name, reason)
+  return [name for name, reason in reasons.items() if not reason]
+
+
+def _reason(context: Context, protocol: str) -> str:
+  """Why the data or the weights do not allow a protocol; '' if they do."""
+  if protocol == 'suncet' and 'projector' not in context.weights.heads:
+    return f'{context.weights.origin} has no projector'
+  if protocol == 'robustness' and not (
+    robustness.chosen(context) or robustness.corrupts(context)
+  ):
+    return (
       'it needs a classifier of the 1,000 classes of ImageNet and a test set in'
       ' config.robustness.path, or test images of at most 64 px to corrupt'
     )
-  if not transfer.chosen(context):
-    reasons['transfer'] = (
+  if protocol == 'transfer' and not transfer.chosen(context):
+    return (
       'config.transfer.path holds none of its data sets'
       ' (nor does the default folder of tensorflow_datasets)'
     )
-  if protocol != ALL:
-    if protocol in reasons:
-      raise InputError(
-        f'--protocol={protocol} cannot be run: {reasons[protocol]}.'
-      )
-    return [protocol]
-  for name, reason in reasons.items():
-    _log.info('%s is left out: %s.', name, reason)
-  return [name for name in NAMES if name not in reasons]
+  return ''
 
 
 class _Weights:

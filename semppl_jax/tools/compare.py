@@ -6,8 +6,9 @@ r"""Compares methods on equal terms, over several seeds.
 Data, encoder, views, batch and evaluation must be the same in all configs, and
 so are the labelled images of a seed. DIR gets `comparison.md`, `.png` and
 `.json`, rewritten after every run, and a directory for each run. What was
-stopped goes on by the same command; a run that is there is not run again. On a
-CPU, `--jobs=2` has two runs go on side by side, each on half of the cores.
+stopped goes on by the same command; a run that is there is not run again.
+`--jobs=2` has two runs go on side by side, each on half of the CPU cores; on a
+GPU, which they share, with `XLA_PYTHON_CLIENT_PREALLOCATE=false` before it.
 
 Exit status: 0, 1 where a run failed (the others are finished), 2 on bad input.
 """
@@ -37,7 +38,7 @@ _ALLOW = flags.DEFINE_list(
   'allow', [], 'Fields that may differ although the terms are then unequal.'
 )
 _JOBS = flags.DEFINE_integer(
-  'jobs', 1, 'Runs side by side, each on its share of the CPU cores.', 1
+  'jobs', 1, 'Runs side by side, each on its share of the machine.', 1
 )
 
 

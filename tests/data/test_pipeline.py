@@ -25,6 +25,7 @@ def steps(config, count, start=0, process=(0, 1)):
 def assert_same(a, b):
   for x, y in zip(a, b, strict=True):
     np.testing.assert_array_equal(x.corrupt, y.corrupt)
+    assert x.unmasked == y.unmasked
     for left, right in zip(x.batch, y.batch, strict=True):
       if left is None:
         assert right is None
@@ -44,6 +45,7 @@ def joined(parts):
         )
       ),
       np.concatenate([p.corrupt for p in step]),
+      None if step[0].unmasked is None else sum(p.unmasked for p in step),
     )
     for step in zip(*parts, strict=True)
   ]

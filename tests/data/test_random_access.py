@@ -7,7 +7,7 @@ import pytest
 
 from semppl_jax.data.sources import index_cache, records
 from semppl_jax.data.sources.random_access import read_records
-from semppl_jax.data.sources.records import Shard
+from semppl_jax.data.sources.record_source import Shard
 from semppl_jax.data.tf_runtime import tf
 
 LENGTHS = (12, 1, 10, 14, 12)

@@ -20,7 +20,9 @@ def images(tmp_path_factory):
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('SEMPPL_JAX_CACHE', cache)
     data = ml_collections.ConfigDict(
-      dict(kind='embedded', test_holdout=0, limit=0, threads=2)
+      dict(
+        kind='embedded', test_holdout=0, limit=0, threads=2, backend='tfdata'
+      )
     )
     test = dataset.load(data).test
   config = ml_collections.ConfigDict(

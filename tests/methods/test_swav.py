@@ -207,6 +207,7 @@ def test_prototypes_stay_while_they_are_frozen_and_move_after(name):
   """Whatever an optimiser makes of no gradient: decay and momentum."""
   config = quickstart.get_config()
   config.method, config.batch_size = 'swav', ROWS
+  config.data.labelled_per_batch = ROWS // 2
   config.views.large.size = 8
   config.network.projector.update(hidden=16, output=DIM)
   config.network.prototypes = PROTOTYPES

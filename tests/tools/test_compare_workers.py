@@ -132,10 +132,20 @@ def test_too_many_for_the_machine(monkeypatch):
   workers.check(2)
   with pytest.raises(ConfigError, match=r'--jobs=3 .* there are 2\.'):
     workers.check(3)
-  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-  with pytest.raises(ConfigError, match=r'runs on gpu .* need --jobs=1'):
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'tpu')
+  with pytest.raises(ConfigError, match=r'runs on tpu .* need --jobs=1'):
     workers.check(2)
   workers.check(1)
+
+
+def test_a_gpu_is_shared_when_no_run_takes_all_of_its_memory(monkeypatch):
+  monkeypatch.setattr(workers, '_cores', lambda: [0, 1])
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  monkeypatch.delenv('XLA_PYTHON_CLIENT_PREALLOCATE', raising=False)
+  with pytest.raises(ConfigError, match=r'XLA_PYTHON_CLIENT_PREALLOCATE=false'):
+    workers.check(2)
+  monkeypatch.setenv('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
+  workers.check(2)
 
 
 @pytest.mark.parametrize('jobs', [1, 2, 3, 5])

@@ -23,6 +23,10 @@ class FileSource(NamedTuple):
     """Returns the source of `rows` (int [m]) alone, in that order."""
     return self._replace(paths=self.paths[rows])
 
+  def without_masks(self) -> 'FileSource':
+    """Returns the source; files have no masks."""
+    return self
+
   def full_paths(self) -> list[str]:
     """Returns the paths as the process can open them."""
     return [os.path.join(self.root, path) for path in self.paths]

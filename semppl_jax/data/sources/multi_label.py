@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from semppl_jax.data.sources.records import records, Shard
+from semppl_jax.data.sources.record_source import Shard
+from semppl_jax.data.sources.records import records
 from semppl_jax.data.sources.tfds_source import split_shards
 from semppl_jax.data.tf_runtime import tf
 

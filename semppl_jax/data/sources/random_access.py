@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from semppl_jax.data.sources.problems import unreadable
-from semppl_jax.data.sources.records import HEADER, RecordSource
+from semppl_jax.data.sources.record_source import HEADER, RecordSource
 from semppl_jax.data.tf_runtime import tf
 
 # Each has a file open. An object store is slow to answer, and answers many at
@@ -19,12 +19,15 @@ from semppl_jax.data.tf_runtime import tf
 _THREADS = 16
 
 
-def read_records(source: RecordSource, indices: np.ndarray) -> list[bytes]:
+def read_records(
+  source: RecordSource, indices: np.ndarray, where: str = 'config.data'
+) -> list[bytes]:
   """Returns the serialised records of the images at `indices`.
 
   Args:
     source: the records.
     indices: positions in it, int [n], in any order; one may stand repeatedly.
+    where: the field that names the files, for messages.
 
   Raises:
     ValueError: a file cannot be read, or is not the one that was indexed.
@@ -33,7 +36,7 @@ def read_records(source: RecordSource, indices: np.ndarray) -> list[bytes]:
   shards = np.searchsorted(np.cumsum(source.lengths), rows, side='right')
   with futures.ThreadPoolExecutor(_THREADS) as pool:
     found = pool.map(
-      lambda shard: _read_shard(source, shard, rows[shards == shard]),
+      lambda shard: _read_shard(source, shard, rows[shards == shard], where),
       np.unique(shards),
     )
     records = list(itertools.chain.from_iterable(found))
@@ -41,22 +44,34 @@ def read_records(source: RecordSource, indices: np.ndarray) -> list[bytes]:
 
 
 def _read_shard(
-  source: RecordSource, shard: int, rows: np.ndarray
+  source: RecordSource, shard: int, rows: np.ndarray, where: str
 ) -> list[bytes]:
   """Reads the records `rows` (ascending int [m]), all of one shard."""
   file = source.shards[shard].file
   try:
     with tf.io.gfile.GFile(file, 'rb') as opened:
       return [
-        _read_one(opened, int(source.offsets[row]), int(source.sizes[row]))
+        read_one(
+          opened, int(source.offsets[row]), int(source.sizes[row]), where
+        )
         for row in rows
       ]
   except tf.errors.OpError as error:
-    raise unreadable('config.data', file, error) from error
+    raise unreadable(where, file, error) from error
 
 
-def _read_one(opened: Any, offset: int, size: int) -> bytes:
-  """Reads the record of `size` bytes that begins at `offset`."""
+def read_one(opened: Any, offset: int, size: int, where: str) -> bytes:
+  """Reads one record.
+
+  Args:
+    opened: the file.
+    offset: where the record begins.
+    size: its bytes, without its frame.
+    where: the field that names the file, for messages.
+
+  Raises:
+    ValueError: there is no such record.
+  """
   try:
     opened.seek(offset)
     frame = opened.read(HEADER + size)
@@ -64,7 +79,7 @@ def _read_one(opened: Any, offset: int, size: int) -> bytes:
     frame = b''
   if len(frame) < HEADER + size or int.from_bytes(frame[:8], 'little') != size:
     raise ValueError(
-      f'config.data: {opened.name!r} has changed since it was indexed, and has '
-      f'no record of {size} bytes at byte {offset}; start again to index it.'
+      f'{where}: {opened.name!r} has changed since it was indexed, and has no '
+      f'record of {size} bytes at byte {offset}; start again to index it.'
     )
   return frame[HEADER:]

@@ -7,122 +7,44 @@ decodes no image and whose result is kept, see `index_cache`.
 
 from collections.abc import Sequence
 from concurrent import futures
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from semppl_jax.batch import UNLABELLED
-from semppl_jax.data.sources import index_cache
+from semppl_jax.data.sources import index_cache, record_source
 from semppl_jax.data.sources.problems import unreadable
+from semppl_jax.data.sources.record_source import (
+  FRAME,
+  Keys,
+  RecordIndex,
+  Shard,
+)
 from semppl_jax.data.tf_runtime import tf
 
-IMAGE_KEYS = ('image', 'image/encoded')
-LABEL_KEYS = ('label', 'image/class/label')
-ID_KEYS = ('id', 'file_name', 'image/filename')
-MASK_KEYS = ('mask',)
-# Before the bytes of a record: their number (8) and its checksum.
-HEADER = 12
-_FRAME = HEADER + 4  # After them, a checksum of their own.
 _READ_BUFFER = 1 << 20
 
 
-class Shard(NamedTuple):
-  """A run of records in one file.
-
-  Attributes:
-    file: TFRecord file.
-    skip: records before the run.
-    take: records in the run, or -1 for all that follow.
-  """
-
-  file: str
-  skip: int = 0
-  take: int = -1
-
-
-class Keys(NamedTuple):
-  """Feature keys of a record; '' where it has no such feature."""
-
-  image: str
-  label: str
-  id: str
-  mask: str
-
-
-class RecordSource(NamedTuple):
-  """Images in TFRecord shards.
-
-  Attributes:
-    shards: runs of records; their concatenation is the order of the source.
-    lengths: records in each shard, int64 [shards].
-    offsets: where each record begins in its file, int64 [records].
-    sizes: bytes of each record without its frame, int64 [records].
-    keys: where the features of a record are.
-    rows: which records are part of the source, ascending int64 [n].
-  """
-
-  shards: tuple[Shard, ...]
-  lengths: np.ndarray
-  offsets: np.ndarray
-  sizes: np.ndarray
-  keys: Keys
-  rows: np.ndarray
-
-  @property
-  def has_masks(self) -> bool:
-    """Whether the records carry a mask beside the image."""
-    return bool(self.keys.mask)
-
-  @property
-  def mean_bytes(self) -> float:
-    """Mean size of a record."""
-    return float(self.sizes.mean())
-
-  def select(self, rows: np.ndarray) -> 'RecordSource':
-    """Returns the source of `rows` (ascending int [m]) alone."""
-    return self._replace(rows=self.rows[rows])
-
-
-class RecordIndex(NamedTuple):
-  """A record source with what its records say.
-
-  Attributes:
-    source: the records.
-    ids: str [n].
-    labels: int32 [n], -1 where there is none.
-  """
-
-  source: RecordSource
-  ids: np.ndarray
-  labels: np.ndarray
-
-
-def index_records(shards: Sequence[Shard], where: str) -> RecordIndex:
+def index_records(
+  shards: Sequence[Shard], where: str, keys: Keys | None = None
+) -> RecordIndex:
   """Reads ids and labels of all records, or takes them from the cache.
 
   Args:
     shards: the runs of records.
     where: field and value, for messages.
+    keys: where the features are (default: as the first record says).
 
   Raises:
     ValueError: a file is absent, damaged, or holds records without an image.
   """
-  keys = _find_keys(shards, where)
+  keys = keys or _find_keys(shards, where)
   cache = index_cache.cache_file(shards, where)
   found = index_cache.load(cache)
   if found is None:
     found = _scan(shards, keys, where)
     index_cache.save(cache, found)
-  ids = np.char.decode(found['ids'], 'utf-8')
-  source = RecordSource(
-    shards=tuple(shards),
-    lengths=found['lengths'],
-    offsets=found['offsets'],
-    sizes=found['sizes'],
-    keys=keys,
-    rows=np.arange(len(ids), dtype=np.int64),
-  )
-  return RecordIndex(source, ids, found['labels'])
+  return record_source.make_index(shards, keys, found)
 
 
 def records(
@@ -161,18 +83,14 @@ def _find_keys(shards: Sequence[Shard], where: str) -> Keys:
     raise ValueError(
       f'{where}: the records of {shard.file!r} are not tf.train.Example.'
     ) from error
-  keys = Keys(
-    *(
-      next((key for key in wanted if key in present), '')
-      for wanted in (IMAGE_KEYS, LABEL_KEYS, ID_KEYS, MASK_KEYS)
-    )
-  )
-  if not keys.image or present[keys.image].WhichOneof('kind') != 'bytes_list':
-    raise ValueError(
-      f'{where}: the records have features {sorted(present)}, and none of '
-      f'{IMAGE_KEYS} with the bytes of an image.'
-    )
-  return keys
+  # What is no bytes is no image.
+  named = {
+    name: value
+    for name, value in present.items()
+    if name not in record_source.IMAGE_KEYS
+    or value.WhichOneof('kind') == 'bytes_list'
+  }
+  return record_source.find_keys(named, where)
 
 
 def _scan(
@@ -182,19 +100,7 @@ def _scan(
   # Threads: the time goes into reading, which leaves Python free.
   with futures.ThreadPoolExecutor(min(16, len(shards))) as pool:
     scans = pool.map(lambda shard: _scan_shard(shard, keys, where), shards)
-    ids, labels, offsets, sizes = zip(*scans, strict=True)
-  named = [
-    name or f'{number}:{row}'.encode()
-    for number, names in enumerate(ids)
-    for row, name in enumerate(names)
-  ]
-  return {
-    'ids': np.array(named),
-    'labels': np.concatenate(labels).astype(np.int32),
-    'lengths': np.array([len(names) for names in ids], np.int64),
-    'offsets': np.concatenate(offsets),
-    'sizes': np.concatenate(sizes),
-  }
+    return record_source.joined(scans)
 
 
 def _scan_shard(
@@ -224,6 +130,6 @@ def _scan_shard(
   except tf.errors.OpError as error:
     raise unreadable(where, shard.file, error) from error
   size = np.concatenate(sizes)
-  offset = np.cumsum(size + _FRAME) - size - _FRAME
+  offset = np.cumsum(size + FRAME) - size - FRAME
   own = slice(shard.skip, None)
   return ids, np.concatenate(labels), offset[own], size[own]

@@ -5,7 +5,7 @@ import logging
 import os
 from typing import Any
 
-from semppl_jax.data.sources.records import Shard
+from semppl_jax.data.sources.record_source import Shard
 
 _log = logging.getLogger(__name__)
 

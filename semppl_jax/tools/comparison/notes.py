@@ -27,7 +27,8 @@ def of(content: Content) -> Iterator[str]:
   if content['jobs'] > 1:
     yield (
       f'{content["jobs"]} runs went on side by side, each on its own share of'
-      ' the CPU cores: images/s and minutes are of such a share.'
+      ' the CPU cores, and all on the same accelerator where there is one:'
+      ' images/s and minutes are of such a share.'
     )
   for name, m in content['methods'].items():
     if s := m['support']:

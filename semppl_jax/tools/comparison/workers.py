@@ -1,8 +1,8 @@
-"""Tasks one after the other, or side by side on shares of the CPU cores.
+"""Tasks one after the other, or side by side on shares of one machine.
 
-Small networks leave cores idle, so that two runs side by side take less time
-than one after the other. Side by side, each task has a process of its own,
-whose messages go into a file.
+Small networks leave CPU cores, or most of a GPU, idle, so that runs side by
+side take less time than one after the other. Side by side, each task has a
+process of its own, whose messages go into a file.
 """
 
 import collections
@@ -44,14 +44,21 @@ def check(jobs: int) -> None:
   """Says whether so many tasks can run side by side.
 
   Raises:
-    ConfigError: there are fewer cores, or the runs are not on one host's CPU.
+    ConfigError: there are fewer cores, several processes or a TPU, which one
+      process has to itself, or a GPU whose memory the first run would take.
   """
   if jobs == 1:
     return
-  if jax.process_count() > 1 or jax.default_backend() != 'cpu':
+  backend = jax.default_backend()
+  if jax.process_count() > 1 or backend not in ('cpu', 'gpu'):
     raise ConfigError(
-      f'--jobs={jobs} shares out the CPU cores of one host; runs on'
-      f' {jax.default_backend()} or in several processes need --jobs=1.'
+      f'--jobs={jobs} shares out one host; runs on {backend} or in several'
+      ' processes need --jobs=1.'
+    )
+  if backend == 'gpu' and _preallocates():
+    raise ConfigError(
+      f'--jobs={jobs} on a GPU needs XLA_PYTHON_CLIENT_PREALLOCATE=false in the'
+      ' environment; the first run would take the memory of the others.'
     )
   if jobs > len(_cores()):
     raise ConfigError(
@@ -175,6 +182,12 @@ def _work(sender, cores, log: pathlib.Path, function, arguments) -> None:
     except Exception as error:
       result = error
   sender.send(result)
+
+
+def _preallocates() -> bool:
+  """Whether a process takes most of a GPU's memory when it begins."""
+  chosen = os.environ.get('XLA_PYTHON_CLIENT_PREALLOCATE', 'true')
+  return chosen.lower() not in ('false', 'f', '0')
 
 
 def _cores() -> list[int]:

@@ -1,0 +1,110 @@
+r"""Makes the saliency masks of a data set, which training then takes.
+
+  python -m semppl_jax.saliency --data=IMAGES --out=DIR
+  python -m semppl_jax.main ... --config.data.saliency=DIR
+
+IMAGES is a folder, a glob of TFRecord files, `tfds:NAME` or `embedded`; with
+`--config=FILE` in its place, the train images of that config. What was stopped
+goes on by the same command, and the number of workers changes no byte.
+`--runner=NAME` makes them by an Apache Beam pipeline instead (extra `[beam]`).
+"""
+
+import os
+import shlex
+import signal
+from typing import Any
+
+from absl import app, flags
+
+from semppl_jax import config_file, program
+
+_CONFIG = config_file.define_flag('config')
+_DATA = flags.DEFINE_string(
+  'data', None, "Folder, TFRecord glob, 'tfds:NAME' or 'embedded'."
+)
+_OUT = flags.DEFINE_string('out', None, 'Folder of the masks.')
+_DETECTOR = flags.DEFINE_string('detector', 'mean', 'What makes a mask.')
+_THRESHOLD = flags.DEFINE_float(
+  'threshold', 0.5, 'Where its map is above this, there is foreground.'
+)
+_WORKERS = flags.DEFINE_integer('workers', 0, 'Processes; 0: one per core.')
+_SHOW = flags.DEFINE_integer(
+  'show', 0, 'Draw so many images and what is made of them, first.'
+)
+_RUNNER = flags.DEFINE_string(
+  'runner', None, 'Beam runner, such as DirectRunner (default: no Beam).'
+)
+_BEAM_ARGS = flags.DEFINE_string(
+  'beam_args', '', 'Flags of Beam and its runner, in one string.'
+)
+_GO_ON = 'Files written before are whole; the same command goes on.'
+
+
+def main(_) -> int:
+  """Makes what the flags say and returns the exit status."""
+  return program.guarded(_make, _GO_ON)
+
+
+def _make() -> int:
+  from semppl_jax.job import InputError
+  from semppl_jax.saliency import making
+
+  # What a scheduler stops ends as after Ctrl-C.
+  signal.signal(signal.SIGTERM, signal.default_int_handler)
+  try:
+    facts = _store()
+  except making.WorkerError as error:
+    return program.complain(error, program.FAILED)
+  except ValueError as error:
+    raise InputError(str(error)) from error
+  print(f'{_OUT.value}: {making.describe(facts)}.')  # noqa: T201
+  return program.OK
+
+
+def _store() -> Any:
+  """Makes what is missing of the store and returns its facts."""
+  from semppl_jax.data import dataset
+  from semppl_jax.saliency import contact_sheet, images, making, masker
+
+  _check_flags()
+  folder = os.path.expanduser(_OUT.value or '')
+  maker = masker.of_detector(_DETECTOR.value, _THRESHOLD.value)
+  config = images.of(_DATA.value) if _DATA.value else _CONFIG.value.data
+  data = dataset.load(config).train
+  facts = making.begin(folder, data, images.name(config), maker)
+  if _SHOW.value:
+    sheet = os.path.join(folder, contact_sheet.FILE)
+    contact_sheet.write(sheet, data, _SHOW.value, maker)
+  return _finished(folder, data, facts) if facts.counts is None else facts
+
+
+def _check_flags() -> None:
+  from semppl_jax.saliency import beam
+
+  if not _OUT.value or bool(_DATA.value) == (_CONFIG.value is not None):
+    raise config_file.ConfigError(
+      '--out and one of --data and --config are needed, as in'
+      ' --data=IMAGES --out=DIR.'
+    )
+  if _WORKERS.value < 0 or _SHOW.value < 0:
+    raise config_file.ConfigError('--workers and --show must be at least 0.')
+  if _RUNNER.value:
+    beam.check(_RUNNER.value)
+
+
+def _finished(folder: str, data: Any, facts: Any) -> Any:
+  from semppl_jax.data import mask_facts
+  from semppl_jax.saliency import beam, making, pieces as pieces_lib
+
+  pieces = pieces_lib.cut(data, folder)
+  if _RUNNER.value:
+    arguments = shlex.split(_BEAM_ARGS.value)
+    beam.make_all(folder, facts, pieces, _RUNNER.value, arguments)
+    return mask_facts.read(folder, f'--out={folder}')
+  workers = _WORKERS.value or os.cpu_count() or 1
+  results = making.make_all(pieces, facts.maker, workers)
+  return making.finish(folder, facts, results)
+
+
+if __name__ == '__main__':
+  app.run(main, flags_parser=program.parse_with_config)

@@ -1,0 +1,38 @@
+"""The Beam pipeline, where Beam is installed (extra [beam])."""
+
+import importlib.util
+import pathlib
+
+import pytest
+
+from semppl_jax.data import mask_facts
+from semppl_jax.saliency import beam, making, masker, pieces
+
+MAKER = masker.of_detector('mean', 0.5)
+
+
+def test_any_runner_writes_the_store_of_one_machine(data, tmp_path):
+  pytest.importorskip('apache_beam')
+  stores = []
+  for name in ('local', 'beam'):
+    folder = str(tmp_path / name)
+    facts = making.begin(folder, data, 'images', MAKER)
+    cut = pieces.cut(data, folder)
+    if name == 'local':
+      making.finish(folder, facts, making.make_all(cut, MAKER, 1))
+    else:
+      making.make_file(cut[1], MAKER)  # As if stopped before.
+      beam.make_all(folder, facts, cut, 'DirectRunner', [])
+    assert mask_facts.read(folder, 'here').counts.masks == 39
+    stores.append(
+      {x.name: x.read_bytes() for x in pathlib.Path(folder).iterdir()}
+    )
+  assert stores[0] == stores[1]
+
+
+@pytest.mark.skipif(
+  importlib.util.find_spec('apache_beam') is not None, reason='Beam is there'
+)
+def test_without_beam_the_extra_is_named():
+  with pytest.raises(ValueError, match=r'DirectRunner needs Apache Beam: pip'):
+    beam.check('DirectRunner')

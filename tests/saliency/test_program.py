@@ -1,0 +1,94 @@
+"""The program: whole, killed and started again, and with bad flags."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from semppl_jax.data import mask_facts, mask_store
+
+ROOT = pathlib.Path(mask_store.__file__).resolve().parents[2]
+
+
+def start(*arguments):
+  return subprocess.Popen(
+    [sys.executable, '-m', 'semppl_jax.saliency', *map(str, arguments)],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def finish(process):
+  output, _ = process.communicate(timeout=300)
+  return process.returncode, output
+
+
+def contents(folder):
+  return {x.name: x.read_bytes() for x in pathlib.Path(folder).iterdir()}
+
+
+DATA = ('--config=configs/quickstart.py', '--config.data.limit=2000')
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+  """The store that nobody kills, made by one worker."""
+  folder = tmp_path_factory.mktemp('whole') / 'store'
+  status, output = finish(
+    start(*DATA, f'--out={folder}', '--workers=1', '--show=2')
+  )
+  assert status == 0, output
+  assert 'store: 2,000 masks of 2,000 images' in output
+  assert contents(folder)['contact_sheet.png'].startswith(b'\x89PNG')
+  return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('sent', [signal.SIGKILL, signal.SIGTERM], ids=str)
+def test_killed_it_goes_on_and_ends_the_same(whole, tmp_path, sent):
+  command = [*DATA, f'--out={tmp_path / "killed"}', '--workers=2']
+  process = start(*command)
+  while len([*tmp_path.glob('killed/*.tfrecord')]) < 3:
+    assert process.poll() is None, finish(process)
+    time.sleep(0.01)
+  process.send_signal(sent)
+  status, output = finish(process)
+  assert status == (-sent if sent == signal.SIGKILL else 1), output
+  assert 'Traceback' not in output
+  assert mask_facts.read(str(tmp_path / 'killed'), '').counts is None
+  status, output = finish(start(*command))
+  assert status == 0, output
+  want = contents(whole)
+  del want['contact_sheet.png']
+  left = contents(tmp_path / 'killed')  # And what a kill cut short.
+  assert want == {x: left[x] for x in left if x.endswith(('record', 'json'))}
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'sentence'),
+  [
+    (['--data=embedded'], '--out and one of --data and --config are needed'),
+    (['--data=nowhere-*', '--out=DIR'], "'nowhere-*' matches no file"),
+    pytest.param(
+      ['--data=embedded', '--out=DIR', '--detector=x'],
+      '--detector=x must be one of ',
+      marks=pytest.mark.slow,
+    ),
+    pytest.param(
+      ['--data=embedded', '--out=DIR', '--workers=-1'],
+      '--workers and --show must be at least 0',
+      marks=pytest.mark.slow,
+    ),
+  ],
+)
+def test_bad_flags_are_one_sentence(tmp_path, arguments, sentence):
+  arguments = [x.replace('DIR', str(tmp_path / 'out')) for x in arguments]
+  status, output = finish(start(*arguments))
+  assert status == 2, output
+  assert sentence in output and 'Traceback' not in output
+  assert not (tmp_path / 'out').exists()

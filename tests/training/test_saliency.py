@@ -1,0 +1,116 @@
+"""A run with saliency masks: what it says and logs, and how it goes on."""
+
+import io
+import json
+import logging
+import shutil
+
+import jax
+import numpy as np
+from PIL import Image
+import pytest
+import tiny
+
+from semppl_jax import checkpoint, job as job_lib, train
+from semppl_jax.data import mask_facts, pipeline
+from semppl_jax.data.sources import plain_records
+from semppl_jax.saliency import making, masker, pieces
+
+MAKER = masker.of_detector('mean', 0.5)
+
+
+@pytest.fixture(scope='module')
+def store(images, tmp_path_factory):
+  """Masks of the first 40 of the 48 images."""
+  folder = tmp_path_factory.mktemp('store')
+  return _store(images, folder, MAKER)
+
+
+def _store(images, folder, maker):
+  train_set = job_lib.build(tiny.config(images), jax.devices()[:1]).splits.train
+  some = train_set.select(np.arange(40))
+  facts = making.begin(str(folder), some, 'tiny', maker)
+  results = making.make_all(pieces.cut(some, str(folder)), maker, 1)
+  making.finish(str(folder), facts, results)
+  return str(folder)
+
+
+def _config(images, store):
+  config = tiny.config(images, 4)
+  config.data.saliency = store
+  config.saliency.probability = 0.5
+  config.eval.every = '0 steps'
+  return config
+
+
+def _lines(workdir):
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  return [x for x in map(json.loads, lines) if 'loss/total' in x]
+
+
+@pytest.fixture(scope='module')
+def straight(images, store, tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('straight')
+  train.run(_config(images, store), workdir, jax.devices()[:1])
+  return workdir
+
+
+def _usable(masks):
+  """Which images have a mask that is not blank."""
+  stored = [
+    np.asarray(Image.open(io.BytesIO(x.image)))
+    for x in plain_records.read_all(masks.source)
+  ]
+  mixed = np.array([x.min() < x.max() for x in stored])
+  return (masks.place >= 0) & mixed[masks.place]
+
+
+def test_the_share_of_missing_masks_is_logged(images, store, straight):
+  job = job_lib.build(_config(images, store), jax.devices()[:1])
+  batches = pipeline.train_batches(job.config, job.splits.train, job.subset)
+  usable, shares = _usable(job.splits.train.masks), []
+  for line, host in zip(_lines(straight), batches, strict=False):
+    share = (~usable[host.batch.index]).mean()
+    assert line['data/masks_missing'] == share == host.unmasked / 16
+    shares.append(share)
+  assert len(shares) == 4 and 0 < np.mean(shares) < 0.5
+
+
+def test_a_run_says_how_many_images_have_masks(images, store, caplog, tmp_path):
+  config = _config(images, store)
+  config.duration = '1 steps'
+  config.optimizer.warmup = '0 steps'
+  with caplog.at_level(logging.INFO, 'semppl_jax'):
+    train.run(config, tmp_path, jax.devices()[:1])
+  [said] = [x for x in caplog.messages if x.startswith('Saliency masks: ')]
+  assert said.startswith('Saliency masks: 40 of 48 images have one (')
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_the_same_masks_alone(
+  images, store, straight, tmp_path, monkeypatch
+):
+  devices = jax.devices()[:1]
+  workdir = tmp_path / 'run'
+  with monkeypatch.context() as patched:
+    tiny.stop_after(patched, 2)
+    assert train.run(_config(images, store), workdir, devices) is None
+  other = _store(images, tmp_path / 'other', masker.of_detector('mean', 0.3))
+  for folder in (other, ''):
+    with pytest.raises(checkpoint.MismatchError, match='saliency masks'):
+      train.run(_config(images, folder), workdir, devices)
+  moved = shutil.copytree(store, tmp_path / 'moved')
+  config = _config(images, str(moved))
+  train.run(config, workdir, devices)
+  tiny.assert_same(
+    *(tiny.final_state(config, x, devices)[1] for x in (straight, workdir))
+  )
+  assert [x['data/masks_missing'] for x in _lines(workdir)] == [
+    x['data/masks_missing'] for x in _lines(straight)
+  ]
+
+
+def test_a_store_that_is_no_store_is_bad_input(images, tmp_path):
+  with pytest.raises(job_lib.InputError, match='is no folder of masks'):
+    job_lib.build(_config(images, str(tmp_path)), jax.devices()[:1])
+  assert not (tmp_path / mask_facts.FILE).exists()
