@@ -3,9 +3,12 @@
   python -m semppl_jax.main --config=configs/paws_cifar10_4000.py --workdir=DIR
 
 Hardware: any one accelerator.
-Hours: not yet run.
+Hours: 20 epochs took 0.03 (9,450 images/s) on one NVIDIA H100, with
+`--config.data.backend=device`; 600 have not yet been run.
 Expected: 96.0 % after 600 epochs and 30 of fine-tuning by SuNCEt (the paper's,
-arXiv 2104.13963, appendix C). Not yet run.
+arXiv 2104.13963, appendix C); not yet run. 20 epochs, of which 2 of warm-up,
+gave 84.7 % by soft nearest neighbours of the projections without fine-tuning
+(`--protocol=soft_nn`, one seed, a copy of CIFAR-10 in JPEG).
 """
 
 import ml_collections

@@ -5,7 +5,8 @@ r"""The labels alone, in the setting of the quick start.
 
 Hardware: 2 CPU cores.
 Hours: not yet run.
-Expected: not yet run.
+Expected: k-NN top-1 (k = 20) 52.5 % among the labelled images and 55.3 % among
+all (three seeds on a GPU, `docs/comparison.md`).
 """
 
 import ml_collections

@@ -92,7 +92,7 @@ def made(tmp_path):
     },
   )
   found.add('one', 0, _run(0.4, floors=_floors(0.3), step_memory_gib=1.234567))
-  found.add('one', 1, _run(0.5, floors=_floors(0.3), step_memory_gib=1.234567))
+  found.add('one', 1, _run(0.5, floors=_floors(0.3), step_memory_gib=1.274))
   found.add('two', 0, _run(0.45, images_per_second=1234.5, input_wait=0.004))
   found.fail('two', 1, 'Step 7 is not\nfinite.')
   found.add('sup', 0, _run(0.35, classifier=0.36))
@@ -114,9 +114,9 @@ px views of each; resnet_tiny; embedded/train with 6,000 images of 10 classes, \
 | --- | --- | --- | --- | --- | --- | --- | --- |
 | raw pixels | 30.0 |  |  |  |  |  | 2 |
 | untrained encoder | 15.0 |  |  |  |  |  | 2 |
-| one | 45.0 ± 63.5 |  |  |  | 5.0 | 1.23 | 2 |
-| two | 45.0 |  | 1,234 | 0.4 | 5.0 |  | 1 of 2 |
-| sup (labels only) | 35.0 | 36.0 |  |  | 5.0 |  | 1 of 2 |
+| one | 45.0 ± 63.5 |  |  |  | 5.00 | 1.25 ± 0.25 | 2 |
+| two | 45.0 |  | 1,234 | 0.4 | 5.00 |  | 1 of 2 |
+| sup (labels only) | 35.0 | 36.0 |  |  | 5.00 |  | 1 of 2 |
 
 - Figures are means over the seeds ± half of their 95 % interval (Student's \
 t). Accuracies are top-1 on the test images in %; of k-NN with k = 20 on the \

@@ -1,12 +1,14 @@
 """The results as a page of Markdown: the terms, the table and its notes."""
 
 from collections.abc import Mapping
+import math
 from typing import Any
 
 from semppl_jax.tools import tables
 from semppl_jax.tools.comparison import notes
 
 Content = Mapping[str, Any]
+_DIGITS = 'three digits'  # Of figures whose size depends on the machine.
 
 
 def page(content: Content, figure: str) -> str:
@@ -55,8 +57,8 @@ def _columns(content: Content) -> dict[str, tuple[str, str]]:
     'classifier': ('classifier', '%'),
     'images_per_second': ('images/s', ',.0f'),
     'input_wait': ('input wait', '%'),
-    'minutes': ('minutes', ',.1f'),
-    'step_memory_gib': ('step, GiB', '.3g'),
+    'minutes': ('minutes', _DIGITS),
+    'step_memory_gib': ('step, GiB', _DIGITS),
   }
 
 
@@ -64,11 +66,18 @@ def _cell(spread: Mapping[str, Any] | None, form: str) -> str:
   if spread is None:
     return ''
   scale, form = (100, '.1f') if form == '%' else (1, form)
+  if form == _DIGITS:
+    form = _three_digits(spread['mean'])
   mean = format(scale * spread['mean'], form)
+  interval = format(scale * (spread['interval'] or 0), form)
   # Of what is the same in every run, such as memory, there is no spread.
-  if not spread['interval']:
-    return mean
-  return f'{mean} ± {format(scale * spread["interval"], form)}'
+  return f'{mean} ± {interval}' if interval.strip('0.') else mean
+
+
+def _three_digits(mean: float) -> str:
+  """The format that shows three digits of a mean, for its spread as well."""
+  size = math.floor(math.log10(abs(mean))) if mean else 0
+  return f',.{max(0, 2 - size)}f'
 
 
 def _title(name: str, content: Content) -> str:
