@@ -71,6 +71,7 @@ def get_config() -> ml_collections.ConfigDict:
       large=dict(count=4, size=224, area=(0.14, 1.0), aspect=(3 / 4, 4 / 3)),
       small=dict(count=2, size=96, area=(0.05, 0.14), aspect=(3 / 4, 4 / 3)),
       interpolation='bicubic',  # 'bicubic' | 'bilinear'.
+      antialias=False,  # Of the crops that train; those of evaluation: never.
       flip=0.5,
     )
   )

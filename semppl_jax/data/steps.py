@@ -1,6 +1,6 @@
 """The tf.data graph: one element per step, every array of it decoded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -22,13 +22,13 @@ from semppl_jax.data.tf_runtime import repeatable, tf, worker_count
 _FIRST_SLOT = 2**31
 
 
-class Row(NamedTuple):
-  """What a row of the batch is made of.
+class Rows(NamedTuple):
+  """What n rows of the batch are made of.
 
   Attributes:
-    crops: its views, or the image whole where the devices cut them.
-    masked: whether its image has a mask that is not blank, bool, or () where
-      no view is masked.
+    crops: their views, or the images whole where the devices cut them.
+    masked: whether each image has a mask that is not blank, bool [n], or ()
+      where no view is masked.
   """
 
   crops: crops.Crops | Canvas
@@ -43,7 +43,7 @@ def train_steps(
   support: SupportRows | None = None,
   masks: Masks | None = None,
 ) -> Iterator[Any]:
-  """Yields for each part the `Decoded` `Row`s of its blocks of a step.
+  """Yields for each part the `Decoded` `Rows` of its blocks of a step.
 
   Args:
     config: the whole config.
@@ -65,12 +65,9 @@ def train_steps(
     source = source.without_masks()
   has_masks = masks is not None or source.has_masks
 
-  def row(content, mask, index, step):
-    image = decode.decode_image(_open(source, content))
-    shape, masked = None, ()
-    if has_masks:
-      shape, masked = decode_mask(mask)
-    return Row(cut(image, shape, index, step), masked)
+  def rows(opened, index, step):
+    images, masks, masked = opened
+    return Rows(cut(images, masks, index, step), masked)
 
   def blocks(stream, share):
     raws = streams.stream_blocks(
@@ -90,7 +87,8 @@ def train_steps(
       config,
       source,
       blocks(stream, share),
-      row,
+      _opener(source, has_masks),
+      rows,
       stream.block,
       len(share.blocks),
     )
@@ -102,7 +100,8 @@ def train_steps(
         config,
         source,
         support_blocks(source, support, start_step, failures),
-        _support_row(config, source),
+        _opener(source),
+        _support_rows(config),
         support.stream.block,
         len(support.share.blocks),
       )
@@ -113,20 +112,30 @@ def train_steps(
 
 
 def _make_cut(config: ConfigDict) -> Callable[..., crops.Crops | Canvas]:
-  """Builds `(image, mask, index, step)` to what a row shows of an image."""
+  """Builds `(images, masks, index, step)` to what rows show of n images."""
   if config.data.crops == 'device':
     size = tuple(config.data.canvas)
-    return lambda image, mask, index, step: canvases.place(image, mask, size)
+    return lambda images, masks, index, step: _canvases(images, masks, size)
   views = crops.make_views(config.views)
 
-  def cut(image, mask, index, step):
+  def cut(images, masks, index, step):
     numbers = crops.draw(config.seed, step, index, sum(views.counts))
-    return crops.random_crops(image, mask, numbers, views)
+    return crops.random_crops(images, masks, numbers, views)
 
   return cut
 
 
-def _support_row(config: ConfigDict, source: Any) -> decode.RowFn:
+def _canvases(
+  images: Sequence[tf.Tensor],
+  masks: Sequence[tf.Tensor],
+  size: tuple[int, int],
+) -> Canvas:
+  pairs = zip(images, masks or [None] * len(images), strict=True)
+  placed = [canvases.place(image, mask, size) for image, mask in pairs]
+  return tf.nest.map_structure(lambda *x: tf.stack(x), *placed)
+
+
+def _support_rows(config: ConfigDict) -> decode.RowsFn:
   made = crops.make_views(config.views)
   count = config.support.views
   views = made._replace(
@@ -135,17 +144,16 @@ def _support_row(config: ConfigDict, source: Any) -> decode.RowFn:
     aspect=made.aspect[:1] * count,
   )
 
-  def row(content, mask, slot, step):
-    del mask
-    image = decode.decode_image(_open(source, content))
+  def rows(opened, slot, step):
+    images, *_ = opened
     if config.data.crops == 'device':
-      return canvases.place(image, None, tuple(config.data.canvas))
+      return _canvases(images, (), tuple(config.data.canvas))
     # By the slot: an image that stands in two of them is not cut alike.
     example = tf.cast(slot, tf.int64) + _FIRST_SLOT
     numbers = crops.draw(config.seed, step, example, count)
-    return crops.random_crops(image, None, numbers, views).large
+    return crops.random_crops(images, (), numbers, views).large
 
-  return row
+  return rows
 
 
 def _arrays(steps: tf.data.Dataset, failures: list[Exception]) -> Iterator[Any]:
@@ -170,10 +178,10 @@ def eval_steps(
     rows: images in an element.
   """
 
-  def row(content, mask, index, step):
-    del mask, index, step
-    return crops.centre_crop(
-      decode.decode_image(_open(source, content)),
+  def centres(opened, index, step):
+    del index, step
+    return crops.centre_crops(
+      opened[0],
       config.eval.resize,
       config.eval.crop,
       config.views.interpolation,
@@ -181,7 +189,9 @@ def eval_steps(
 
   block = block_size(rows)
   raws = streams.listed_blocks(source, indices, block)
-  steps = _decoded(config, source, raws, row, block, rows // block)
+  steps = _decoded(
+    config, source, raws, _opener(source), centres, block, rows // block
+  )
   return repeatable(steps.prefetch(1), config.data.threads)
 
 
@@ -189,7 +199,8 @@ def _decoded(
   config: ConfigDict,
   source: Any,
   raws: tf.data.Dataset,
-  row: decode.RowFn,
+  open_images: decode.OpenFn,
+  rows: decode.RowsFn,
   block: int,
   blocks: int,
 ) -> tf.data.Dataset:
@@ -202,12 +213,29 @@ def _decoded(
 
   return decode.decode_blocks(
     raws,
-    row,
+    open_images,
+    rows,
     block=block,
     blocks=blocks,
     threads=worker_count(config.data.threads),
     unpack=unpack,
   )
+
+
+def _opener(source: Any, has_masks: bool = False) -> decode.OpenFn:
+  """Decodes n images, and their masks and whether those are any."""
+
+  def open_images(content, mask, index, step):
+    del index, step
+    images = tuple(
+      decode.decode_image(_open(source, each)) for each in tf.unstack(content)
+    )
+    if not has_masks:
+      return images, (), ()
+    masks, masked = zip(*map(decode_mask, tf.unstack(mask)), strict=True)
+    return images, masks, tf.stack(masked)
+
+  return open_images
 
 
 def _open(source: Any, content: tf.Tensor) -> tf.Tensor:
