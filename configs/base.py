@@ -57,6 +57,9 @@ def get_config() -> ml_collections.ConfigDict:
       # Height and width that whole images are scaled down to fit in, where the
       # devices cut them.
       canvas=(384, 512),
+      # Decode a JPEG at 1/2, 1/4 or 1/8 of its size where every view, or the
+      # canvas, still gets at least as many pixels as it has.
+      scaled_decoding=False,
       device_gib=8.0,  # What a train set on the devices may take of each.
       shuffle_gib=1.0,  # Memory for the shuffle buffers of one process.
       prefetch=2,  # Batches kept ready on the devices.

@@ -20,6 +20,7 @@ from semppl_jax.data.cuts import (
   squares,
 )
 from semppl_jax.data.mask_pixels import crop_mask
+from semppl_jax.data.scaled_decode import shrink_boxes
 from semppl_jax.data.tf_runtime import tf
 
 TRIES = 10
@@ -110,9 +111,7 @@ def _uniform(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
   )
 
 
-def crop_boxes(
-  numbers: tf.Tensor, sizes: tf.Tensor, views: Views
-) -> tf.Tensor:
+def crop_boxes(numbers: tf.Tensor, sizes: tf.Tensor, views: Views) -> tf.Tensor:
   """Boxes of random resized crops: top, left, height, width, int32 [n, V, 4].
 
   Area uniform in its range, aspect log-uniform in its own (Szegedy et al.,
@@ -154,6 +153,7 @@ def random_crops(
   masks: Sequence[tf.Tensor],
   numbers: tf.Tensor,
   views: Views,
+  sizes: tf.Tensor | None = None,
 ) -> Crops:
   """Crops and flips all views of n images, and their masks alike.
 
@@ -162,21 +162,43 @@ def random_crops(
     masks: [h, w, 1] each, uint8 0 or 1, of any size; or empty.
     numbers: from `draw`, [n, V, draws].
     views: what to crop.
+    sizes: height and width before the images were scaled, int32 [n, 2]; None
+      where they were not.
   """
-  sizes = shapes(images)
-  boxes = crop_boxes(numbers, sizes, views)
+  own = shapes(images)
+  whole = own if sizes is None else sizes
+  boxes = crop_boxes(numbers, whole, views)
   flips = numbers[:, :, -1] < views.flip
-  pixels, L = flatten(images, sizes), views.counts[0]
-  large, small = (boxes[:, :L], flips[:, :L]), (boxes[:, L:], flips[:, L:])
-  mask = ()
+  mask, L = (), views.counts[0]
   if masks:
-    cuts = zip(masks, tf.unstack(sizes), *map(tf.unstack, large), strict=True)
+    large = boxes[:, :L], flips[:, :L]
+    cuts = zip(masks, tf.unstack(whole), *map(tf.unstack, large), strict=True)
     mask = tf.stack([crop_mask(*cut, views.sizes[0]) for cut in cuts])
+  if sizes is not None:
+    boxes = shrink_boxes(boxes, sizes, own)
+  pixels = flatten(images, own)
+  large, small = (boxes[:, :L], flips[:, :L]), (boxes[:, L:], flips[:, L:])
   return Crops(
     large=squares(pixels, *large, views.sizes[0], views.kind),
     small=squares(pixels, *small, views.sizes[1], views.kind),
     mask=mask,
   )
+
+
+def spare_pixels(boxes: tf.Tensor, views: Views) -> tf.Tensor:
+  """How many times more pixels the sides of all boxes have than their views.
+
+  Args:
+    boxes: from `crop_boxes`, [n, V, 4].
+    views: what to crop.
+
+  Returns:
+    The least of each image, float32 [n].
+  """
+  (L, S), (large, small) = views.counts, views.sizes
+  targets = tf.constant([large] * L + [small] * S, tf.float32)
+  sides = tf.cast(tf.reduce_min(boxes[:, :, 2:], axis=2), tf.float32)
+  return tf.reduce_min(sides / targets, axis=1)
 
 
 def centre_crops(

@@ -7,7 +7,7 @@ antialiased, it widens by as much as the box shrinks, as in Pillow and
 torchvision.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from semppl_jax.data.tf_runtime import tf

@@ -96,9 +96,7 @@ def decode_block(raw: Raw, open_images: OpenFn, rows: RowsFn) -> Decoded:
   )
 
 
-def _one_by_one(
-  open_images: OpenFn, rows: RowsFn
-) -> tuple[OpenFn, RowsFn]:
+def _one_by_one(open_images: OpenFn, rows: RowsFn) -> tuple[OpenFn, RowsFn]:
   """Makes the row of an image before the next one is decoded."""
 
   def open_all(content, mask, index, step):
@@ -116,9 +114,7 @@ def _one_by_one(
   return open_all, lambda made, index, step: made
 
 
-def _mended(
-  raw: Raw, open_images: OpenFn
-) -> tuple[Raw, tf.Tensor, tf.Tensor]:
+def _mended(raw: Raw, open_images: OpenFn) -> tuple[Raw, tf.Tensor, tf.Tensor]:
   """Puts readable images in the place of unreadable ones.
 
   Returns:

@@ -1,13 +1,14 @@
 """The tf.data graph: one element per step, every array of it decoded."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+import functools
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 import numpy as np
 
 from semppl_jax.canvas import Canvas
-from semppl_jax.data import canvases, crops, decode, streams
+from semppl_jax.data import crops, cutters, decode, scaled_decode, streams
 from semppl_jax.data.layout import block_size, Share, Stream
 from semppl_jax.data.mask_pixels import decode_mask
 from semppl_jax.data.mask_stream import with_masks
@@ -17,9 +18,6 @@ from semppl_jax.data.sources.records import parse
 from semppl_jax.data.support import SupportRows
 from semppl_jax.data.support_stream import support_blocks
 from semppl_jax.data.tf_runtime import repeatable, tf, worker_count
-
-# Images are numbered below it, so that slots draw numbers of their own.
-_FIRST_SLOT = 2**31
 
 
 class Rows(NamedTuple):
@@ -32,6 +30,22 @@ class Rows(NamedTuple):
   """
 
   crops: crops.Crops | Canvas
+  masked: tf.Tensor | tuple[()]
+
+
+class _Opened(NamedTuple):
+  """Images that were decoded, n of them.
+
+  Attributes:
+    images: [height, width, 3] each, uint8.
+    sizes: height and width before they were scaled, int32 [n, 2], or ().
+    masks: [h, w, 1] each, uint8, or ().
+    masked: whether each mask is not blank, bool [n], or ().
+  """
+
+  images: tuple[tf.Tensor, ...]
+  sizes: tf.Tensor | tuple[()]
+  masks: tuple[tf.Tensor, ...]
   masked: tf.Tensor | tuple[()]
 
 
@@ -57,7 +71,7 @@ def train_steps(
   Raises:
     ValueError: on the way, a file that cannot be read at random.
   """
-  cut = _make_cut(config)
+  cutter = cutters.of_images(config)
   failures: list[Exception] = []
   if not config.saliency.probability:
     masks = None
@@ -66,8 +80,8 @@ def train_steps(
   has_masks = masks is not None or source.has_masks
 
   def rows(opened, index, step):
-    images, masks, masked = opened
-    return Rows(cut(images, masks, index, step), masked)
+    masked = opened.masked
+    return Rows(_cut(cutter, opened, index, step), masked)
 
   def blocks(stream, share):
     raws = streams.stream_blocks(
@@ -87,7 +101,7 @@ def train_steps(
       config,
       source,
       blocks(stream, share),
-      _opener(source, has_masks),
+      _opener(config, source, cutter, has_masks),
       rows,
       stream.block,
       len(share.blocks),
@@ -95,13 +109,14 @@ def train_steps(
     for stream, share in parts
   ]
   if support is not None:
+    supports = cutters.of_support(config)
     decoded.append(
       _decoded(
         config,
         source,
         support_blocks(source, support, start_step, failures),
-        _opener(source),
-        _support_rows(config),
+        _opener(config, source, supports),
+        functools.partial(_cut, supports),
         support.stream.block,
         len(support.share.blocks),
       )
@@ -109,51 +124,6 @@ def train_steps(
   # One batch ahead, so that decoding goes on while the last one is copied.
   steps = tf.data.Dataset.zip(tuple(decoded)).prefetch(1)
   return _arrays(repeatable(steps, config.data.threads), failures)
-
-
-def _make_cut(config: ConfigDict) -> Callable[..., crops.Crops | Canvas]:
-  """Builds `(images, masks, index, step)` to what rows show of n images."""
-  if config.data.crops == 'device':
-    size = tuple(config.data.canvas)
-    return lambda images, masks, index, step: _canvases(images, masks, size)
-  views = crops.make_views(config.views)
-
-  def cut(images, masks, index, step):
-    numbers = crops.draw(config.seed, step, index, sum(views.counts))
-    return crops.random_crops(images, masks, numbers, views)
-
-  return cut
-
-
-def _canvases(
-  images: Sequence[tf.Tensor],
-  masks: Sequence[tf.Tensor],
-  size: tuple[int, int],
-) -> Canvas:
-  pairs = zip(images, masks or [None] * len(images), strict=True)
-  placed = [canvases.place(image, mask, size) for image, mask in pairs]
-  return tf.nest.map_structure(lambda *x: tf.stack(x), *placed)
-
-
-def _support_rows(config: ConfigDict) -> decode.RowsFn:
-  made = crops.make_views(config.views)
-  count = config.support.views
-  views = made._replace(
-    counts=(count, 0),
-    area=made.area[:1] * count,
-    aspect=made.aspect[:1] * count,
-  )
-
-  def rows(opened, slot, step):
-    images, *_ = opened
-    if config.data.crops == 'device':
-      return _canvases(images, (), tuple(config.data.canvas))
-    # By the slot: an image that stands in two of them is not cut alike.
-    example = tf.cast(slot, tf.int64) + _FIRST_SLOT
-    numbers = crops.draw(config.seed, step, example, count)
-    return crops.random_crops(images, (), numbers, views).large
-
-  return rows
 
 
 def _arrays(steps: tf.data.Dataset, failures: list[Exception]) -> Iterator[Any]:
@@ -181,7 +151,7 @@ def eval_steps(
   def centres(opened, index, step):
     del index, step
     return crops.centre_crops(
-      opened[0],
+      opened.images,
       config.eval.resize,
       config.eval.crop,
       config.views.interpolation,
@@ -190,7 +160,7 @@ def eval_steps(
   block = block_size(rows)
   raws = streams.listed_blocks(source, indices, block)
   steps = _decoded(
-    config, source, raws, _opener(source), centres, block, rows // block
+    config, source, raws, _opener(config, source), centres, block, rows // block
   )
   return repeatable(steps.prefetch(1), config.data.threads)
 
@@ -222,20 +192,36 @@ def _decoded(
   )
 
 
-def _opener(source: Any, has_masks: bool = False) -> decode.OpenFn:
-  """Decodes n images, and their masks and whether those are any."""
+def _opener(
+  config: ConfigDict,
+  source: Any,
+  cutter: cutters.Cutter | None = None,
+  has_masks: bool = False,
+) -> decode.OpenFn:
+  """Decodes n images, as small as `cutter` allows, and their masks."""
+  scaled = cutter is not None and config.data.scaled_decoding
 
   def open_images(content, mask, index, step):
-    del index, step
-    images = tuple(
-      decode.decode_image(_open(source, each)) for each in tf.unstack(content)
-    )
+    contents = [_open(source, each) for each in tf.unstack(content)]
+    if scaled:
+      images, sizes = scaled_decode.decode_all(
+        contents, lambda sizes: cutter.spare(sizes, index, step)
+      )
+    else:
+      images, sizes = tuple(map(decode.decode_image, contents)), ()
     if not has_masks:
-      return images, (), ()
+      return _Opened(images, sizes, (), ())
     masks, masked = zip(*map(decode_mask, tf.unstack(mask)), strict=True)
-    return images, masks, tf.stack(masked)
+    return _Opened(images, sizes, masks, tf.stack(masked))
 
   return open_images
+
+
+def _cut(
+  cutter: cutters.Cutter, opened: _Opened, index: tf.Tensor, step: tf.Tensor
+) -> Any:
+  sizes = None if isinstance(opened.sizes, tuple) else opened.sizes
+  return cutter.cut(opened.images, opened.masks, sizes, index, step)
 
 
 def _open(source: Any, content: tf.Tensor) -> tf.Tensor:
