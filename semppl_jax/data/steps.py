@@ -9,6 +9,7 @@ import numpy as np
 
 from semppl_jax.canvas import Canvas
 from semppl_jax.data import crops, cutters, decode, scaled_decode, streams
+from semppl_jax.data.cuts import shapes
 from semppl_jax.data.layout import block_size, Share, Stream
 from semppl_jax.data.mask_pixels import decode_mask
 from semppl_jax.data.mask_stream import with_masks
@@ -18,6 +19,8 @@ from semppl_jax.data.sources.records import parse
 from semppl_jax.data.support import SupportRows
 from semppl_jax.data.support_stream import support_blocks
 from semppl_jax.data.tf_runtime import repeatable, tf, worker_count
+
+STAGES = ('read', 'decode', 'crops')
 
 
 class Rows(NamedTuple):
@@ -56,6 +59,7 @@ def train_steps(
   start_step: int,
   support: SupportRows | None = None,
   masks: Masks | None = None,
+  until: str = 'crops',
 ) -> Iterator[Any]:
   """Yields for each part the `Decoded` `Rows` of its blocks of a step.
 
@@ -67,6 +71,8 @@ def train_steps(
     support: a last part of large crops alone, numbered by slots.
     masks: those that stand in for masks in the records, or None. None at all
       are read where `config.saliency.probability` is 0.
+    until: a stage of `STAGES` after which to stop, to measure by; rows before
+      `'crops'` are the sizes of what there is.
 
   Raises:
     ValueError: on the way, a file that cannot be read at random.
@@ -78,10 +84,6 @@ def train_steps(
   if masks is not None or not config.saliency.probability:
     source = source.without_masks()
   has_masks = masks is not None or source.has_masks
-
-  def rows(opened, index, step):
-    masked = opened.masked
-    return Rows(_cut(cutter, opened, index, step), masked)
 
   def blocks(stream, share):
     raws = streams.stream_blocks(
@@ -101,8 +103,7 @@ def train_steps(
       config,
       source,
       blocks(stream, share),
-      _opener(config, source, cutter, has_masks),
-      rows,
+      *_making(until, config, source, cutter, has_masks),
       stream.block,
       len(share.blocks),
     )
@@ -215,6 +216,31 @@ def _opener(
     return _Opened(images, sizes, masks, tf.stack(masked))
 
   return open_images
+
+
+def _making(
+  until: str,
+  config: ConfigDict,
+  source: Any,
+  cutter: cutters.Cutter,
+  has_masks: bool,
+) -> tuple[decode.OpenFn, decode.RowsFn]:
+  """What opens images and what makes rows of them, up to a stage."""
+  opener = _opener(config, source, cutter, has_masks)
+  if until == 'read':
+    return functools.partial(_sizes_of_bytes, source), lambda sizes, *_: sizes
+  if until == 'decode':
+    return opener, lambda opened, *_: shapes(opened.images)
+
+  def rows(opened, index, step):
+    return Rows(_cut(cutter, opened, index, step), opened.masked)
+
+  return opener, rows
+
+
+def _sizes_of_bytes(source, content, *_) -> tf.Tensor:
+  contents = [_open(source, each) for each in tf.unstack(content)]
+  return tf.strings.length(tf.stack(contents))
 
 
 def _cut(
