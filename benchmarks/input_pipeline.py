@@ -15,17 +15,12 @@ import subprocess
 import sys
 import tempfile
 
-_CORES = 'SEMPPL_JAX_BENCHMARK_CORES'
-if _CORES in os.environ:
-  # Before TensorFlow and JAX start their threads.
-  everywhere = sorted(os.sched_getaffinity(0))
-  os.sched_setaffinity(0, everywhere[: int(os.environ[_CORES])])
-
 from absl import app, flags
+import input_rows
 
-from benchmarks import input_rows
 from semppl_jax.tools.tables import markdown
 
+_CORES = 'SEMPPL_JAX_BENCHMARK_CORES'
 _DATA_DIR = flags.DEFINE_string(
   'data_dir', None, 'A folder of images for each class.', required=True
 )
@@ -41,6 +36,9 @@ def main(_) -> None:
   """Measures on one core and on two, and prints the table."""
   if _CORES in os.environ:
     assert _OUT.value
+    # Before TensorFlow and JAX start their threads.
+    everywhere = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, everywhere[: int(os.environ[_CORES])])
     found = input_rows.measure(
       _NAMES.value,
       _DATA_DIR.value,

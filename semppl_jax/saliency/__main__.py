@@ -150,7 +150,8 @@ def _check_flags() -> None:
     raise config_file.ConfigError('--workers and --show must be at least 0.')
   if _TRAIN.value and (_NETWORK.value or _RUNNER.value or _SHOW.value):
     raise config_file.ConfigError(
-      '--train_network makes no masks: it takes no --network, --runner or --show.'
+      '--train_network makes no masks, and takes no --network, --runner or'
+      ' --show.'
     )
   if _RUNNER.value:
     beam.check(_RUNNER.value)
