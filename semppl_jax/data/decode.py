@@ -52,8 +52,11 @@ class Decoded(NamedTuple):
 OpenFn = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], Any]
 # `(opened, index, step)` of a block to its rows, leading axis [n]; no error.
 RowsFn = Callable[[Any, tf.Tensor, tf.Tensor], Any]
-# Blocks of more images, as of a prime number of rows, are decoded one by one.
-AT_ONCE = 32
+# Blocks of more images, as of a prime number of rows, are decoded one by one:
+# those of a block are in memory together, in each thread.
+AT_ONCE = 16
+# A black image, which stands in where no image of a block can be read.
+BLACK = tf.io.encode_png(tf.zeros([1, 1, 3], tf.uint8)).numpy()
 
 
 def decode_image(content: tf.Tensor) -> tf.Tensor:
@@ -138,8 +141,7 @@ def _mended(raw: Raw, open_images: OpenFn) -> tuple[Raw, tf.Tensor, tf.Tensor]:
   place = tf.searchsorted(kept, slots) % tf.maximum(tf.size(kept), 1)
   shown = tf.gather(tf.concat([kept, [0]], axis=0), place)
   content, mask, index = (tf.gather(x, shown) for x in raw[:3])
-  black = tf.io.encode_png(tf.zeros([1, 1, 3], tf.uint8))
-  content = tf.where(any_good, content, black)
+  content = tf.where(any_good, content, BLACK)
   mask = tf.where(any_good, mask, '')
   return Raw(content, mask, index, raw.step), shown, any_good
 

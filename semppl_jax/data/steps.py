@@ -1,6 +1,6 @@
 """The tf.data graph: one element per step, every array of it decoded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import functools
 from typing import Any, NamedTuple
 
@@ -77,6 +77,7 @@ def train_steps(
   Raises:
     ValueError: on the way, a file that cannot be read at random.
   """
+  assert until in STAGES
   cutter = cutters.of_images(config)
   failures: list[Exception] = []
   if not config.saliency.probability:
@@ -103,7 +104,7 @@ def train_steps(
       config,
       source,
       blocks(stream, share),
-      *_making(until, config, source, cutter, has_masks),
+      *_making(until, config, source, cutter, has_masks, Rows),
       stream.block,
       len(share.blocks),
     )
@@ -116,8 +117,7 @@ def train_steps(
         config,
         source,
         support_blocks(source, support, start_step, failures),
-        _opener(config, source, supports),
-        functools.partial(_cut, supports),
+        *_making(until, config, source, supports),
         support.stream.block,
         len(support.share.blocks),
       )
@@ -223,9 +223,10 @@ def _making(
   config: ConfigDict,
   source: Any,
   cutter: cutters.Cutter,
-  has_masks: bool,
+  has_masks: bool = False,
+  row: Callable[[Any, Any], Any] = lambda cut, masked: cut,
 ) -> tuple[decode.OpenFn, decode.RowsFn]:
-  """What opens images and what makes rows of them, up to a stage."""
+  """What opens images, and what makes rows of them, up to a stage."""
   opener = _opener(config, source, cutter, has_masks)
   if until == 'read':
     return functools.partial(_sizes_of_bytes, source), lambda sizes, *_: sizes
@@ -233,7 +234,7 @@ def _making(
     return opener, lambda opened, *_: shapes(opened.images)
 
   def rows(opened, index, step):
-    return Rows(_cut(cutter, opened, index, step), opened.masked)
+    return row(_cut(cutter, opened, index, step), opened.masked)
 
   return opener, rows
 
@@ -255,6 +256,5 @@ def _open(source: Any, content: tf.Tensor) -> tf.Tensor:
   if not isinstance(source, FileSource):
     return content
   # Padding has no path: it fails to decode, without a warning about a file.
-  return tf.cond(
-    tf.equal(content, ''), lambda: content, lambda: tf.io.read_file(content)
-  )
+  no_path = tf.equal(content, '') | tf.equal(content, decode.BLACK)
+  return tf.cond(no_path, lambda: content, lambda: tf.io.read_file(content))

@@ -21,6 +21,7 @@ import signal
 from typing import Any
 
 from absl import app, flags
+import jax
 
 from semppl_jax import config_file, program
 
@@ -28,7 +29,7 @@ _CONFIG = config_file.define_flag('config')
 _DATA = flags.DEFINE_string(
   'data', None, "Folder, TFRecord glob, 'tfds:NAME' or 'embedded'."
 )
-_OUT = flags.DEFINE_string('out', None, 'Folder of the masks.')
+_OUT = flags.DEFINE_string('out', None, 'Folder of the masks, or the network.')
 _DETECTOR = flags.DEFINE_string('detector', 'mean', 'What makes a mask.')
 _NETWORK = flags.DEFINE_string(
   'network', None, 'File of a mask network, in place of a detector.'
@@ -57,11 +58,19 @@ _BEAM_ARGS = flags.DEFINE_string(
   'beam_args', '', 'Flags of Beam and its runner, in one string.'
 )
 _GO_ON = 'Files written before are whole; the same command goes on.'
+_TEACH_AGAIN = (
+  'What the detectors found is in lessons.npz once all of it is there; the same'
+  ' command learns from it again.'
+)
+# What a flag is of no use to.
+_NOT_TO_TRAIN = (
+  'network', 'detector', 'threshold', 'show', 'runner', 'beam_args'
+)  # fmt: skip
 
 
 def main(_) -> int:
   """Makes what the flags say and returns the exit status."""
-  return program.guarded(_make, _GO_ON)
+  return program.guarded(_make, _TEACH_AGAIN if _TRAIN.value else _GO_ON)
 
 
 def _make() -> int:
@@ -90,6 +99,8 @@ def _store() -> Any:
   _check_flags()
   folder = os.path.expanduser(_OUT.value or '')
   if _NETWORK.value:
+    # As in the workers, of which only one could have an accelerator.
+    jax.config.update('jax_platforms', 'cpu')
     file = os.path.expanduser(_NETWORK.value)
     maker = masker.of_network(file, _THRESHOLD.value)
   else:
@@ -127,7 +138,7 @@ def _train_network() -> str:
   os.makedirs(folder, exist_ok=True)
   settings = network.Settings(tuple(detectors.DETECTORS))
   taught = lessons.collect(
-    folder, _images()[0], _TRAIN_IMAGES.value, settings, _processes()
+    folder, *_images(), _TRAIN_IMAGES.value, settings, _processes()
   )
   file = os.path.join(folder, 'network.safetensors')
   network_file.write(file, *learning.learn(taught, settings, course))
@@ -148,10 +159,14 @@ def _check_flags() -> None:
     )
   if _WORKERS.value < 0 or _SHOW.value < 0:
     raise config_file.ConfigError('--workers and --show must be at least 0.')
-  if _TRAIN.value and (_NETWORK.value or _RUNNER.value or _SHOW.value):
+  idle = _NOT_TO_TRAIN if _TRAIN.value else ()
+  if _NETWORK.value:
+    idle += ('detector',)
+  unused = [x for x in idle if flags.FLAGS[x].present]
+  if unused:
+    by = '--train_network' if _TRAIN.value else '--network'
     raise config_file.ConfigError(
-      '--train_network makes no masks, and takes no --network, --runner or'
-      ' --show.'
+      f'{by} has no use for {", ".join(f"--{x}" for x in unused)}.'
     )
   if _RUNNER.value:
     beam.check(_RUNNER.value)

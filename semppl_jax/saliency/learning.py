@@ -7,6 +7,7 @@ moving averages of its own predictions; and last, one map from all heads.
 
 from collections.abc import Iterator, Sequence
 import logging
+import math
 import time
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from semppl_jax import optim, schedules
+from semppl_jax.nonfinite import NonFiniteError
 from semppl_jax.saliency import network
 from semppl_jax.saliency.lessons import Lessons
 from semppl_jax.saliency.refine import contrast
@@ -63,6 +66,7 @@ def course(epochs: Sequence[str]) -> Course:
 class _State(NamedTuple):
   params: hk.Params
   moments: optax.OptState
+  step: jax.Array
 
 
 def learn(
@@ -78,7 +82,16 @@ def learn(
     settings: of the network that learns from the detectors.
     course: how long.
     seed: of its first weights, and of the order and flips of the images.
+
+  Raises:
+    ValueError: there are fewer images than in a batch.
+    NonFiniteError: the loss is no number any more.
   """
+  if len(lessons.images) < BATCH:
+    raise ValueError(
+      f'A mask network learns from at least {BATCH} images, and'
+      f' {len(lessons.images)} can be read.'
+    )
   rng = np.random.default_rng(seed)
   targets = lessons.maps.astype(np.float32) / 255
   averages = targets.copy()
@@ -127,10 +140,10 @@ def _epochs(
 ) -> hk.Params:
   """Learns targets [n, S / 2, S / 2, H]; adds predictions to the averages."""
   batches = len(images) // BATCH
-  rate = optax.cosine_decay_schedule(RATE, max(1, epochs * batches))
-  optimizer = optax.adamw(rate, weight_decay=DECAY)
-  train = _make_train(settings, optimizer)
-  state = _State(params, optimizer.init(params))
+  optimizer = optim.adam(weight_decay=DECAY)
+  rate = schedules.warmup_cosine(RATE, 0, epochs * batches)
+  train = _make_train(settings, optimizer, rate)
+  state = _State(params, optimizer.init(params), jnp.int32(0))
   for epoch in range(epochs):
     began, losses = time.monotonic(), []
     for rows, flip in _batches(len(images), rng):
@@ -139,9 +152,15 @@ def _epochs(
       if averages is not None:
         averages[rows] *= KEEP
         averages[rows] += (1 - KEEP) * np.asarray(predicted)
+    loss = float(np.mean(losses))
+    if not math.isfinite(loss):
+      raise NonFiniteError(
+        f'The loss of the mask network is {loss} in epoch {epoch + 1}'
+        f' ({title}).'
+      )
     _log.info(
       '%s: epoch %d/%d  loss %.4f  %.0f images/s',
-      title, epoch + 1, epochs, np.mean(losses),
+      title, epoch + 1, epochs, loss,
       batches * BATCH / (time.monotonic() - began),
     )  # fmt: skip
   return state.params
@@ -157,7 +176,7 @@ def _batches(
 
 
 def _make_train(
-  settings: network.Settings, optimizer: optax.GradientTransformation
+  settings: network.Settings, optimizer: optim.Optimizer, rate: optax.Schedule
 ) -> Any:
   """`(state, images, targets, flip) -> state, loss, predictions`, jitted."""
   apply = network.make(settings).apply
@@ -173,9 +192,12 @@ def _make_train(
     (loss, predicted), gradient = jax.value_and_grad(loss_of, has_aux=True)(
       state.params, images, targets
     )
-    updates, moments = optimizer.update(gradient, state.moments, state.params)
+    updates, moments = optimizer.update(
+      gradient, state.moments, state.params, rate=rate(state.step)
+    )
     params = optax.apply_updates(state.params, updates)
-    return _State(params, moments), loss, _flipped(predicted, flip)
+    state = _State(params, moments, state.step + 1)
+    return state, loss, _flipped(predicted, flip)
 
   return train
 

@@ -37,13 +37,19 @@ class Lessons(NamedTuple):
 
 
 def collect(
-  folder: str, data: Dataset, count: int, settings: Settings, processes: int
+  folder: str,
+  data: Dataset,
+  name: str,
+  count: int,
+  settings: Settings,
+  processes: int,
 ) -> Lessons:
   """Runs the detectors on some images, evenly spread, unless it is done.
 
   Args:
     folder: where the file of them is kept, so that it is made once.
     data: the images; labels are not looked at.
+    name: what they are called, to tell them from others.
     count: how many, at most.
     settings: of the network; its heads are names of detectors.
     processes: that work side by side.
@@ -54,7 +60,7 @@ def collect(
   rows = np.linspace(0, data.size - 1, min(count, data.size)).astype(int)
   rows = np.unique(rows)
   ids = data.ids[rows].tolist()
-  about = json.dumps([_VERSION, ids, settings._asdict()], sort_keys=True)
+  about = json.dumps([_VERSION, name, ids, settings.heads, settings.side])
   file = pathlib.Path(folder, 'lessons.npz')
   found = _read(file, about)
   if found is None:
@@ -108,7 +114,7 @@ def _read(file: pathlib.Path, about: str) -> Lessons | None:
       if str(found['about']) == about:
         _log.info('The lessons in %s are taken.', file)
         return Lessons(found['images'], found['maps'])
-  except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+  except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
     pass
   return None
 

@@ -63,12 +63,12 @@ def begin(folder: str, data: Dataset, name: str, maker: Maker) -> Any:
       f'{where} holds masks of other images: {found.images} of {found.data},'
       f' not the {facts.images} of {name}; name another folder.'
     )
-  if found.maker != maker:
+  if not masker.same(found.maker, maker):
     raise ValueError(
       f'{where} holds masks made by {found.maker}, not by {maker}; name another'
       ' folder.'
     )
-  return found
+  return found._replace(maker=maker)
 
 
 def make_all(

@@ -7,6 +7,7 @@ under the field that this kind alone has, and a flag of the program.
 """
 
 from collections.abc import Callable, Mapping
+import functools
 import os
 from typing import Any
 
@@ -100,11 +101,20 @@ def _detector(maker: Mapping[str, Any]) -> Map:
   return lambda image: detectors.detect(image, [name])[name]
 
 
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+  """Whether two makers make the same masks, wherever a network's file is."""
+  return {**one, 'network': None} == {**other, 'network': None}
+
+
 def _network(maker: Mapping[str, Any]) -> Map:
+  return _loaded(maker['network'], maker['hash'])
+
+
+@functools.lru_cache(1)  # For many pieces, one compilation.
+def _loaded(path: str, fingerprint: str) -> Map:
   from semppl_jax.saliency import network_file, predict
 
-  path = maker['network']
-  if network_file.fingerprint(path) != maker['hash']:
+  if network_file.fingerprint(path) != fingerprint:
     raise ValueError(
       f'--network={path} has changed since the masks were begun; name another'
       ' --out.'

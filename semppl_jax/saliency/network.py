@@ -35,7 +35,7 @@ def make(settings: Settings) -> hk.Transformed:
   """Returns the network, without state or random numbers.
 
   Returns:
-    `init(rng, images)` and `apply(params, None, images)`: from uint8
+    `init(rng, images)` and `apply(params, images)`: from uint8
     [B, S, S, 3], sRGB, to logits [B, S / 2, S / 2, H], float32.
   """
 

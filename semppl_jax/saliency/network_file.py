@@ -19,7 +19,8 @@ def write(path: str, settings: network.Settings, params: hk.Params) -> None:
   from safetensors.numpy import save
 
   flat = {
-    f'{module}:{name}': np.asarray(value, np.float32)
+    # What is written is the memory as it lies.
+    f'{module}:{name}': np.ascontiguousarray(value, np.float32)
     for module, values in params.items()
     for name, value in values.items()
   }
@@ -40,23 +41,24 @@ def read(path: str) -> tuple[network.Settings, hk.Params]:
 
   try:
     with safetensors.safe_open(path, framework='numpy') as file:
-      about = json.loads((file.metadata() or {}).get('mask_network', 'null'))
+      settings = _settings((file.metadata() or {})['mask_network'])
       flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-  except (safetensors.SafetensorError, OSError) as error:
+    params: dict[str, dict[str, np.ndarray]] = {}
+    for name, value in flat.items():
+      module, leaf = name.split(':')
+      params.setdefault(module, {})[leaf] = value
+  except (
+    safetensors.SafetensorError,
+    AttributeError,
+    KeyError,
+    OSError,
+    TypeError,
+    ValueError,
+  ) as error:
     raise ValueError(
-      f'--network={path} is no file of a mask network, as --train_network'
-      f' writes: {error}.'
+      f'--network={path} is no file of a mask network of version {_VERSION}, as'
+      f' --train_network writes ({type(error).__name__}: {error}).'
     ) from None
-  if not about or about.pop('version') != _VERSION:
-    raise ValueError(
-      f'--network={path} is no file of a mask network of version {_VERSION};'
-      ' make it by --train_network.'
-    )
-  settings = network.Settings(**about | {'heads': tuple(about['heads'])})
-  params: dict[str, dict[str, np.ndarray]] = {}
-  for name, value in flat.items():
-    module, leaf = name.split(':')
-    params.setdefault(module, {})[leaf] = value
   _check(path, settings, params)
   return settings, params
 
@@ -73,10 +75,18 @@ def fingerprint(path: str) -> str:
     raise ValueError(f'--network={path} cannot be read: {error}.') from None
 
 
+def _settings(about: str) -> network.Settings:
+  found = json.loads(about)
+  if found.pop('version') != _VERSION:
+    raise ValueError('another version')
+  return network.Settings(**found | {'heads': tuple(found['heads'])})
+
+
 def _check(path: str, settings: network.Settings, params: hk.Params) -> None:
   made = network.make(settings)
   image = np.zeros((1, settings.side, settings.side, 3), np.uint8)
-  want = jax.eval_shape(made.init, jax.random.key(0), image)
+  # The key inside: nothing here is to start a device.
+  want = jax.eval_shape(lambda x: made.init(jax.random.key(0), x), image)
   shapes = jax.tree.map(lambda x: x.shape, want)
   if jax.tree.map(np.shape, params) != shapes:
     raise ValueError(

@@ -11,6 +11,8 @@ import threading
 import time
 from typing import Any
 
+import jax
+
 _log = logging.getLogger(__name__)
 _LINE_SECONDS = 10.0
 
@@ -76,6 +78,8 @@ def _results(
 
 
 def _start_worker() -> None:
+  # One process at a time can have an accelerator.
+  jax.config.update('jax_platforms', 'cpu')
   # Ctrl-C reaches all processes; the first one decides.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   logging.basicConfig(format='%(message)s')

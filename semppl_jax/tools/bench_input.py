@@ -45,8 +45,11 @@ def _measure() -> int:
   if config.data.backend == 'device':
     raise config_file.ConfigError(_NO_STAGES)
   job = job_lib.build(config)
-  alone = input_stages.decoding_alone(job, _SECONDS.value)
-  costs = input_stages.measure(job, _SECONDS.value)
+  try:
+    alone = input_stages.decoding_alone(job, _SECONDS.value)
+    costs = input_stages.measure(job, _SECONDS.value)
+  except ValueError as error:  # Of data that was opened on the way.
+    raise job_lib.InputError(str(error)) from error
   print(input_stages.table({'decoding alone': alone}))  # noqa: T201
   print(input_stages.table(costs))  # noqa: T201
   print(_summary(alone, costs))  # noqa: T201

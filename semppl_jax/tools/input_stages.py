@@ -37,11 +37,14 @@ class Cost(NamedTuple):
 
 
 def measure(job: Job, seconds: float) -> dict[str, Cost]:
-  """Returns the cost of an image up to each stage, and of decoding alone.
+  """Returns the cost of an image up to each stage.
 
   Args:
     job: a run whose host makes its batches.
     seconds: how long to measure each stage, at least.
+
+  Raises:
+    ValueError: the data cannot be read on the way.
   """
   config = job.config.copy_and_resolve_references().unlock()
   config.data.shuffle_gib = min(config.data.shuffle_gib, _SHUFFLE_GIB)
@@ -69,16 +72,26 @@ def measure(job: Job, seconds: float) -> dict[str, Cost]:
 
 
 def decoding_alone(job: Job, seconds: float) -> Cost:
-  """Returns the cost of an image in the decoder, without a pipeline."""
+  """Returns the cost of an image in the decoder, without a pipeline.
+
+  Raises:
+    ValueError: none of the images that were picked can be read.
+  """
   from semppl_jax.data import decode
   from semppl_jax.data.tf_runtime import tf
   from semppl_jax.saliency import pieces
 
   train = job.splits.train
-  piece = pieces.piece(train, np.arange(min(train.size, _ALONE)))
+  rows = np.linspace(0, train.size - 1, min(train.size, _ALONE)).astype(int)
+  piece = pieces.piece(train, np.unique(rows))
+  images = zip(piece.places, pieces.images(piece), strict=True)
   contents = [
-    tf.constant(pieces.content(place, piece.key)) for place in piece.places
+    tf.constant(pieces.content(place, piece.key))
+    for place, image in images
+    if image is not None
   ]
+  if not contents:
+    raise ValueError(f'None of {len(piece.places)} images can be read.')
   decoded = map(decode.decode_image, itertools.cycle(contents))
   return cost_of(decoded, 1, seconds)
 

@@ -6,6 +6,7 @@ import pytest
 from scenes import disc
 
 from semppl_jax.data import dataset
+from semppl_jax.nonfinite import NonFiniteError
 from semppl_jax.saliency import (
   contact_sheet,
   images as images_lib,
@@ -85,17 +86,34 @@ def test_learning_is_a_function_of_the_seed(taught):
 
 
 def test_predictions_are_averaged(taught):
-  """What a head learns last is its own average, not the detector's noise."""
-  some = lessons.Lessons(*(x[:32] for x in taught))
+  """Those of the image as it is, although the network saw it flipped."""
+  some = lessons.Lessons(*(x[: learning.BATCH] for x in taught))
   averages = some.maps.astype(np.float32) / 255
   targets = averages.copy()
-  rng = np.random.default_rng(0)
+  params, rng = first(), np.random.default_rng(0)
   learning._epochs(
-    'noisy', SMALL, first(), some.images, targets, averages, 1, rng
+    'noisy', SMALL, params, some.images, targets, averages, 1, rng
   )
-  share = (averages - learning.KEEP * targets) / (1 - learning.KEEP)
-  assert share.min() >= 0 and share.max() <= 1 + 1e-6  # Probabilities.
-  assert (averages != targets).mean() > 0.9
+  got = (averages - learning.KEEP * targets) / (1 - learning.KEEP)
+  [(rows, flip)] = learning._batches(len(some.images), np.random.default_rng(0))
+  assert 0 < flip.sum() < len(flip)
+  seen = learning._flipped(some.images[rows], flip)
+  want = jax.nn.sigmoid(network.make(SMALL).apply(params, seen))
+  np.testing.assert_allclose(
+    got[rows], learning._flipped(want, flip), atol=1e-5
+  )
+
+
+def test_too_few_images_are_named(taught):
+  few = lessons.Lessons(*(x[:31] for x in taught))
+  with pytest.raises(ValueError, match='at least 32 images, and 31 can be'):
+    learning.learn(few, SMALL, learning.Course())
+
+
+def test_a_loss_that_is_no_number_stops(taught, monkeypatch):
+  monkeypatch.setattr(learning, 'RATE', float('nan'))
+  with pytest.raises(NonFiniteError, match=r'is nan in epoch 2 \(noisy\)'):
+    learning.learn(taught, SMALL, learning.Course())
 
 
 def test_a_flip_is_undone():
@@ -140,6 +158,9 @@ def test_files_that_are_none_are_named(tmp_path):
   save_file({'a': np.zeros(2)}, path)
   with pytest.raises(ValueError, match='of a mask network of version 1'):
     network_file.read(str(path))
+  save_file({'a': np.zeros(2)}, path, {'mask_network': '[1]'})
+  with pytest.raises(ValueError, match='of a mask network of version 1'):
+    network_file.read(str(path))
   params = first()
   params['heads']['w'] = params['heads']['w'][:2]
   network_file.write(str(path), SMALL, params)
@@ -158,6 +179,9 @@ def test_a_maker_knows_its_network(file, tmp_path):
   moved = maker | {'network': str(tmp_path / 'other')}
   with pytest.raises(ValueError, match='has changed since the masks were'):
     masker.make(moved)
+  assert masker.same(maker, moved)  # Wherever the file is.
+  assert not masker.same(maker, maker | {'hash': 'other'})
+  assert not masker.same(maker, masker.of_detector('mean', 0.4))
   with pytest.raises(ValueError, match='threshold=1'):
     masker.of_network(file, 1.0)
 
@@ -165,16 +189,16 @@ def test_a_maker_knows_its_network(file, tmp_path):
 def test_lessons_are_made_once(place, tmp_path, monkeypatch, caplog):
   data = dataset.load(images_lib.of(place)).train
   folder = str(tmp_path)
-  made = lessons.collect(folder, data, 100, SMALL, 1)
+  made = lessons.collect(folder, data, 'x', 100, SMALL, 1)
   assert made.images.shape == (39, 32, 32, 3)  # Of 40, one is unreadable.
   assert made.maps.shape == (39, 16, 16, 2)
   assert made.maps.min() == 0 and made.maps.max() == 255
   monkeypatch.setattr(lessons, '_make', None)
-  again = lessons.collect(folder, data, 100, SMALL, 1)
+  again = lessons.collect(folder, data, 'x', 100, SMALL, 1)
   for a, b in zip(made, again, strict=True):
     np.testing.assert_array_equal(a, b)
-  with pytest.raises(TypeError):  # Of other settings, they are made anew.
-    lessons.collect(folder, data, 100, SMALL._replace(side=16), 1)
+  with pytest.raises(TypeError):  # Of other images, they are made anew.
+    lessons.collect(folder, data, 'y', 100, SMALL, 1)
 
 
 @pytest.mark.parametrize(
