@@ -134,7 +134,7 @@ def test_a_network_is_taught_and_makes_masks(tmp_path):
         f'--out={store}',
         f'--workers={workers}',
         '--show=1',
-      )  # fmt: skip
+      )
     )
     assert status == 0, output
     assert '200 masks of 200 images' in output
