@@ -53,8 +53,8 @@ def start(*arguments, devices: int = 1, file_kib: int | None = None):
   )
 
 
-def finish(process, timeout: float = 300) -> tuple[int, str]:
-  """Waits for the program: exit status and output."""
+def finish(process, timeout: float = 900) -> tuple[int, str]:
+  """Waits for the program, unless it hangs: exit status and output."""
   output, _ = process.communicate(timeout=timeout)
   return process.returncode, output
 
