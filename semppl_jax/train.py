@@ -26,6 +26,7 @@ from semppl_jax import (
   lowering,
   mesh as mesh_lib,
   nonfinite,
+  processes,
   summary,
   weights as weights_lib,
 )
@@ -83,6 +84,7 @@ def _run(
   config = job.config
   workdir.mkdir(parents=True, exist_ok=True)
   _log.info('Training in %s on %s.', workdir, mesh_lib.describe(job.mesh))
+  processes.meet('start')
   checkpoints = Checkpointer(
     workdir, job_lib.identity(job), config.checkpoint.keep
   )
@@ -201,6 +203,7 @@ def _train(
       'Saliency masks: %s.', masks.describe(job.config, job.splits.train)
     )
     compiled = compile_step(job, state, given)
+    processes.meet('first step')
     if interrupts.asked(start):
       _log.info('Asked to stop before the first step: nothing new to save.')
       return None

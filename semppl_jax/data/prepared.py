@@ -9,14 +9,9 @@ from ml_collections import ConfigDict
 
 from semppl_jax.data import dataset
 from semppl_jax.data.dataset import Dataset
+from semppl_jax.data.sources.tfds_home import home
 
 _Entry = TypeVar('_Entry')
-
-
-def home(data_dir: str) -> str:
-  """Returns the folder of prepared data sets; for '' TFDS's own."""
-  own = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
-  return os.path.expanduser(data_dir or own)
 
 
 def known(kind: str, table: Mapping[str, _Entry], name: str) -> _Entry:

@@ -15,6 +15,7 @@ import numpy as np
 
 from semppl_jax.data import prepared
 from semppl_jax.data.dataset import Dataset
+from semppl_jax.data.sources import tfds_home
 from semppl_jax.data.sources.folder import read_folder
 from semppl_jax.data.sources.problems import naming
 from semppl_jax.evaluators import class_maps, metrics
@@ -88,7 +89,7 @@ def absent(name: str, data_dir: str) -> str:
   """
   found = prepared.known('Robustness', SETS, name)
   if not found.variants:
-    folder = os.path.join(prepared.home(data_dir), _OBJECTNET_FOLDER)
+    folder = os.path.join(tfds_home.home(data_dir), _OBJECTNET_FOLDER)
     there = os.path.isdir(folder)
     return '' if there else f'{name!r} is not there: no folder {folder!r}.'
   missing = [
@@ -99,7 +100,7 @@ def absent(name: str, data_dir: str) -> str:
   if not missing:
     return ''
   return (
-    f'{prepared.home(data_dir)!r} has '
+    f'{tfds_home.home(data_dir)!r} has '
     f'{naming(f"of {len(found.variants)} sets unprepared", missing)}.'
   )
 
@@ -120,7 +121,7 @@ def load(name: str, data_dir: str) -> Iterator[tuple[str, Dataset]]:
   """
   if reason := absent(name, data_dir):
     raise ValueError(reason)
-  return _load(SETS[name], prepared.home(data_dir))
+  return _load(SETS[name], tfds_home.home(data_dir))
 
 
 def _load(found: RobustnessSet, data_dir: str) -> Iterator[tuple[str, Dataset]]:

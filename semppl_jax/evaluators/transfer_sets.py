@@ -18,6 +18,7 @@ import numpy as np
 
 from semppl_jax.data import labels as labels_lib, prepared
 from semppl_jax.data.dataset import Dataset
+from semppl_jax.data.sources import tfds_home
 from semppl_jax.data.sources.files import FileSource
 from semppl_jax.data.sources.folder import read_folder
 from semppl_jax.data.sources.problems import naming
@@ -112,7 +113,7 @@ def absent(name: str, data_dir: str) -> str:
     ValueError: unknown name.
   """
   found = prepared.known('Transfer', SETS, name)
-  home = prepared.home(data_dir)
+  home = tfds_home.home(data_dir)
   if found.tfds:
     there = prepared.find(found.tfds, data_dir)
     return '' if there else f'{found.tfds!r} is not prepared in {home!r}.'
@@ -148,7 +149,7 @@ def load(
     raise ValueError(f'holdout={holdout} must be above 0 and below 1.')
   if reason := absent(name, data_dir):
     raise ValueError(reason)
-  found, home = SETS[name], prepared.home(data_dir)
+  found, home = SETS[name], tfds_home.home(data_dir)
   read = _read_prepared if found.tfds else _read_folders
   first, train, test = read(name, home)
   _compare(name, found, train.size, test.size)

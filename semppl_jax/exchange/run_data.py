@@ -1,6 +1,5 @@
 """The data of the run that weights are from, prepared as they need it."""
 
-import os
 import pathlib
 
 import ml_collections
@@ -8,6 +7,7 @@ import numpy as np
 
 from semppl_jax import config_file
 from semppl_jax.data import dataset, pipeline
+from semppl_jax.data.sources import tfds_home
 from semppl_jax.weights import Weights, WeightsError
 
 _BATCH = 8
@@ -59,9 +59,8 @@ def _at_hand(data: ml_collections.ConfigDict) -> bool:
   """False for a set that tensorflow_datasets would first download."""
   if data.kind != 'tfds':
     return True
-  default = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
-  place = data.path or default
-  folder = pathlib.Path(place).expanduser()
+  place = tfds_home.home(data.path)
+  folder = pathlib.Path(place)
   # Of a bucket it is not asked.
   return (
     '://' in place or (folder / data.name.split('/')[0].split(':')[0]).is_dir()

@@ -8,6 +8,7 @@ import numpy as np
 from semppl_jax import config_file
 from semppl_jax.data import dataset, labels, prepared
 from semppl_jax.data.dataset import Dataset
+from semppl_jax.data.sources import tfds_home
 from semppl_jax.evaluators import holdout, logistic, metrics, transfer_sets
 from semppl_jax.evaluators.features import Features
 from semppl_jax.evaluators.transfer_sets import TransferData
@@ -76,7 +77,7 @@ def _tuned(context: Context, name: str, data: TransferData) -> Subject:
   run.data.update(
     kind='tfds',
     name=prepared.find(described.tfds, path),
-    path=prepared.home(path),
+    path=tfds_home.home(path),
     train_split='+'.join(parts),
     test_split=described.test,
     test_holdout=0.0,

@@ -9,7 +9,7 @@ from image_sets import write_folder, write_records
 from mask_files import blob, png, shown, write_store
 import numpy as np
 import pytest
-from test_pipeline import assert_same, joined
+from train_steps import assert_same, joined, steps
 
 from configs import base
 from semppl_jax.data import (
@@ -27,20 +27,6 @@ SIZE = (24, 30)
 
 def numbers_of(train):
   return [int(''.join(filter(str.isdigit, x))) for x in train.ids]
-
-
-def steps(config, count, start=0, process=(0, 1), support=False):
-  train = masks.load(config).train
-  batches = pipeline.train_batches(
-    config,
-    train,
-    labels.select(config.data, train),
-    start_step=start,
-    process_index=process[0],
-    process_count=process[1],
-    support=support,
-  )
-  return list(itertools.islice(batches, count))
 
 
 @pytest.fixture(params=['folder', 'tfrecord'])

@@ -4,51 +4,9 @@ import pathlib
 from image_sets import encoded, write_folder, write_records
 import numpy as np
 import pytest
+from train_steps import assert_same, joined, steps
 
 from semppl_jax.data import dataset, labels, layout, pipeline
-
-
-def steps(config, count, start=0, process=(0, 1)):
-  splits = dataset.load(config.data)
-  subset = labels.select(config.data, splits.train)
-  batches = pipeline.train_batches(
-    config,
-    splits.train,
-    subset,
-    start_step=start,
-    process_index=process[0],
-    process_count=process[1],
-  )
-  return list(itertools.islice(batches, count))
-
-
-def assert_same(a, b):
-  for x, y in zip(a, b, strict=True):
-    np.testing.assert_array_equal(x.corrupt, y.corrupt)
-    assert x.unmasked == y.unmasked
-    for left, right in zip(x.batch, y.batch, strict=True):
-      if left is None:
-        assert right is None
-      else:
-        assert left.dtype == right.dtype
-        np.testing.assert_array_equal(left, right)
-
-
-def joined(parts):
-  """Global batches out of those of the processes."""
-  return [
-    pipeline.HostBatch(
-      pipeline.Batch(
-        *(
-          None if x[0] is None else np.concatenate(x)
-          for x in zip(*(p.batch for p in step), strict=True)
-        )
-      ),
-      np.concatenate([p.corrupt for p in step]),
-      None if step[0].unmasked is None else sum(p.unmasked for p in step),
-    )
-    for step in zip(*parts, strict=True)
-  ]
 
 
 @pytest.mark.parametrize('labelled', [0, 6])

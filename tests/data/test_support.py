@@ -1,27 +1,16 @@
+import functools
 import itertools
 import pathlib
 
 from image_sets import encoded, grey, write_folder, write_records
 import numpy as np
 import pytest
+from train_steps import steps
 
 from semppl_jax.data import dataset, labels, pipeline
 
 CLASSES = ('ant', 'bee', 'cat', 'dog')
-
-
-def batches(config, count, start=0, process=(0, 1), support=True):
-  train = dataset.load(config.data).train
-  stream = pipeline.train_batches(
-    config,
-    train,
-    labels.select(config.data, train),
-    start_step=start,
-    process_index=process[0],
-    process_count=process[1],
-    support=support,
-  )
-  return list(itertools.islice(stream, count))
+batches = functools.partial(steps, support=True)
 
 
 def ask(config, classes, images, views=1):

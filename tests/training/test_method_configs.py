@@ -51,25 +51,17 @@ def _course(workdir, key):
 @pytest.mark.parametrize('name', methods.NAMES)
 def test_it_learns_does_not_collapse_and_resumes(name, tmp_path, monkeypatch):
   config, devices = _config(name), jax.devices()[:1]
-  summary = train.run(config, tmp_path / 'straight', devices)
+  tiny.assert_resumes_the_same(
+    config, tmp_path, monkeypatch, devices, STEPS // 2
+  )
   loss = _course(tmp_path / 'straight', 'loss/total')
   assert len(loss) == STEPS and np.isfinite(loss).all()
   assert np.mean(loss[-6:]) < np.mean(loss[2:8])
   kind = 'features' if name == 'supervised' else 'projection'
   spread = _course(tmp_path / 'straight', f'deviation/{kind}')
   assert min(spread) > 0.1
+  summary = json.loads((tmp_path / 'straight' / 'summary.json').read_text())
   assert summary['knn']['knn/encoder/labelled/k20'] > 0.1
-
-  with monkeypatch.context() as patched:
-    tiny.stop_after(patched, STEPS // 2)
-    assert train.run(config, tmp_path / 'stopped', devices) is None
-  train.run(config, tmp_path / 'stopped', devices)
-  tiny.assert_same(
-    *(
-      tiny.final_state(config, tmp_path / workdir, devices)
-      for workdir in ('straight', 'stopped')
-    )
-  )
 
 
 @pytest.mark.parametrize('name', ['paws', 'swav'])

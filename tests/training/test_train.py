@@ -136,16 +136,7 @@ def test_resume_on_records_with_two_streams_is_bit_for_bit(
       kind='embedded', limit=400, labels='per_class:4', labelled_per_batch=4,
   )  # fmt: skip
   config.eval.full_support = False
-  train.run(config, tmp_path / 'straight', devices)
-  with monkeypatch.context() as patched:
-    tiny.stop_after(patched, 5)
-    assert train.run(config, tmp_path / 'stopped', devices) is None
-  train.run(config, tmp_path / 'stopped', devices)
-  one, two = (
-    tiny.final_state(config, tmp_path / name, devices)
-    for name in ('straight', 'stopped')
-  )
-  tiny.assert_same(one, two)
+  tiny.assert_resumes_the_same(config, tmp_path, monkeypatch, devices)
 
 
 def test_sigterm_before_the_first_step_saves_nothing(

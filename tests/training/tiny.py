@@ -88,6 +88,29 @@ def final_state(config, workdir, devices=None):
   return step, state
 
 
+def assert_resumes_the_same(config, root, patched, devices, step=5) -> None:
+  """A run that is stopped after `step` ends as one that is not.
+
+  Args:
+    config: its config, of more steps.
+    root: where the runs go, as `straight` and `stopped`.
+    patched: a `MonkeyPatch`.
+    devices: the devices.
+    step: where it stops.
+  """
+  from semppl_jax import train
+
+  train.run(config, root / 'straight', devices)
+  with patched.context() as interrupted:
+    stop_after(interrupted, step)
+    assert train.run(config, root / 'stopped', devices) is None
+  train.run(config, root / 'stopped', devices)
+  assert_same(
+    final_state(config, root / 'straight', devices),
+    final_state(config, root / 'stopped', devices),
+  )
+
+
 def assert_same(one, two) -> None:
   """Every array equal, bit for bit."""
   jax.tree.map(np.testing.assert_array_equal, one, two)

@@ -6,6 +6,7 @@ import os
 from typing import NamedTuple
 
 from semppl_jax.data.sources.record_source import Shard
+from semppl_jax.data.sources.tfds_home import home
 
 
 class Prepared(NamedTuple):
@@ -34,14 +35,14 @@ def open_prepared(name: str, data_dir: str, field: str) -> Prepared:
     ValueError: it is not prepared there, or not in TFRecord files.
   """
   where = f'{field}={name!r}'
-  home = os.path.expanduser(data_dir or '~/tensorflow_datasets')
+  root = home(data_dir)
   plain, _, version = name.partition(':')
   found = glob.glob(
-    os.path.join(glob.escape(os.path.join(home, plain)), version or '*', _INFO)
+    os.path.join(glob.escape(os.path.join(root, plain)), version or '*', _INFO)
   )
   if not found:
     raise ValueError(
-      f"{where} is not prepared in {home!r}, and data.backend='device' prepares"
+      f"{where} is not prepared in {root!r}, and data.backend='device' prepares"
       " nothing; do so with tensorflow_datasets, or by data.backend='tfdata'."
     )
   folder = os.path.dirname(max(found, key=_version))

@@ -1,0 +1,51 @@
+"""The batches of a train set, as a run takes them."""
+
+import itertools
+
+import numpy as np
+
+from semppl_jax.data import labels, masks, pipeline
+
+
+def steps(config, count, start=0, process=(0, 1), support=False):
+  """`count` batches from step `start`, of process (index, count)."""
+  train = masks.load(config).train
+  batches = pipeline.train_batches(
+    config,
+    train,
+    labels.select(config.data, train),
+    start_step=start,
+    process_index=process[0],
+    process_count=process[1],
+    support=support,
+  )
+  return list(itertools.islice(batches, count))
+
+
+def assert_same(a, b):
+  for x, y in zip(a, b, strict=True):
+    np.testing.assert_array_equal(x.corrupt, y.corrupt)
+    assert x.unmasked == y.unmasked
+    for left, right in zip(x.batch, y.batch, strict=True):
+      if left is None:
+        assert right is None
+      else:
+        assert left.dtype == right.dtype
+        np.testing.assert_array_equal(left, right)
+
+
+def joined(parts):
+  """Global batches out of those of the processes."""
+  return [
+    pipeline.HostBatch(
+      pipeline.Batch(
+        *(
+          None if x[0] is None else np.concatenate(x)
+          for x in zip(*(p.batch for p in step), strict=True)
+        )
+      ),
+      np.concatenate([p.corrupt for p in step]),
+      None if step[0].unmasked is None else sum(p.unmasked for p in step),
+    )
+    for step in zip(*parts, strict=True)
+  ]
