@@ -80,10 +80,9 @@ def _traced():
 
   A 1pct config is its 10pct one with other labels, as a test below says.
   """
-  core = {'resnet50_10pct', 'paws_resnet50_10pct', 'cifar10_4000'}
   for name in NAMES:
     if name != 'base' and not name.endswith('_1pct'):
-      soon = name in core or name.endswith('quickstart')
+      soon = name == 'resnet50_10pct' or name.endswith('quickstart')
       yield pytest.param(name, marks=() if soon else pytest.mark.slow)
 
 

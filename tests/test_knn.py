@@ -67,9 +67,13 @@ def test_top_k_in_chunks_changes_nothing(monkeypatch):
     np.arange(32, dtype=np.int32),
     np.arange(32, dtype=np.int32),
   )
-  whole = knn.top_k(*arguments, k=3, mesh=_mesh(2))
+
+  def found():
+    return jax.jit(lambda *x: knn.top_k(*x, k=3, mesh=_mesh(2)))(*arguments)
+
+  whole = found()
   monkeypatch.setattr(knn, '_CHUNK_BYTES', 4 * 16 * 8)
-  parts = knn.top_k(*arguments, k=3, mesh=_mesh(2))
+  parts = found()
   np.testing.assert_array_equal(whole.slot, parts.slot)
 
 
@@ -154,7 +158,7 @@ def test_draws_are_of_the_label_and_never_of_the_anchor(seed, rows, empty):
     anchor_index < 0, -1, np.maximum(anchor_index, 0) % 3
   ).astype(np.int32)
   anchor_label[20:] = 5  # A label that nobody has.
-  got = knn.draw_same_label(
+  got = jax.jit(knn.draw_same_label, static_argnums=5)(
     jax.random.key(seed), label, index, anchor_label, anchor_index, (2, 3)
   )
   for b in range(24):

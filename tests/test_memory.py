@@ -1,5 +1,7 @@
 """The queue against a plain list, whatever the device count."""
 
+import functools
+
 from hypothesis import given, settings, strategies as st
 import jax
 import jax.numpy as jnp
@@ -11,10 +13,12 @@ from semppl_jax import memory, mesh as mesh_lib
 VIEWS, DIM = 2, 3
 
 
+@functools.cache
 def _mesh(devices):
   return mesh_lib.make_mesh(jax.devices()[:devices])
 
 
+@functools.cache
 def _empty(rows, mesh):
   init = lambda: memory.empty(VIEWS, rows, DIM, jnp.float32)
   return jax.jit(init, out_shardings=memory.sharding(mesh))()
@@ -72,7 +76,9 @@ def test_take_reads_the_slots_of_each_view(seed, devices):
   rng = np.random.default_rng(seed)
   queue = _empty(16, mesh)
   embedding, label, index = _batch(seed, 16, np.arange(16))
-  queue = memory.push(queue, embedding, label, index, mesh)
+  queue = jax.jit(memory.push, static_argnames='mesh')(
+    queue, embedding, label, index, mesh=mesh
+  )
   slot = rng.integers(0, 16, (8, VIEWS, 3)).astype(np.int32)
   got = jax.jit(memory.take, static_argnames='mesh')(queue, slot, mesh=mesh)
   for view in range(VIEWS):

@@ -23,9 +23,21 @@ REGENERATE = (
 )
 STEMS = {'wide_resnet28_2': 'cifar', 'resnet_tiny': 'space_to_depth'}
 DEEP = ('resnet34', 'resnet101', 'resnet152', 'resnet200')
-CASES = [(name, False) for name in backbones.NAMES] + [
-  (f'resnet{depth}', True) for depth in sk_resnet.DEPTHS
-]
+LONG = DEEP[1:]  # To trace.
+
+
+def _soon(*cases):
+  """Cases (name, ...), those of long networks for the long tests."""
+  return [
+    pytest.param(*case, marks=pytest.mark.slow if case[0] in LONG else ())
+    for case in cases
+  ]
+
+
+CASES = _soon(
+  *((name, False) for name in backbones.NAMES),
+  *((f'resnet{depth}', True) for depth in sk_resnet.DEPTHS),
+)
 
 
 def _config(name, selective=False, **fields):
@@ -101,7 +113,7 @@ def test_every_backbone_gives_float32_features(name, selective):
 
 
 @pytest.mark.parametrize(
-  'name, selective', [case for case in CASES if case[0] not in DEEP]
+  'name, selective', [case for case in CASES if case.values[0] not in DEEP]
 )
 def test_width_multiplies_the_features(name, selective):
   features = [_traced(name, selective, width)[2] for width in (1, 2)]
@@ -110,7 +122,7 @@ def test_width_multiplies_the_features(name, selective):
 
 @pytest.mark.parametrize(
   'name, width, count',
-  [
+  _soon(
     # torchvision's counts less its classifier.
     ('resnet18', 1, 11_689_512 - 513_000),
     ('resnet34', 1, 21_797_672 - 513_000),
@@ -118,7 +130,7 @@ def test_width_multiplies_the_features(name, selective):
     ('resnet101', 1, 44_549_160 - 2_049_000),
     ('resnet152', 1, 60_192_808 - 2_049_000),
     ('resnet_tiny', 1, 305_888),
-  ],
+  ),
 )
 def test_counts_known_from_elsewhere(name, width, count):
   assert _count(_traced(name, False, width)[0]) == count
@@ -126,7 +138,7 @@ def test_counts_known_from_elsewhere(name, width, count):
 
 @pytest.mark.parametrize(
   'name, selective, width, millions',
-  [
+  _soon(
     # arXiv 2006.10029, table 1.
     ('resnet50', False, 1, 24),
     ('resnet50', False, 2, 94),
@@ -139,7 +151,7 @@ def test_counts_known_from_elsewhere(name, width, count):
     # arXiv 2006.07733, table 1.
     ('resnet50', False, 4, 375),
     ('resnet200', False, 2, 250),
-  ],
+  ),
 )
 def test_counts_of_the_papers(name, selective, width, millions):
   count = _count(_traced(name, selective, width)[0])

@@ -79,7 +79,13 @@ def _random(tree, seed):
   return jax.tree_util.tree_map_with_path(draw, tree)
 
 
-@pytest.mark.parametrize('depth', DEPTHS)
+@pytest.mark.parametrize(
+  'depth',
+  [
+    pytest.param(depth, marks=pytest.mark.slow if depth > 50 else ())
+    for depth in DEPTHS
+  ],
+)
 def test_names_and_shapes_are_haikus(depth):
   got_params, got_state = _shapes(_by_name(depth).init, 32)
   want_params, want_state = _shapes(_haikus(depth, 8).init, 32)

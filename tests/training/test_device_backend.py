@@ -62,6 +62,7 @@ for kind in sys.argv[7:]:
 """
 
 
+@pytest.mark.slow
 def test_without_tensorflow(images, tmp_path):
   """From index to summary, of a folder with masks and of records."""
   store, missing = _store(images, tmp_path / 'masks')

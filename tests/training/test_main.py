@@ -31,7 +31,8 @@ def _state(images, workdir):
   return tiny.final_state(config, workdir, jax.devices()[:1])
 
 
-@pytest.mark.parametrize('kills', [1, pytest.param(5, marks=pytest.mark.slow)])
+@SLOW
+@pytest.mark.parametrize('kills', [1, 5])
 def test_killed_at_random_steps_it_ends_the_same(
   images, straight, tmp_path, kills
 ):
@@ -52,8 +53,8 @@ def test_killed_at_random_steps_it_ends_the_same(
   tiny.assert_same(want, got)
 
 
-def test_sigterm_saves_and_exits_0(images, straight, tmp_path):
-  config, _ = straight
+def test_sigterm_saves_and_exits_0(images, tmp_path):
+  config = program.write_config(tmp_path, images, STEPS)
   workdir = tmp_path / 'run'
   process = program.start(f'--config={config}', f'--workdir={workdir}')
   program.wait_for_step(workdir, 3, process)
@@ -65,7 +66,7 @@ def test_sigterm_saves_and_exits_0(images, straight, tmp_path):
   assert _state(images, workdir)[0] == saved
 
 
-@pytest.mark.slow
+@SLOW
 def test_a_full_disk_keeps_the_last_good_checkpoint(images, straight, tmp_path):
   config, _ = straight
   workdir = tmp_path / 'run'

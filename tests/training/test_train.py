@@ -101,7 +101,8 @@ def test_sigterm_saves_and_the_rest_is_bit_for_bit(
   assert [*map(strip, _lines(workdir))] == [*map(strip, _lines(tmp_path))]
 
 
-@pytest.mark.parametrize('step', [4, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('step', [4, 8])
 def test_what_a_signal_cuts_short_is_evaluated_later(
   images, reference, tmp_path, monkeypatch, step
 ):
@@ -155,6 +156,7 @@ def test_sigterm_before_the_first_step_saves_nothing(
   assert not _lines(tmp_path)
 
 
+@pytest.mark.slow
 def test_resume_on_other_devices(images, reference, tmp_path, monkeypatch):
   config = tiny.config(images)
   with monkeypatch.context() as patched:
@@ -227,7 +229,9 @@ def _infinite_from(step, monkeypatch):
   monkeypatch.setattr(job_lib.methods, 'make', broken)
 
 
-@pytest.mark.parametrize('method', ['semppl', 'paws'])
+@pytest.mark.parametrize(
+  'method', ['semppl', pytest.param('paws', marks=pytest.mark.slow)]
+)
 def test_a_nonfinite_step_stops_the_run_and_can_be_replayed(
   images, tmp_path, monkeypatch, method
 ):
@@ -282,6 +286,7 @@ def test_too_many_unreadable_images_stop_the_run_and_keep_its_work(
   assert 'dark/0' in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_few_unreadable_images_are_passed_over(images, tmp_path, caplog):
   config = _with_broken_images(images, tmp_path)
   config.data.max_corrupt = 0.5
