@@ -56,9 +56,7 @@ def write_records(
           'id': tf.train.BytesList(value=[f'n{number}'.encode()]),
         }
         if mask:
-          content['mask'] = tf.train.BytesList(
-            value=[encoded(number, mode='L')]
-          )
+          content['mask'] = tf.train.BytesList(value=[image(number, mode='L')])
         features = {
           k: tf.train.Feature(bytes_list=v) for k, v in content.items()
         }
