@@ -75,7 +75,9 @@ def main(_) -> None:
 
 def rows() -> dict[str, _Detector]:
   """What is judged, by the name of its row."""
-  found = {name: functools.partial(_one, name=name) for name in NAMES}
+  found: dict[str, _Detector] = {
+    name: functools.partial(_one, name=name) for name in NAMES
+  }
   if _NETWORK.value:
     found['network'] = predict.load(_NETWORK.value)
   return found

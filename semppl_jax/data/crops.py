@@ -129,7 +129,8 @@ def crop_boxes(numbers: tf.Tensor, sizes: tf.Tensor, views: Views) -> tf.Tensor:
   tries = [TRIES, TRIES, 1, 1, 1]
   area, aspect, top, left, _ = tf.split(numbers, tries, axis=2)
   area = _between(*_ends(views.area), area) * tall * wide
-  aspect = tf.exp(_between(*map(tf.math.log, _ends(views.aspect)), aspect))
+  narrow, broad = map(tf.math.log, _ends(views.aspect))
+  aspect = tf.exp(_between(narrow, broad, aspect))
   # A try is at least one pixel, so that tiny images have crops too.
   w = tf.maximum(tf.round(tf.sqrt(area * aspect)), 1.0)
   h = tf.maximum(tf.round(tf.sqrt(area / aspect)), 1.0)
@@ -171,9 +172,13 @@ def random_crops(
   flips = numbers[:, :, -1] < views.flip
   mask, L = (), views.counts[0]
   if masks:
-    large = boxes[:, :L], flips[:, :L]
-    cuts = zip(masks, tf.unstack(whole), *map(tf.unstack, large), strict=True)
-    mask = tf.stack([crop_mask(*cut, views.sizes[0]) for cut in cuts])
+    large = (tf.unstack(x) for x in (whole, boxes[:, :L], flips[:, :L]))
+    mask = tf.stack(
+      [
+        crop_mask(mask, extent, box, flip, views.sizes[0])
+        for mask, extent, box, flip in zip(masks, *large, strict=True)
+      ]
+    )
   if sizes is not None:
     boxes = shrink_boxes(boxes, sizes, own)
   pixels = flatten(images, own)

@@ -8,7 +8,7 @@ torchvision.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from semppl_jax.data.tf_runtime import tf
 
@@ -54,7 +54,7 @@ def shapes(images: Sequence[tf.Tensor]) -> tf.Tensor:
 
 def flatten(images: Sequence[tf.Tensor], sizes: tf.Tensor) -> Flat:
   """Takes images [height, width, C] and their `shapes`; copies nothing."""
-  channels = images[0].shape[-1]
+  channels: Any = images[0].shape[-1]
   ends = tf.unstack(sizes * [1, channels], num=len(images))
   pairs = zip(images, ends, strict=True)
   return Flat([tf.reshape(image, end) for image, end in pairs], channels)
@@ -94,8 +94,8 @@ def squares(
         cut = tf.slice(matrix, begins[place], extents[place])
       scaled.append(scale(cut, place))
     made.append(finish(scaled, first))
-  made = tf.concat(made, axis=0) if made[1:] else made[0]
-  return tf.reshape(made, [len(matrices), count, size, size, channels])
+  joined = tf.concat(made, axis=0) if made[1:] else made[0]
+  return tf.reshape(joined, [len(matrices), count, size, size, channels])
 
 
 def _plain(sides, size: int, channels: int, interpolation: str):

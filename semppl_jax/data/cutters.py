@@ -68,11 +68,15 @@ def _views(config: ConfigDict, views: crops.Views, first: int = 0) -> Cutter:
 def _canvas(config: ConfigDict) -> Cutter:
   size = tuple(config.data.canvas)
 
+  def spare(sizes, index, step):
+    del index, step
+    return canvases.spare_pixels(sizes, size)
+
   def cut(images, masks, sizes, index, step):
     del sizes, index, step
     return _placed(images, masks, size)
 
-  return Cutter(lambda sizes, *_: canvases.spare_pixels(sizes, size), cut)
+  return Cutter(spare, cut)
 
 
 def _placed(

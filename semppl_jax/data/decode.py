@@ -69,6 +69,11 @@ def decode_image(content: tf.Tensor) -> tf.Tensor:
   return tf.ensure_shape(image, [None, None, 3])
 
 
+def _rows(index: tf.Tensor) -> Any:
+  """Number of rows, which is known."""
+  return index.shape[0]
+
+
 def decode_block(raw: Raw, open_images: OpenFn, rows: RowsFn) -> Decoded:
   """Makes the rows of one block; none of its images can stop the stream.
 
@@ -77,10 +82,10 @@ def decode_block(raw: Raw, open_images: OpenFn, rows: RowsFn) -> Decoded:
     open_images: decodes.
     rows: makes rows of what is decoded.
   """
-  block = raw.index.shape[0]
+  block = _rows(raw.index)
   if block > AT_ONCE:
     open_images, rows = _one_by_one(open_images, rows)
-  once = tf.data.Dataset.from_tensors(raw)
+  once: Any = tf.data.Dataset.from_tensors(raw)
   whole = once.map(lambda raw: (raw, tf.range(block), True))
   mended = once.map(lambda raw: _mended(raw, open_images))
 
@@ -108,7 +113,7 @@ def _one_by_one(open_images: OpenFn, rows: RowsFn) -> tuple[OpenFn, RowsFn]:
       return rows(open_images(content, mask, index, step), index, step)
 
     images = tf.data.Dataset.from_tensor_slices((content, mask, index))
-    count = index.shape[0]
+    count = _rows(index)
     made = images.map(one).batch(count).get_single_element()
     return tf.nest.map_structure(
       lambda x: tf.reshape(x, [count, *x.shape[2:]]), made
@@ -124,7 +129,7 @@ def _mended(raw: Raw, open_images: OpenFn) -> tuple[Raw, tf.Tensor, tf.Tensor]:
     The block, which of its images each row shows [n], and whether any of them
     is readable; if none is, all are black.
   """
-  block = raw.index.shape[0]
+  block = _rows(raw.index)
 
   def tried(content, mask, index, slot):
     # The images too, or they are not decoded.

@@ -200,14 +200,13 @@ def _opener(
   has_masks: bool = False,
 ) -> decode.OpenFn:
   """Decodes n images, as small as `cutter` allows, and their masks."""
-  scaled = cutter is not None and config.data.scaled_decoding
+  scaler = cutter if config.data.scaled_decoding else None
 
   def open_images(content, mask, index, step):
     contents = [_open(source, each) for each in tf.unstack(content)]
-    if scaled:
-      images, sizes = scaled_decode.decode_all(
-        contents, lambda sizes: cutter.spare(sizes, index, step)
-      )
+    if scaler:
+      spare = functools.partial(scaler.spare, index=index, step=step)
+      images, sizes = scaled_decode.decode_all(contents, spare)
     else:
       images, sizes = tuple(map(decode.decode_image, contents)), ()
     if not has_masks:

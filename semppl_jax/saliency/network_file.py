@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+from typing import Any
 
 import haiku as hk
 import jax
@@ -43,7 +44,7 @@ def read(path: str) -> tuple[network.Settings, hk.Params]:
     with safetensors.safe_open(path, framework='numpy') as file:
       settings = _settings((file.metadata() or {})['mask_network'])
       flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    params: dict[str, dict[str, np.ndarray]] = {}
+    params: Any = {}
     for name, value in flat.items():
       module, leaf = name.split(':')
       params.setdefault(module, {})[leaf] = value

@@ -13,6 +13,7 @@ from semppl_jax.saliency.scene import check, resize, shrink, SIDE
 _VISIBLE = 3
 # A choice: half of what a pixel of the network's map covers of the small image.
 _RADIUS = 4
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def load(path: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -59,7 +60,7 @@ def to_square(image: np.ndarray, side: int) -> np.ndarray:
 
 def draw(image: np.ndarray, small: np.ndarray) -> np.ndarray:
   """A map [H, W] of an image from a small one, both in [0, 1]."""
-  grey = image @ np.float32([0.299, 0.587, 0.114]) / np.float32(255)
+  grey = image @ _LUMA / np.float32(255)
   guide = shrink(grey[..., None], SIDE)[..., 0]
   values = contrast(small.ravel(), np.ones(small.size)).reshape(small.shape)
   values = resize(values.astype(np.float32), guide.shape)
