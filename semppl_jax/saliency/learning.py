@@ -5,11 +5,11 @@ noisy maps, in which what the network cannot predict is mostly noise; then from
 moving averages of its own predictions; and last, one map from all heads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import logging
 import math
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import haiku as hk
 import jax
@@ -66,7 +66,19 @@ def course(epochs: Sequence[str]) -> Course:
 class _State(NamedTuple):
   params: hk.Params
   moments: optax.OptState
-  step: jax.Array
+
+
+class _Pupil(NamedTuple):
+  """What takes steps of learning.
+
+  Attributes:
+    start: from parameters to a state.
+    train: `(state, images, targets, flip, rate)` to a state, the loss and the
+      predictions.
+  """
+
+  start: Callable[[hk.Params], _State]
+  train: Callable[..., tuple[_State, jax.Array, jax.Array]]
 
 
 def learn(
@@ -96,6 +108,7 @@ def learn(
   targets = lessons.maps.astype(np.float32) / 255
   averages = targets.copy()
   params = _initial(settings, seed)
+  pupil = _make_pupil(settings)
   for title, epochs in {
     'noisy': course.noisy,
     'refined': course.refined,
@@ -103,13 +116,13 @@ def learn(
     if title == 'refined':
       targets = _drawn_apart(averages)
     params = _epochs(
-      title, settings, params, lessons.images, targets, averages, epochs, rng
+      title, pupil, params, lessons.images, targets, averages, epochs, rng
     )
   fused = settings._replace(heads=('fused',))
   targets = _drawn_apart(averages.mean(-1, keepdims=True))
-  params = _with_one_head(params)
+  params, pupil = _with_one_head(params), _make_pupil(fused)
   params = _epochs(
-    'fused', fused, params, lessons.images, targets, None, course.fused, rng
+    'fused', pupil, params, lessons.images, targets, None, course.fused, rng
   )
   return fused, params
 
@@ -130,7 +143,7 @@ def _with_one_head(params: hk.Params) -> hk.Params:
 
 def _epochs(
   title: str,
-  settings: network.Settings,
+  pupil: _Pupil,
   params: hk.Params,
   images: np.ndarray,
   targets: np.ndarray,
@@ -140,14 +153,15 @@ def _epochs(
 ) -> hk.Params:
   """Learns targets [n, S / 2, S / 2, H]; adds predictions to the averages."""
   batches = len(images) // BATCH
-  optimizer = optim.adam(weight_decay=DECAY)
   rate = schedules.warmup_cosine(RATE, 0, epochs * batches)
-  train = _make_train(settings, optimizer, rate)
-  state = _State(params, optimizer.init(params), jnp.int32(0))
+  state, step = pupil.start(params), 0
   for epoch in range(epochs):
     began, losses = time.monotonic(), []
     for rows, flip in _batches(len(images), rng):
-      state, loss, predicted = train(state, images[rows], targets[rows], flip)
+      state, loss, predicted = pupil.train(
+        state, images[rows], targets[rows], flip, rate(step)
+      )
+      step += 1
       losses.append(loss)
       if averages is not None:
         averages[rows] *= KEEP
@@ -175,11 +189,10 @@ def _batches(
     yield order[first : first + BATCH], rng.random(BATCH) < 0.5
 
 
-def _make_train(
-  settings: network.Settings, optimizer: optim.Optimizer, rate: optax.Schedule
-) -> Any:
-  """`(state, images, targets, flip) -> state, loss, predictions`, jitted."""
+def _make_pupil(settings: network.Settings) -> _Pupil:
+  """Its step is compiled once, whatever the rate."""
   apply = network.make(settings).apply
+  optimizer = optim.adam(weight_decay=DECAY)
 
   def loss_of(params, images, targets):
     logits = apply(params, images)
@@ -187,19 +200,18 @@ def _make_train(
     return losses.mean(), jax.nn.sigmoid(logits)
 
   @jax.jit
-  def train(state, images, targets, flip):
+  def train(state, images, targets, flip, rate):
     images, targets = _flipped(images, flip), _flipped(targets, flip)
     (loss, predicted), gradient = jax.value_and_grad(loss_of, has_aux=True)(
       state.params, images, targets
     )
     updates, moments = optimizer.update(
-      gradient, state.moments, state.params, rate=rate(state.step)
+      gradient, state.moments, state.params, rate=rate
     )
-    params = optax.apply_updates(state.params, updates)
-    state = _State(params, moments, state.step + 1)
+    state = _State(optax.apply_updates(state.params, updates), moments)
     return state, loss, _flipped(predicted, flip)
 
-  return train
+  return _Pupil(lambda params: _State(params, optimizer.init(params)), train)
 
 
 def _flipped(x: jax.Array, flip: jax.Array) -> jax.Array:

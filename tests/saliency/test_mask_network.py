@@ -19,7 +19,7 @@ from semppl_jax.saliency import (
 )
 
 HEADS = ('boundary', 'barrier')
-SMALL = network.Settings(HEADS, side=32, width=4)
+SMALL = network.Settings(HEADS, side=32)
 
 
 def first(settings=SMALL, seed=0):
@@ -44,7 +44,7 @@ def taught():
 @pytest.fixture(scope='module')
 def file(taught, tmp_path_factory):
   path = str(tmp_path_factory.mktemp('network') / 'network.safetensors')
-  course = learning.Course(noisy=6, refined=2, fused=4)
+  course = learning.Course(noisy=12, refined=2, fused=4)
   network_file.write(path, *learning.learn(taught, SMALL, course))
   return path
 
@@ -91,8 +91,9 @@ def test_predictions_are_averaged(taught):
   averages = some.maps.astype(np.float32) / 255
   targets = averages.copy()
   params, rng = first(), np.random.default_rng(0)
+  pupil = learning._make_pupil(SMALL)
   learning._epochs(
-    'noisy', SMALL, params, some.images, targets, averages, 1, rng
+    'noisy', pupil, params, some.images, targets, averages, 1, rng
   )
   got = (averages - learning.KEEP * targets) / (1 - learning.KEEP)
   [(rows, flip)] = learning._batches(len(some.images), np.random.default_rng(0))
@@ -112,7 +113,7 @@ def test_too_few_images_are_named(taught):
 
 def test_a_loss_that_is_no_number_stops(taught, monkeypatch):
   monkeypatch.setattr(learning, 'RATE', float('nan'))
-  with pytest.raises(NonFiniteError, match=r'is nan in epoch 2 \(noisy\)'):
+  with pytest.raises(NonFiniteError, match=r'is nan in epoch 1 \(noisy\)'):
     learning.learn(taught, SMALL, learning.Course())
 
 
