@@ -52,8 +52,9 @@ def course(epochs: Sequence[str]) -> Course:
     ValueError: they are not three whole numbers from 0 on, one of them above.
   """
   try:
-    found = Course(*map(int, epochs))
-  except (TypeError, ValueError):
+    noisy, refined, fused = map(int, epochs)
+    found = Course(noisy, refined, fused)
+  except ValueError:
     found = Course(0, 0, 0)
   if min(found) < 0 or not sum(found):
     raise ValueError(

@@ -163,7 +163,7 @@ def test_files_that_are_none_are_named(tmp_path):
   with pytest.raises(ValueError, match='of a mask network of version 1'):
     network_file.read(str(path))
   params = first()
-  params['heads']['w'] = params['heads']['w'][:2]
+  params['heads']['w'] = params['heads']['w'][..., :1]
   network_file.write(str(path), SMALL, params)
   with pytest.raises(ValueError, match='has not the weights'):
     network_file.read(str(path))
