@@ -64,7 +64,7 @@ def main(_) -> None:
   """Judges every row on every image."""
   pairs = load(pathlib.Path(_DATA_DIR.value))
   figures = {}
-  for name, detector in rows().items():
+  for name, detector in rows(_NETWORK.value).items():
     figures[name] = judge(detector, pairs, _REPEATS.value)
   print(table(figures))
   if _OUT.value:
@@ -73,13 +73,13 @@ def main(_) -> None:
     out.write_text(json.dumps(figures, indent=2) + '\n')
 
 
-def rows() -> dict[str, _Detector]:
-  """What is judged, by the name of its row."""
+def rows(network: str | None) -> dict[str, _Detector]:
+  """What is judged, by the name of its row; a network's by its file."""
   found: dict[str, _Detector] = {
     name: functools.partial(_one, name=name) for name in NAMES
   }
-  if _NETWORK.value:
-    found['network'] = predict.load(_NETWORK.value)
+  if network:
+    found['network'] = predict.load(network)
   return found
 
 

@@ -11,7 +11,6 @@ import math
 import time
 from typing import NamedTuple
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,7 +64,7 @@ def course(epochs: Sequence[str]) -> Course:
 
 
 class _State(NamedTuple):
-  params: hk.Params
+  params: network.Params
   moments: optax.OptState
 
 
@@ -78,7 +77,7 @@ class _Pupil(NamedTuple):
       predictions.
   """
 
-  start: Callable[[hk.Params], _State]
+  start: Callable[[network.Params], _State]
   train: Callable[..., tuple[_State, jax.Array, jax.Array]]
 
 
@@ -87,7 +86,7 @@ def learn(
   settings: network.Settings,
   course: Course,
   seed: int = 0,
-) -> tuple[network.Settings, hk.Params]:
+) -> tuple[network.Settings, network.Params]:
   """Returns the network of one head that was fused from all.
 
   Args:
@@ -128,12 +127,12 @@ def learn(
   return fused, params
 
 
-def _initial(settings: network.Settings, seed: int) -> hk.Params:
+def _initial(settings: network.Settings, seed: int) -> network.Params:
   image = np.zeros((1, settings.side, settings.side, 3), np.uint8)
   return network.make(settings).init(jax.random.key(seed), image)
 
 
-def _with_one_head(params: hk.Params) -> hk.Params:
+def _with_one_head(params: network.Params) -> network.Params:
   """The same network with the mean of its heads as its only one."""
   heads = {
     name: value.mean(-1, keepdims=True)
@@ -145,13 +144,13 @@ def _with_one_head(params: hk.Params) -> hk.Params:
 def _epochs(
   title: str,
   pupil: _Pupil,
-  params: hk.Params,
+  params: network.Params,
   images: np.ndarray,
   targets: np.ndarray,
   averages: np.ndarray | None,
   epochs: int,
   rng: np.random.Generator,
-) -> hk.Params:
+) -> network.Params:
   """Learns targets [n, S / 2, S / 2, H]; adds predictions to the averages."""
   batches = len(images) // BATCH
   rate = schedules.warmup_cosine(RATE, 0, epochs * batches)

@@ -17,6 +17,9 @@ _DEPTHS = (1, 2, 4, 8)
 _GROUPS = 4
 
 
+Params = hk.Params
+
+
 class Settings(NamedTuple):
   """The shape of a network.
 

@@ -6,7 +6,6 @@ import os
 import pathlib
 from typing import Any
 
-import haiku as hk
 import jax
 import numpy as np
 
@@ -15,7 +14,9 @@ from semppl_jax.saliency import network
 _VERSION = 1
 
 
-def write(path: str, settings: network.Settings, params: hk.Params) -> None:
+def write(
+  path: str, settings: network.Settings, params: network.Params
+) -> None:
   """Writes weights as safetensors, whole or not at all."""
   from safetensors.numpy import save
 
@@ -32,7 +33,7 @@ def write(path: str, settings: network.Settings, params: hk.Params) -> None:
   os.replace(partial, path)
 
 
-def read(path: str) -> tuple[network.Settings, hk.Params]:
+def read(path: str) -> tuple[network.Settings, network.Params]:
   """Reads what `write` wrote.
 
   Raises:
@@ -83,7 +84,9 @@ def _settings(about: str) -> network.Settings:
   return network.Settings(**found | {'heads': tuple(found['heads'])})
 
 
-def _check(path: str, settings: network.Settings, params: hk.Params) -> None:
+def _check(
+  path: str, settings: network.Settings, params: network.Params
+) -> None:
   made = network.make(settings)
   image = np.zeros((1, settings.side, settings.side, 3), np.uint8)
   # The key inside: nothing here is to start a device.

@@ -40,6 +40,7 @@ def write_records(
   mask=False,
   classes=2,
   image=encoded,
+  mask_image=encoded,
 ) -> str:
   """TFRecord files of so many images; returns their glob."""
   from semppl_jax.data.tf_runtime import tf
@@ -56,7 +57,9 @@ def write_records(
           'id': tf.train.BytesList(value=[f'n{number}'.encode()]),
         }
         if mask:
-          content['mask'] = tf.train.BytesList(value=[image(number, mode='L')])
+          content['mask'] = tf.train.BytesList(
+            value=[mask_image(number, mode='L')]
+          )
         features = {
           k: tf.train.Feature(bytes_list=v) for k, v in content.items()
         }

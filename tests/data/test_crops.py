@@ -21,7 +21,7 @@ def make(
 
 def numbers(*examples, step=0, seed=0, count=4):
   return crops.draw(
-    seed, tf.constant(step, tf.int64), tf.constant(examples), count
+    seed, tf.constant(step, tf.int64), tf.stack(examples), count
   )
 
 

@@ -45,7 +45,7 @@ def test_a_batch_is_golden(config, tmp_path, kind, interpolation, labelled):
   c.data.path = (
     write_folder(tmp_path, 48, image=image)
     if kind == 'folder'
-    else write_records(tmp_path, mask=True, image=image)
+    else write_records(tmp_path, mask=True, image=image, mask_image=image)
   )
   c.views.interpolation = interpolation
   train = dataset.load(c.data).train

@@ -37,6 +37,9 @@ def test_a_jpeg_is_decoded_at_its_ratio(ratio):
   [image], sizes = scaled_decode.decode_all([content], spare_of([ratio]))
   assert image.shape == (-(-83 // ratio), -(-120 // ratio), 3)
   np.testing.assert_array_equal(sizes, [(83, 120)])
+  # Of whole blocks of 8 pixels, which are not padded.
+  content = picture(80, 120)
+  [image], _ = scaled_decode.decode_all([content], spare_of([ratio]))
   whole = tf.io.decode_jpeg(content, channels=3)
   small = tf.image.resize(whole, image.shape[:2], antialias=True)
   assert np.abs(small - tf.cast(image, tf.float32)).mean() < 3

@@ -20,7 +20,9 @@ ROOT = pathlib.Path(input_stages.__file__).resolve().parents[2]
 def config():
   config = quickstart.get_config()
   config.batch_size = 16
-  config.data.update(limit=200, labelled_per_batch=8, test_holdout=0.0)
+  config.data.update(
+    limit=200, labels='per_class:9', labelled_per_batch=8, test_holdout=0.0
+  )
   config.semppl.update(queue='64 rows', num_negatives=8)
   return config
 
@@ -42,7 +44,7 @@ def test_supports_are_read_and_decoded_too():
   """A PAWS batch of 16 images has 40 more, which no stage may forget."""
   config = paws_quickstart.get_config()
   config.batch_size = 16
-  config.data.update(limit=400, labelled_per_batch=8)
+  config.data.update(limit=400, labels='per_class:9', labelled_per_batch=8)
   config.support.update(classes_per_batch=10, images_per_class=4)
   job = job_lib.build(config)
   for until, shape in (('read', (40,)), ('decode', (40, 2))):
