@@ -103,7 +103,7 @@ def _open(root, name='things'):
   return plain_tfds.open_prepared(name, str(root), 'config.data.name')
 
 
-def test_a_prepared_set(prepared, config):
+def test_a_prepared_set(prepared, config, monkeypatch):
   found = _open(prepared)
   assert found.folder.endswith('1.10.0')
   assert found.class_names == CLASSES
@@ -116,6 +116,9 @@ def test_a_prepared_set(prepared, config):
   assert train.ids.tolist() == [f'n{n}' for n in range(7)]
   assert train.class_names == CLASSES
   assert _open(prepared, 'things:1.9.0').folder.endswith('1.9.0')
+  # Without a folder of its own, that of tensorflow_datasets.
+  monkeypatch.setenv('TFDS_DATA_DIR', str(prepared))
+  assert _open('') == found
 
 
 def test_what_is_not_prepared_is_said(prepared):

@@ -1,6 +1,9 @@
 """Two processes of four devices are one process of eight."""
 
+import os
 import signal
+import subprocess
+import sys
 
 import jax
 import program
@@ -68,3 +71,38 @@ def test_a_signal_to_one_process_stops_both_and_they_go_on(images, tmp_path):
   outputs = _finish(_start_two(config, workdir))
   assert 'Continuing from step' in outputs[0]
   assert (workdir / 'summary.json').exists()
+
+
+_MEETING = """
+import sys, time, jax
+from semppl_jax import processes
+index = int(sys.argv[2])
+jax.distributed.initialize(f'127.0.0.1:{sys.argv[1]}', 2, index)
+for late in (0, 1):
+  came = time.monotonic()
+  time.sleep(2 * (index == late))
+  processes.meet('here')
+  print(time.monotonic() - came)
+"""
+
+
+@pytest.mark.slow
+def test_processes_wait_for_the_last_one():
+  """At the same place twice, as a program does that trains twice."""
+  port = str(program.free_port())
+  environment = os.environ | {
+    'JAX_PLATFORMS': 'cpu',
+    'PYTHONPATH': str(program.ROOT),
+  }
+  both = [
+    subprocess.Popen(
+      [sys.executable, '-c', _MEETING, port, str(index)],
+      env=environment,
+      stdout=subprocess.PIPE,
+      text=True,
+    )
+    for index in range(2)
+  ]
+  for output in _finish(both):
+    first, second = map(float, output.split())
+    assert first > 1.5 and second > 1.5
