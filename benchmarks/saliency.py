@@ -1,6 +1,7 @@
-"""How well, and how fast, do the saliency detectors find objects?
+r"""How well, and how fast, do the saliency detectors find objects?
 
-  python benchmarks/saliency.py --data_dir=DIR --out=runs/saliency.json
+  python benchmarks/saliency.py --data_dir=DIR --out=runs/saliency.json \
+    [--network=FILE]
 
 DIR holds images/N.jpg and masks/N.png, as PASCAL-S (Li et al., "The secrets of
 salient object segmentation", CVPR 2014); above 127 in a mask means salient.
@@ -28,7 +29,7 @@ from absl import app, flags
 import numpy as np
 from PIL import Image
 
-from semppl_jax.saliency import metrics
+from semppl_jax.saliency import metrics, predict
 from semppl_jax.saliency.detectors import detect, NAMES
 from semppl_jax.tools.tables import markdown
 
@@ -36,6 +37,9 @@ _DATA_DIR = flags.DEFINE_string(
   'data_dir', None, 'Directory of images/N.jpg and masks/N.png.', required=True
 )
 _OUT = flags.DEFINE_string('out', None, 'JSON file to write the figures to.')
+_NETWORK = flags.DEFINE_string(
+  'network', None, 'Also judge this file of --train_network.'
+)
 _REPEATS = flags.DEFINE_integer(
   'repeats', 3, 'Times each image is timed; the shortest counts.', lower_bound=1
 )
@@ -60,7 +64,7 @@ def main(_) -> None:
   """Judges every row on every image."""
   pairs = load(pathlib.Path(_DATA_DIR.value))
   figures = {}
-  for name, detector in rows().items():
+  for name, detector in rows(_NETWORK.value).items():
     figures[name] = judge(detector, pairs, _REPEATS.value)
   print(table(figures))
   if _OUT.value:
@@ -69,9 +73,14 @@ def main(_) -> None:
     out.write_text(json.dumps(figures, indent=2) + '\n')
 
 
-def rows() -> dict[str, _Detector]:
-  """What is judged, by the name of its row."""
-  return {name: functools.partial(_one, name=name) for name in NAMES}
+def rows(network: str | None) -> dict[str, _Detector]:
+  """What is judged, by the name of its row; a network's by its file."""
+  found: dict[str, _Detector] = {
+    name: functools.partial(_one, name=name) for name in NAMES
+  }
+  if network:
+    found['network'] = predict.load(network)
+  return found
 
 
 def _one(image: np.ndarray, name: str) -> np.ndarray:

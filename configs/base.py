@@ -57,10 +57,15 @@ def get_config() -> ml_collections.ConfigDict:
       # Height and width that whole images are scaled down to fit in, where the
       # devices cut them.
       canvas=(384, 512),
+      # Decode a JPEG at 1/2, 1/4 or 1/8 of its size where every view, or the
+      # canvas, still gets at least as many pixels as it has.
+      scaled_decoding=False,
       device_gib=8.0,  # What a train set on the devices may take of each.
       shuffle_gib=1.0,  # Memory for the shuffle buffers of one process.
       prefetch=2,  # Batches kept ready on the devices.
-      threads=0,  # tf.data worker threads; 0: all cores.
+      # tf.data worker threads; 0: all cores. Each holds a block of decoded
+      # images: of a batch of 2**n rows 8, and never more than 16.
+      threads=0,
       max_corrupt=0.01,  # Share of an epoch that may be unreadable.
       saliency='',  # Folder of masks that `semppl_jax.saliency` made.
     )
@@ -71,6 +76,9 @@ def get_config() -> ml_collections.ConfigDict:
       large=dict(count=4, size=224, area=(0.14, 1.0), aspect=(3 / 4, 4 / 3)),
       small=dict(count=2, size=96, area=(0.05, 0.14), aspect=(3 / 4, 4 / 3)),
       interpolation='bicubic',  # 'bicubic' | 'bilinear'.
+      # Of the host's crops that train. Those of evaluation are never
+      # antialiased, and those of devices always are.
+      antialias=False,
       flip=0.5,
     )
   )

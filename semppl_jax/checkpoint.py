@@ -17,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from semppl_jax import config_file
 from semppl_jax.data.sources.problems import naming
 
 # Fields that change what is printed and kept, and where and how fast a run
@@ -215,7 +216,7 @@ def _plain(identity: Identity) -> dict[str, Any]:
 
 def _differing(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
   """Every field that differs and would change the training, and the data."""
-  old, new = saved['config'], now['config']
+  old, new = _with_new_fields(saved['config'], now['config']), now['config']
   differ = [
     f'{name} was {old.get(name)!r} and is {new.get(name)!r}'
     for name in sorted(old.keys() | new.keys())
@@ -227,6 +228,20 @@ def _differing(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
   if saved.get('masks', '') != now['masks']:
     differ.append('the saliency masks (data.saliency) are others')
   return differ
+
+
+def _with_new_fields(
+  old: dict[str, Any], new: dict[str, Any]
+) -> dict[str, Any]:
+  """A saved config with the fields that it is too old to have.
+
+  What a new field stands at by default is what was before there was one.
+  """
+  if new.keys() <= old.keys():
+    return old
+  defaults = plain_config(config_file.load('configs/base.py'))
+  added = {name: defaults[name] for name in new.keys() & defaults.keys()}
+  return added | old
 
 
 def _as_bytes(ids: np.ndarray) -> np.ndarray:

@@ -230,6 +230,10 @@ def _data(config: ConfigDict, facts: Facts) -> Iterator[str]:
       yield must(config, 'data.path', "name a file where data.kind='npz'")
     if config.data.backend != 'device':
       yield must(config, 'data.backend', "be 'device' where data.kind='npz'")
+  if config.data.scaled_decoding and config.data.backend == 'device':
+    yield must(
+      config, 'data.scaled_decoding', "be False where data.backend='device'"
+    )
   if config.data.kind == 'tfds' and not config.data.name:
     yield must(config, 'data.name', "name a set where data.kind='tfds'")
 

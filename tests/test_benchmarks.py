@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 def _load(name):
   """Imports a script; the flags that it defines are put away again."""
   before = {flag: flags.FLAGS[flag] for flag in flags.FLAGS}
-  for flag in ('out', 'seeds', 'duration', 'arms', 'runs'):
+  for flag in ('out', 'seeds', 'duration', 'arms', 'runs', 'seconds', 'rows'):
     if flag in before:
       delattr(flags.FLAGS, flag)
   try:
@@ -115,7 +115,7 @@ def test_saliency_is_judged_on_a_folder_of_pairs(tmp_path):
   np.testing.assert_array_equal(pairs[0].truth, mask > 127)
   figures = {
     name: saliency.judge(detector, pairs, 1)
-    for name, detector in saliency.rows().items()
+    for name, detector in saliency.rows(None).items()
   }
   assert figures['mean']['max_f'] > 0.95 > figures['centre']['max_f']
   assert figures['mean']['images'] == 2
@@ -133,3 +133,32 @@ def test_an_image_without_a_mask_is_one_sentence(tmp_path):
   (tmp_path / 'images' / '1.jpg').touch()
   with pytest.raises(ValueError, match=r'has 1 images, of which 1 .*\.$'):
     saliency.load(tmp_path)
+
+
+def test_input_rows_make_views_of_photographs(tmp_path):
+  script = _load('input_pipeline')
+  rows = script.input_rows
+  for name in ('a', 'b'):
+    (tmp_path / name).mkdir()
+    for number in range(20):
+      pixels = np.full((300, 260, 3), number, np.uint8)
+      Image.fromarray(pixels).save(tmp_path / name / f'{number}.jpg')
+  for name in (rows.ALONE, rows.PILLOW, 'Pillow, and colours'):
+    stream, images = rows.ROWS[name](str(tmp_path), 1)
+    made = next(stream)
+    assert images == 1
+    if name != rows.ALONE:
+      assert [x.shape[0] for x in made] == [224] * 4 + [96] * 2
+  for fields in ({}, {'data.crops': 'device'}):
+    stream, images = rows._pipeline(fields)(str(tmp_path), 1)
+    assert len(next(stream).batch.index) == images == rows.BATCH
+
+
+def test_the_table_of_the_input_pipeline_has_multiples():
+  script = _load('input_pipeline')
+  rows = script.input_rows
+  one = {rows.ALONE: 1.0, 'bicubic': 3.0, rows.PILLOW: 6.0}
+  lines = script.table({'one core': one, 'two cores': {'bicubic': 1.5}})
+  assert lines.splitlines()[3] == (
+    '| bicubic | 3.00 | 3.00 | 0.50 | 2.00 times faster |'
+  )

@@ -85,6 +85,18 @@ def test_another_run_is_refused(saved, changes, words):
   checkpoints.close()
 
 
+@pytest.mark.parametrize('value, goes_on', [(False, True), (True, False)])
+def test_a_field_that_was_added_since_was_at_its_default(saved, value, goes_on):
+  fields = {'seed': 0, 'log_every': '1 steps', 'views.antialias': value}
+  checkpoints = Checkpointer(saved, _identity(config=fields), keep=2)
+  if goes_on:
+    checkpoints.restore(5, LIKE)
+  else:
+    with pytest.raises(MismatchError, match=r'antialias was False and is True'):
+      checkpoints.restore(5, LIKE)
+  checkpoints.close()
+
+
 def test_what_is_only_printed_may_differ(saved):
   other = _identity(config={'seed': 0, 'log_every': '9 steps'})
   checkpoints = Checkpointer(saved, other, keep=2)

@@ -48,6 +48,10 @@ def test_the_quick_start_has_no_problem():
     (dict(batch_size=1), r'batch_size=1 must be at least 2\.'),
     (dict(batch_size=100), r'batch_size=100 .*multiple of the 8 devices\.'),
     (dict(batch_size=6400), r'batch_size=6400 .*at most the 6000 train'),
+    (
+      dict(data__backend='device', data__scaled_decoding=True),
+      r"scaled_decoding=True must be False where data\.backend='device'",
+    ),
     (dict(seed=-1), r'seed=-1 .*at least 0 and below 4\.29'),
     (dict(method='sempl'), r"method='sempl' .*did you mean 'semppl'\?"),
     (dict(on_nonfinite='x'), r"on_nonfinite='x' .*one of 'stop', 'skip'\."),

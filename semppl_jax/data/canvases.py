@@ -54,6 +54,23 @@ def place(
   )
 
 
+def spare_pixels(sizes: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+  """How many times more pixels images have along a side than canvases hold.
+
+  Args:
+    sizes: height and width of n images, int32 [n, 2].
+    size: of the canvas.
+
+  Returns:
+    Of the side that is scaled down the most, float32 [n].
+  """
+  turned = (sizes[:, 0] > sizes[:, 1]) != (size[0] > size[1])
+  turned &= size[0] != size[1]
+  lain = tf.where(turned[:, None], sizes[:, ::-1], sizes)
+  within = tf.constant(size, tf.float32)
+  return tf.reduce_max(tf.cast(lain, tf.float32) / within, axis=1)
+
+
 def _antialiased(pixels: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
   scaled = tf.image.resize(pixels, shape, 'bilinear', antialias=True)
   return tf.cast(tf.round(tf.clip_by_value(scaled, 0.0, 255.0)), tf.uint8)

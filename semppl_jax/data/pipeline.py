@@ -88,6 +88,44 @@ def train_batches(
       rows that the data has not, or (on the way) a block in which no image can
       be read.
   """
+  plan = _plan(config, train, subset, process_index, process_count, support)
+  elements = _elements(config, train, plan, start_step)
+  if plan.support is None:
+    return (_host_batch(x, plan.parts, train, plan.known) for x in elements)
+  return _with_support(
+    elements, plan.parts, plan.support, start_step, train, plan.known
+  )
+
+
+def train_stage(
+  config: ConfigDict,
+  train: Dataset,
+  subset: LabelSubset,
+  until: str,
+  *,
+  support: bool = False,
+) -> Iterator[Any]:
+  """Steps of one process up to a stage of `steps.STAGES`, to measure by."""
+  plan = _plan(config, train, subset, 0, 1, support)
+  return _elements(config, train, plan, 0, until)
+
+
+class _Plan(NamedTuple):
+  """What this process makes of each step."""
+
+  parts: list[tuple[layout.Stream, layout.Share]]
+  support: support_lib.SupportRows | None
+  known: np.ndarray
+
+
+def _plan(
+  config: ConfigDict,
+  train: Dataset,
+  subset: LabelSubset,
+  process_index: int,
+  process_count: int,
+  support: bool,
+) -> _Plan:
   rows = layout.process_rows(config.batch_size, process_index, process_count)
   known = np.zeros(train.size, bool)
   known[subset.index] = True
@@ -97,20 +135,32 @@ def train_batches(
       config.batch_size, config.data.labelled_per_batch, known
     )
   ]
-  parts = [(stream, share) for stream, share in parts if share.blocks]
   extra = None
   if support:
     extra = support_lib.support_rows(
       config, train, subset, process_index, process_count
     )
+  return _Plan([(x, own) for x, own in parts if own.blocks], extra, known)
+
+
+def _elements(
+  config: ConfigDict,
+  train: Dataset,
+  plan: _Plan,
+  start_step: int,
+  until: str = 'crops',
+) -> Iterator[Any]:
   from semppl_jax.data import steps  # TensorFlow.
 
-  elements = steps.train_steps(
-    config, train.source, parts, start_step, extra, train.masks
+  return steps.train_steps(
+    config,
+    train.source,
+    plan.parts,
+    start_step,
+    plan.support,
+    train.masks,
+    until,
   )
-  if extra is None:
-    return (_host_batch(x, parts, train, known) for x in elements)
-  return _with_support(elements, parts, extra, start_step, train, known)
 
 
 def eval_batches(

@@ -1,13 +1,15 @@
 """The tf.data graph: one element per step, every array of it decoded."""
 
 from collections.abc import Callable, Iterator
+import functools
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 import numpy as np
 
 from semppl_jax.canvas import Canvas
-from semppl_jax.data import canvases, crops, decode, streams
+from semppl_jax.data import crops, cutters, decode, scaled_decode, streams
+from semppl_jax.data.cuts import shapes
 from semppl_jax.data.layout import block_size, Share, Stream
 from semppl_jax.data.mask_pixels import decode_mask
 from semppl_jax.data.mask_stream import with_masks
@@ -18,20 +20,35 @@ from semppl_jax.data.support import SupportRows
 from semppl_jax.data.support_stream import support_blocks
 from semppl_jax.data.tf_runtime import repeatable, tf, worker_count
 
-# Images are numbered below it, so that slots draw numbers of their own.
-_FIRST_SLOT = 2**31
+STAGES = ('read', 'decode', 'crops')
 
 
-class Row(NamedTuple):
-  """What a row of the batch is made of.
+class Rows(NamedTuple):
+  """What n rows of the batch are made of.
 
   Attributes:
-    crops: its views, or the image whole where the devices cut them.
-    masked: whether its image has a mask that is not blank, bool, or () where
-      no view is masked.
+    crops: their views, or the images whole where the devices cut them.
+    masked: whether each image has a mask that is not blank, bool [n], or ()
+      where no view is masked.
   """
 
   crops: crops.Crops | Canvas
+  masked: tf.Tensor | tuple[()]
+
+
+class _Opened(NamedTuple):
+  """Images that were decoded, n of them.
+
+  Attributes:
+    images: [height, width, 3] each, uint8.
+    sizes: height and width before they were scaled, int32 [n, 2], or ().
+    masks: [h, w, 1] each, uint8, or ().
+    masked: whether each mask is not blank, bool [n], or ().
+  """
+
+  images: tuple[tf.Tensor, ...]
+  sizes: tf.Tensor | tuple[()]
+  masks: tuple[tf.Tensor, ...]
   masked: tf.Tensor | tuple[()]
 
 
@@ -42,8 +59,9 @@ def train_steps(
   start_step: int,
   support: SupportRows | None = None,
   masks: Masks | None = None,
+  until: str = 'crops',
 ) -> Iterator[Any]:
-  """Yields for each part the `Decoded` `Row`s of its blocks of a step.
+  """Yields for each part the `Decoded` `Rows` of its blocks of a step.
 
   Args:
     config: the whole config.
@@ -53,24 +71,20 @@ def train_steps(
     support: a last part of large crops alone, numbered by slots.
     masks: those that stand in for masks in the records, or None. None at all
       are read where `config.saliency.probability` is 0.
+    until: a stage of `STAGES` after which to stop, to measure by; rows before
+      `'crops'` are the sizes of what there is.
 
   Raises:
     ValueError: on the way, a file that cannot be read at random.
   """
-  cut = _make_cut(config)
+  assert until in STAGES
+  cutter = cutters.of_images(config)
   failures: list[Exception] = []
   if not config.saliency.probability:
     masks = None
   if masks is not None or not config.saliency.probability:
     source = source.without_masks()
   has_masks = masks is not None or source.has_masks
-
-  def row(content, mask, index, step):
-    image = decode.decode_image(_open(source, content))
-    shape, masked = None, ()
-    if has_masks:
-      shape, masked = decode_mask(mask)
-    return Row(cut(image, shape, index, step), masked)
 
   def blocks(stream, share):
     raws = streams.stream_blocks(
@@ -90,19 +104,20 @@ def train_steps(
       config,
       source,
       blocks(stream, share),
-      row,
+      *_making(until, config, source, cutter, has_masks, Rows),
       stream.block,
       len(share.blocks),
     )
     for stream, share in parts
   ]
   if support is not None:
+    supports = cutters.of_support(config)
     decoded.append(
       _decoded(
         config,
         source,
         support_blocks(source, support, start_step, failures),
-        _support_row(config, source),
+        *_making(until, config, source, supports),
         support.stream.block,
         len(support.share.blocks),
       )
@@ -110,42 +125,6 @@ def train_steps(
   # One batch ahead, so that decoding goes on while the last one is copied.
   steps = tf.data.Dataset.zip(tuple(decoded)).prefetch(1)
   return _arrays(repeatable(steps, config.data.threads), failures)
-
-
-def _make_cut(config: ConfigDict) -> Callable[..., crops.Crops | Canvas]:
-  """Builds `(image, mask, index, step)` to what a row shows of an image."""
-  if config.data.crops == 'device':
-    size = tuple(config.data.canvas)
-    return lambda image, mask, index, step: canvases.place(image, mask, size)
-  views = crops.make_views(config.views)
-
-  def cut(image, mask, index, step):
-    numbers = crops.draw(config.seed, step, index, sum(views.counts))
-    return crops.random_crops(image, mask, numbers, views)
-
-  return cut
-
-
-def _support_row(config: ConfigDict, source: Any) -> decode.RowFn:
-  made = crops.make_views(config.views)
-  count = config.support.views
-  views = made._replace(
-    counts=(count, 0),
-    area=made.area[:1] * count,
-    aspect=made.aspect[:1] * count,
-  )
-
-  def row(content, mask, slot, step):
-    del mask
-    image = decode.decode_image(_open(source, content))
-    if config.data.crops == 'device':
-      return canvases.place(image, None, tuple(config.data.canvas))
-    # By the slot: an image that stands in two of them is not cut alike.
-    example = tf.cast(slot, tf.int64) + _FIRST_SLOT
-    numbers = crops.draw(config.seed, step, example, count)
-    return crops.random_crops(image, None, numbers, views).large
-
-  return row
 
 
 def _arrays(steps: tf.data.Dataset, failures: list[Exception]) -> Iterator[Any]:
@@ -170,10 +149,10 @@ def eval_steps(
     rows: images in an element.
   """
 
-  def row(content, mask, index, step):
-    del mask, index, step
-    return crops.centre_crop(
-      decode.decode_image(_open(source, content)),
+  def centres(opened, index, step):
+    del index, step
+    return crops.centre_crops(
+      opened.images,
       config.eval.resize,
       config.eval.crop,
       config.views.interpolation,
@@ -181,7 +160,9 @@ def eval_steps(
 
   block = block_size(rows)
   raws = streams.listed_blocks(source, indices, block)
-  steps = _decoded(config, source, raws, row, block, rows // block)
+  steps = _decoded(
+    config, source, raws, _opener(config, source), centres, block, rows // block
+  )
   return repeatable(steps.prefetch(1), config.data.threads)
 
 
@@ -189,7 +170,8 @@ def _decoded(
   config: ConfigDict,
   source: Any,
   raws: tf.data.Dataset,
-  row: decode.RowFn,
+  open_images: decode.OpenFn,
+  rows: decode.RowsFn,
   block: int,
   blocks: int,
 ) -> tf.data.Dataset:
@@ -202,7 +184,8 @@ def _decoded(
 
   return decode.decode_blocks(
     raws,
-    row,
+    open_images,
+    rows,
     block=block,
     blocks=blocks,
     threads=worker_count(config.data.threads),
@@ -210,11 +193,67 @@ def _decoded(
   )
 
 
+def _opener(
+  config: ConfigDict,
+  source: Any,
+  cutter: cutters.Cutter | None = None,
+  has_masks: bool = False,
+) -> decode.OpenFn:
+  """Decodes n images, as small as `cutter` allows, and their masks."""
+  scaler = cutter if config.data.scaled_decoding else None
+
+  def open_images(content, mask, index, step):
+    contents = [_open(source, each) for each in tf.unstack(content)]
+    if scaler:
+      spare = functools.partial(scaler.spare, index=index, step=step)
+      images, sizes = scaled_decode.decode_all(contents, spare)
+    else:
+      images, sizes = tuple(map(decode.decode_image, contents)), ()
+    if not has_masks:
+      return _Opened(images, sizes, (), ())
+    masks, masked = zip(*map(decode_mask, tf.unstack(mask)), strict=True)
+    return _Opened(images, sizes, masks, tf.stack(masked))
+
+  return open_images
+
+
+def _making(
+  until: str,
+  config: ConfigDict,
+  source: Any,
+  cutter: cutters.Cutter,
+  has_masks: bool = False,
+  row: Callable[[Any, Any], Any] = lambda cut, masked: cut,
+) -> tuple[decode.OpenFn, decode.RowsFn]:
+  """What opens images, and what makes rows of them, up to a stage."""
+  opener = _opener(config, source, cutter, has_masks)
+  if until == 'read':
+    return functools.partial(_sizes_of_bytes, source), lambda sizes, *_: sizes
+  if until == 'decode':
+    return opener, lambda opened, *_: shapes(opened.images)
+
+  def rows(opened, index, step):
+    return row(_cut(cutter, opened, index, step), opened.masked)
+
+  return opener, rows
+
+
+def _sizes_of_bytes(source, content, *_) -> tf.Tensor:
+  contents = [_open(source, each) for each in tf.unstack(content)]
+  return tf.strings.length(tf.stack(contents))
+
+
+def _cut(
+  cutter: cutters.Cutter, opened: _Opened, index: tf.Tensor, step: tf.Tensor
+) -> Any:
+  sizes = None if isinstance(opened.sizes, tuple) else opened.sizes
+  return cutter.cut(opened.images, opened.masks, sizes, index, step)
+
+
 def _open(source: Any, content: tf.Tensor) -> tf.Tensor:
   """Image bytes: those of the file, or the content itself."""
   if not isinstance(source, FileSource):
     return content
   # Padding has no path: it fails to decode, without a warning about a file.
-  return tf.cond(
-    tf.equal(content, ''), lambda: content, lambda: tf.io.read_file(content)
-  )
+  no_path = tf.equal(content, '') | tf.equal(content, decode.BLACK)
+  return tf.cond(no_path, lambda: content, lambda: tf.io.read_file(content))

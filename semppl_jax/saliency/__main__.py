@@ -7,6 +7,12 @@ IMAGES is a folder, a glob of TFRecord files, `tfds:NAME` or `embedded`; with
 `--config=FILE` in its place, the train images of that config. What was stopped
 goes on by the same command, and the number of workers changes no byte.
 `--runner=NAME` makes them by an Apache Beam pipeline instead (extra `[beam]`).
+
+  python -m semppl_jax.saliency --train_network --data=IMAGES --out=DIR
+
+teaches a small network by the detectors on some of the images, without a label,
+and writes DIR/network.safetensors, which `--network=FILE` takes in place of a
+detector.
 """
 
 import os
@@ -15,6 +21,7 @@ import signal
 from typing import Any
 
 from absl import app, flags
+import jax
 
 from semppl_jax import config_file, program
 
@@ -22,8 +29,21 @@ _CONFIG = config_file.define_flag('config')
 _DATA = flags.DEFINE_string(
   'data', None, "Folder, TFRecord glob, 'tfds:NAME' or 'embedded'."
 )
-_OUT = flags.DEFINE_string('out', None, 'Folder of the masks.')
+_OUT = flags.DEFINE_string('out', None, 'Folder of the masks, or the network.')
 _DETECTOR = flags.DEFINE_string('detector', 'mean', 'What makes a mask.')
+_NETWORK = flags.DEFINE_string(
+  'network', None, 'File of a mask network, in place of a detector.'
+)
+_TRAIN = flags.DEFINE_boolean(
+  'train_network', False, 'Teach a mask network, and make no masks.'
+)
+_TRAIN_IMAGES = flags.DEFINE_integer(
+  'train_images', 2500, 'It learns from so many images at most.', 32
+)
+_EPOCHS = flags.DEFINE_list(
+  'epochs', ['8', '4', '4'],
+  "Of it: on the detectors' maps, on its own, and of the one map from all.",
+)  # fmt: skip
 _THRESHOLD = flags.DEFINE_float(
   'threshold', 0.5, 'Where its map is above this, there is foreground.'
 )
@@ -38,22 +58,33 @@ _BEAM_ARGS = flags.DEFINE_string(
   'beam_args', '', 'Flags of Beam and its runner, in one string.'
 )
 _GO_ON = 'Files written before are whole; the same command goes on.'
+_TEACH_AGAIN = (
+  'What the detectors found is in lessons.npz once all of it is there; the same'
+  ' command learns from it again.'
+)
+# What a flag is of no use to.
+_NOT_TO_TRAIN = (
+  'network', 'detector', 'threshold', 'show', 'runner', 'beam_args'
+)  # fmt: skip
 
 
 def main(_) -> int:
   """Makes what the flags say and returns the exit status."""
-  return program.guarded(_make, _GO_ON)
+  return program.guarded(_make, _TEACH_AGAIN if _TRAIN.value else _GO_ON)
 
 
 def _make() -> int:
   from semppl_jax.job import InputError
-  from semppl_jax.saliency import making
+  from semppl_jax.saliency import making, workers
 
   # What a scheduler stops ends as after Ctrl-C.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
   try:
+    if _TRAIN.value:
+      print(f'{_train_network()} is written.')  # noqa: T201
+      return program.OK
     facts = _store()
-  except making.WorkerError as error:
+  except workers.WorkerError as error:
     return program.complain(error, program.FAILED)
   except ValueError as error:
     raise InputError(str(error)) from error
@@ -63,19 +94,59 @@ def _make() -> int:
 
 def _store() -> Any:
   """Makes what is missing of the store and returns its facts."""
-  from semppl_jax.data import dataset
-  from semppl_jax.saliency import contact_sheet, images, making, masker
+  from semppl_jax.saliency import contact_sheet, making, masker
 
   _check_flags()
   folder = os.path.expanduser(_OUT.value or '')
-  maker = masker.of_detector(_DETECTOR.value, _THRESHOLD.value)
-  config = images.of(_DATA.value) if _DATA.value else _CONFIG.value.data
-  data = dataset.load(config).train
-  facts = making.begin(folder, data, images.name(config), maker)
+  if _NETWORK.value:
+    # As in the workers, of which only one could have an accelerator.
+    jax.config.update('jax_platforms', 'cpu')
+    file = os.path.expanduser(_NETWORK.value)
+    maker = masker.of_network(file, _THRESHOLD.value)
+  else:
+    maker = masker.of_detector(_DETECTOR.value, _THRESHOLD.value)
+  data, name = _images()
+  facts = making.begin(folder, data, name, maker)
   if _SHOW.value:
     sheet = os.path.join(folder, contact_sheet.FILE)
     contact_sheet.write(sheet, data, _SHOW.value, maker)
   return _finished(folder, data, facts) if facts.counts is None else facts
+
+
+def _images() -> tuple[Any, str]:
+  """The images, and what they are called."""
+  from semppl_jax.data import dataset
+  from semppl_jax.saliency import images
+
+  config = images.of(_DATA.value) if _DATA.value else _CONFIG.value.data
+  return dataset.load(config).train, images.name(config)
+
+
+def _train_network() -> str:
+  """Teaches a network and returns its file."""
+  from semppl_jax.saliency import (
+    detectors,
+    learning,
+    lessons,
+    network,
+    network_file,
+  )
+
+  _check_flags()
+  course = learning.course(_EPOCHS.value)
+  folder = os.path.expanduser(_OUT.value or '')
+  os.makedirs(folder, exist_ok=True)
+  settings = network.Settings(tuple(detectors.DETECTORS))
+  taught = lessons.collect(
+    folder, *_images(), _TRAIN_IMAGES.value, settings, _processes()
+  )
+  file = os.path.join(folder, 'network.safetensors')
+  network_file.write(file, *learning.learn(taught, settings, course))
+  return file
+
+
+def _processes() -> int:
+  return _WORKERS.value or os.cpu_count() or 1
 
 
 def _check_flags() -> None:
@@ -88,6 +159,15 @@ def _check_flags() -> None:
     )
   if _WORKERS.value < 0 or _SHOW.value < 0:
     raise config_file.ConfigError('--workers and --show must be at least 0.')
+  idle = _NOT_TO_TRAIN if _TRAIN.value else ()
+  if _NETWORK.value:
+    idle += ('detector',)
+  unused = [x for x in idle if flags.FLAGS[x].present]
+  if unused:
+    by = '--train_network' if _TRAIN.value else '--network'
+    raise config_file.ConfigError(
+      f'{by} has no use for {", ".join(f"--{x}" for x in unused)}.'
+    )
   if _RUNNER.value:
     beam.check(_RUNNER.value)
 
@@ -101,8 +181,7 @@ def _finished(folder: str, data: Any, facts: Any) -> Any:
     arguments = shlex.split(_BEAM_ARGS.value)
     beam.make_all(folder, facts, pieces, _RUNNER.value, arguments)
     return mask_facts.read(folder, f'--out={folder}')
-  workers = _WORKERS.value or os.cpu_count() or 1
-  results = making.make_all(pieces, facts.maker, workers)
+  results = making.make_all(pieces, facts.maker, _processes())
   return making.finish(folder, facts, results)
 
 

@@ -14,6 +14,8 @@ import importlib.util
 import os
 from typing import Any
 
+import jax
+
 from semppl_jax.saliency import making, pieces as pieces_lib
 from semppl_jax.saliency.making import Result
 from semppl_jax.saliency.masker import Maker
@@ -78,6 +80,8 @@ def make_all(
 
 
 def _make(line: str, maker: Maker) -> tuple[str, Result]:
+  # Before the first use of a device, of which masks need none.
+  jax.config.update('jax_platforms', 'cpu')
   piece = pieces_lib.from_json(line)
   return piece.file, making.make_file(piece, maker)
 

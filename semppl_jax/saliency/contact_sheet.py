@@ -23,9 +23,9 @@ def write(file: str, data: Dataset, count: int, maker: Maker) -> None:
 
   rows = np.linspace(0, data.size - 1, min(count, data.size)).astype(int)
   piece = pieces.piece(data, np.unique(rows))
-  mask_of = masker.make(maker)
+  saliency = masker.saliency(maker)
   panels = [
-    _panels(image, mask_of(image))
+    _panels(image, saliency(image), maker)
     for image in pieces.images(piece)
     if image is not None
   ]
@@ -45,12 +45,16 @@ def write(file: str, data: Dataset, count: int, maker: Maker) -> None:
   figure.savefig(file, dpi=120)
 
 
-def _panels(image: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
-  """Pictures of one row by their titles."""
+def _panels(
+  image: np.ndarray, found: np.ndarray, maker: Maker
+) -> dict[str, np.ndarray]:
+  """Pictures of one row by their titles; `found` is the maker's map."""
+  mask = found > maker['threshold']
   grey = np.where(mask[..., None], image, np.uint8(128))
   return {
     'image': image,
     **detectors.detect(image, (*detectors.DETECTORS, 'mean')),
+    **({'network': found} if 'network' in maker else {}),
     'mask': mask,
     'masked view': grey,
   }

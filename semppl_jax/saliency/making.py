@@ -6,28 +6,20 @@ number of workers changes a byte.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent import futures
-import datetime
 import logging
-import multiprocessing
-import os
-import signal
-import threading
-import time
 from typing import Any, NamedTuple
 
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.sources.problems import naming
-from semppl_jax.saliency import masker, pieces as pieces_lib
+from semppl_jax.saliency import (
+  masker,
+  pieces as pieces_lib,
+  workers as workers_lib,
+)
 from semppl_jax.saliency.masker import Maker
 from semppl_jax.saliency.pieces import Piece
 
 _log = logging.getLogger(__name__)
-_LINE_SECONDS = 10.0
-
-
-class WorkerError(RuntimeError):
-  """A worker process ended before its work was done."""
 
 
 class Result(NamedTuple):
@@ -71,12 +63,12 @@ def begin(folder: str, data: Dataset, name: str, maker: Maker) -> Any:
       f'{where} holds masks of other images: {found.images} of {found.data},'
       f' not the {facts.images} of {name}; name another folder.'
     )
-  if found.maker != maker:
+  if not masker.same(found.maker, maker):
     raise ValueError(
       f'{where} holds masks made by {found.maker}, not by {maker}; name another'
       ' folder.'
     )
-  return found
+  return found._replace(maker=maker)
 
 
 def make_all(
@@ -91,14 +83,11 @@ def make_all(
 
   Raises:
     ValueError: a record file has changed since it was indexed.
-    WorkerError: a worker was ended, as when memory is short.
+    workers.WorkerError: a worker was ended, as when memory is short.
   """
-  progress = _Progress(sum(len(piece.ids) for piece in pieces))
-  results: dict[int, Result] = {}
-  for number, result in _results(pieces, maker, min(workers, len(pieces))):
-    results[number] = result
-    progress.add(len(pieces[number].ids))
-  return [results[number] for number in range(len(pieces))]
+  work = [(piece, maker) for piece in pieces]
+  sizes = [len(piece.ids) for piece in pieces]
+  return workers_lib.run(make_file, work, sizes, workers)
 
 
 def make_file(piece: Piece, maker: Maker) -> Result:
@@ -158,63 +147,3 @@ def _masks(piece: Piece, maker: Maker) -> Iterator[tuple[str, bytes]]:
       yield name, mask_store.png(mask_of(image))
   if unreadable:
     _log.warning('Skipped %s.', naming('unreadable image(s)', unreadable))
-
-
-def _results(
-  pieces: Sequence[Piece], maker: Maker, workers: int
-) -> Iterator[tuple[int, Result]]:
-  """Yields number and result of each piece, as they are done."""
-  if workers == 1:
-    for number, piece in enumerate(pieces):
-      yield number, make_file(piece, maker)
-    return
-  # Spawned: TensorFlow does not survive a fork.
-  pool = futures.ProcessPoolExecutor(
-    workers, multiprocessing.get_context('spawn'), _start_worker
-  )
-  try:
-    waiting = {
-      pool.submit(make_file, piece, maker): number
-      for number, piece in enumerate(pieces)
-    }
-    for done in futures.as_completed(waiting):
-      yield waiting[done], done.result()
-  except futures.BrokenExecutor as error:
-    raise WorkerError(
-      'A worker was ended, as when memory is short; take fewer --workers. The'
-      ' files written before are whole, and the same command goes on.'
-    ) from error
-  finally:
-    pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _start_worker() -> None:
-  # Ctrl-C reaches all processes; the first one decides.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  logging.basicConfig(format='%(message)s')
-  threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-  parent = multiprocessing.parent_process()
-  assert parent is not None
-  parent.join()
-  os._exit(1)
-
-
-class _Progress:
-  """A line now and then."""
-
-  def __init__(self, total: int):
-    self._total, self._done = total, 0
-    self._began = self._last = time.monotonic()
-
-  def add(self, images: int) -> None:
-    self._done += images
-    now = time.monotonic()
-    if now - self._last < _LINE_SECONDS and self._done < self._total:
-      return
-    self._last = now
-    pace = (now - self._began) / self._done
-    left = datetime.timedelta(seconds=round(pace * (self._total - self._done)))
-    _log.info('%d of %d images, left %s', self._done, self._total, left)

@@ -98,13 +98,14 @@ def images(piece: Piece) -> Iterator[np.ndarray | None]:
 
   for place in piece.places:
     try:
-      content = _content(place, piece.key)
-      yield decode.decode_image(tf.constant(content)).numpy()
+      found = content(place, piece.key)
+      yield decode.decode_image(tf.constant(found)).numpy()
     except tf.errors.OpError:
       yield None
 
 
-def _content(place: tuple[str, int, int], key: str) -> bytes:
+def content(place: tuple[str, int, int], key: str) -> bytes:
+  """Returns the bytes of the image at one of a piece's places."""
   from semppl_jax.data.sources.random_access import read_one
   from semppl_jax.data.tf_runtime import tf
 

@@ -53,7 +53,9 @@ def contrast(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
   return normalise(1 / (1 + np.exp(-SLOPE * (values - middle))))
 
 
-def guided_filter(guide: np.ndarray, values: np.ndarray) -> np.ndarray:
+def guided_filter(
+  guide: np.ndarray, values: np.ndarray, radius: int = RADIUS
+) -> np.ndarray:
   """Smooths a map and keeps the edges of its image [H, W].
 
   He et al., "Guided image filtering", ECCV 2010, equations 5, 6 and 8.
@@ -61,14 +63,14 @@ def guided_filter(guide: np.ndarray, values: np.ndarray) -> np.ndarray:
   Args:
     guide: brightness [H, W], in [0, 1].
     values: [H, W].
+    radius: of the window, in pixels.
   """
-  guide_mean, mean = _box(guide), _box(values)
-  slope = _box(guide * values) - guide_mean * mean
-  slope /= _box(guide * guide) - guide_mean**2 + EPSILON
-  return _box(slope) * guide + _box(mean - slope * guide_mean)
-
-
-def _box(values: np.ndarray) -> np.ndarray:
   from scipy import ndimage
 
-  return ndimage.uniform_filter(values, 2 * RADIUS + 1, mode='nearest')
+  def box(x: np.ndarray) -> np.ndarray:
+    return ndimage.uniform_filter(x, 2 * radius + 1, mode='nearest')
+
+  guide_mean, mean = box(guide), box(values)
+  slope = box(guide * values) - guide_mean * mean
+  slope /= box(guide * guide) - guide_mean**2 + EPSILON
+  return box(slope) * guide + box(mean - slope * guide_mean)

@@ -13,6 +13,7 @@ import ml_collections
 
 from semppl_jax import (
   __version__,
+  config_file,
   job,
   lowering,
   mesh as mesh_lib,
@@ -30,7 +31,10 @@ _CLASSES = 1000
 
 
 def check(
-  config: ml_collections.ConfigDict, topology: str, overhead: bool = True
+  config: ml_collections.ConfigDict,
+  topology: str,
+  overhead: bool = True,
+  photometric: bool = False,
 ) -> dict[str, Any]:
   """Compiles the train step of a config for a slice and measures it.
 
@@ -38,6 +42,7 @@ def check(
     config: the run's config.
     topology: name of the slice, as `'v3:8x8'`.
     overhead: also compile the networks alone, to compare with.
+    photometric: also compile the step without operations on colours and blur.
 
   Returns:
     The report, as JSON holds it; figures are those of one core.
@@ -67,6 +72,9 @@ def check(
   if overhead and compiled is not None:
     alone = compile_step(config, bare(method), mesh)
     found['overhead'] = figures.overhead(compiled, alone)
+  if photometric and compiled is not None:
+    plain = compile_step(_without_colours(config), method, mesh)
+    found['photometric'] = figures.overhead(compiled, plain)
   return {
     'topology': topology,
     'cores': mesh.size,
@@ -80,6 +88,15 @@ def check(
       'libtpu': importlib.metadata.version('libtpu'),
     },
   }
+
+
+def _without_colours(
+  config: ml_collections.ConfigDict,
+) -> ml_collections.ConfigDict:
+  config = config_file.copy(config)
+  config.augment.update(jitter=0.0, grayscale=0.0, equalize=0.0)
+  config.augment.update(blur=(0.0, 0.0), solarize=(0.0, 0.0))
+  return config.lock()
 
 
 def devices(topology: str) -> Sequence[Any]:

@@ -34,6 +34,11 @@ _OVERHEAD = flags.DEFINE_bool(
   'Also compile the networks alone, to tell what queue, votes, sampling and'
   ' losses add; takes about as long again.',
 )
+_PHOTOMETRIC = flags.DEFINE_bool(
+  'photometric',
+  False,
+  'Also compile the step without colours and blur, to tell what these add.',
+)
 
 
 def main(_: list[str]) -> int:
@@ -43,7 +48,9 @@ def main(_: list[str]) -> int:
     return _complain('--topology=CHIP:SHAPE and --out=FILE are both needed.')
   _leave_accelerators_alone()
   try:
-    report = ahead.check(_CONFIG.value, topology, _OVERHEAD.value)
+    report = ahead.check(
+      _CONFIG.value, topology, _OVERHEAD.value, _PHOTOMETRIC.value
+    )
   except ValueError as error:
     return _complain(str(error))
   path = pathlib.Path(out)

@@ -40,6 +40,7 @@ def write_records(
   mask=False,
   classes=2,
   image=encoded,
+  mask_image=encoded,
 ) -> str:
   """TFRecord files of so many images; returns their glob."""
   from semppl_jax.data.tf_runtime import tf
@@ -57,7 +58,7 @@ def write_records(
         }
         if mask:
           content['mask'] = tf.train.BytesList(
-            value=[encoded(number, mode='L')]
+            value=[mask_image(number, mode='L')]
           )
         features = {
           k: tf.train.Feature(bytes_list=v) for k, v in content.items()

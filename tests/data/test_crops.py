@@ -1,30 +1,40 @@
 from hypothesis import given, settings, strategies as st
 import numpy as np
+from PIL import Image
 import pytest
 
 from semppl_jax.data import crops
+from semppl_jax.data.cuts import Filter
 from semppl_jax.data.tf_runtime import tf
 
 RANGES = ((0.14, 1.0), (0.05, 0.14))
 ASPECT = (3 / 4, 4 / 3)
 
 
-def make(interpolation='bilinear', counts=(2, 2), sizes=(9, 5)):
+def make(
+  interpolation='bilinear', counts=(2, 2), sizes=(9, 5), antialias=False
+):
   area = (RANGES[0],) * counts[0] + (RANGES[1],) * counts[1]
-  return crops.Views(
-    counts, sizes, area, (ASPECT,) * len(area), interpolation, 0.5
+  kind = Filter(interpolation, antialias)
+  return crops.Views(counts, sizes, area, (ASPECT,) * len(area), kind, 0.5)
+
+
+def numbers(*examples, step=0, seed=0, count=4):
+  return crops.draw(
+    seed, tf.constant(step, tf.int64), tf.stack(examples), count
   )
 
 
-def numbers(example, step=0, seed=0, count=4):
-  return crops.draw(seed, tf.constant(step, tf.int64), example, count)
+def boxes_of(drawn, shape, views):
+  """Of one image [V, 4]."""
+  return crops.crop_boxes(drawn, tf.constant([shape]), views)[0].numpy()
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 700), st.integers(1, 700), st.integers(0, 2**31 - 1))
 def test_boxes_are_inside_and_in_range(height, width, example):
   views = make()
-  boxes = crops.crop_boxes(numbers(example), [height, width], views).numpy()
+  boxes = boxes_of(numbers(example), (height, width), views)
   top, left, h, w = boxes.T
   assert (h >= 1).all() and (w >= 1).all()
   assert (top >= 0).all() and (left >= 0).all()
@@ -41,21 +51,21 @@ def test_boxes_are_inside_and_in_range(height, width, example):
 @pytest.mark.parametrize('shape', [(1, 1), (1, 900), (900, 1), (3, 2)])
 def test_boxes_of_extreme_images(shape):
   for example in range(20):
-    boxes = crops.crop_boxes(numbers(example), shape, make()).numpy()
+    boxes = boxes_of(numbers(example), shape, make())
     assert (boxes[:, 2:] >= 1).all()
     assert (boxes[:, :2] + boxes[:, 2:] <= shape).all()
 
 
 def test_fallback_is_the_largest_centred_box():
-  boxes = crops.crop_boxes(numbers(0), (40, 900), make()).numpy()
+  boxes = boxes_of(numbers(0), (40, 900), make())
   # 40 x 900: every try of a large view is wider than 40 is high.
   np.testing.assert_array_equal(boxes[0], [0, 423, 40, 53])
 
 
 def test_area_and_aspect_fill_their_ranges():
   views = make(counts=(400, 0), sizes=(4, 4))
-  boxes = crops.crop_boxes(numbers(1, count=400), (1000, 1000), views)
-  _, _, h, w = boxes.numpy().T.astype(float)
+  boxes = boxes_of(numbers(1, count=400), (1000, 1000), views)
+  _, _, h, w = boxes.T.astype(float)
   area, ratio = h * w / 1e6, w / h
   assert area.min() < 0.2 and area.max() > 0.9
   assert abs(np.log(ratio).mean()) < 0.03
@@ -84,15 +94,18 @@ def slow_resize(pixels, size):
 
 def test_crops_equal_a_slow_numpy_version():
   rng = np.random.default_rng(0)
-  views = make()
-  for example in range(4):
-    image = rng.integers(0, 256, (31, 23, 3), dtype=np.uint8)
-    mask = rng.integers(0, 2, (31, 23, 1), dtype=np.uint8)
-    u = numbers(example)
-    made = crops.random_crops(tf.constant(image), tf.constant(mask), u, views)
-    boxes = crops.crop_boxes(u, (31, 23), views).numpy()
-    flips = u.numpy()[:, -1] < 0.5
-    for view, crop in enumerate([*made.large.numpy(), *made.small.numpy()]):
+  views, shapes = make(), [(31, 23), (12, 40), (31, 23), (9, 9)]
+  images = [rng.integers(0, 256, (*x, 3), dtype=np.uint8) for x in shapes]
+  masks = [rng.integers(0, 2, (*x, 1), dtype=np.uint8) for x in shapes]
+  drawn = numbers(*range(4))
+  made = crops.random_crops(
+    [*map(tf.constant, images)], [*map(tf.constant, masks)], drawn, views
+  )
+  for example, (image, mask) in enumerate(zip(images, masks, strict=True)):
+    boxes = boxes_of(drawn[example : example + 1], image.shape[:2], views)
+    flips = drawn[example].numpy()[:, -1] < 0.5
+    large, small = made.large[example].numpy(), made.small[example].numpy()
+    for view, crop in enumerate([*large, *small]):
       t, l, h, w = boxes[view]  # noqa: E741
       size = crop.shape[0]
       want = slow_resize(image[t : t + h, l : l + w].astype(float), size)
@@ -103,26 +116,51 @@ def test_crops_equal_a_slow_numpy_version():
         cols = l + np.floor((np.arange(size) + 0.5) * w / size).astype(int)
         cut = mask[rows][:, cols, 0]
         np.testing.assert_array_equal(
-          made.mask[view].numpy(), cut[:, ::-1] if flips[view] else cut
+          made.mask[example, view].numpy(),
+          cut[:, ::-1] if flips[view] else cut,
         )
 
 
 @pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
-def test_eager_equals_tf_data(interpolation):
-  views = make(interpolation)
+def test_antialiased_crops_are_those_of_pillow(interpolation):
+  """The widened kernel; Pillow's cubic has a = -0.5 too."""
+  rng = np.random.default_rng(0)
+  views = make(interpolation, sizes=(7, 4), antialias=True)
+  shapes = [(61, 83), (40, 31)]
+  images = [rng.integers(0, 256, (*x, 3), dtype=np.uint8) for x in shapes]
+  drawn = numbers(0, 1)
+  made = crops.random_crops([*map(tf.constant, images)], (), drawn, views)
+  kernel = getattr(Image.Resampling, interpolation.upper())
+  for example, image in enumerate(images):
+    boxes = boxes_of(drawn[example : example + 1], image.shape[:2], views)
+    flips = drawn[example].numpy()[:, -1] < 0.5
+    large, small = made.large[example].numpy(), made.small[example].numpy()
+    for view, crop in enumerate([*large, *small]):
+      t, l, h, w = boxes[view]  # noqa: E741
+      cut = Image.fromarray(image[t : t + h, l : l + w])
+      want = np.asarray(cut.resize(crop.shape[:2], kernel), float)
+      got = crop[:, ::-1] if flips[view] else crop
+      # Each rounds to bytes once or twice on the way.
+      np.testing.assert_allclose(got, want, atol=2)
+
+
+@pytest.mark.parametrize('antialias', [False, True])
+@pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
+def test_one_by_one_equals_a_block(interpolation, antialias):
+  views = make(interpolation, antialias=antialias)
   rng = np.random.default_rng(0)
   images = rng.integers(0, 256, (8, 20, 30, 3), dtype=np.uint8)
 
   def cut(image, example):
-    return crops.random_crops(image, None, numbers(example), views)[:2]
+    return crops.random_crops([image], (), numbers(example), views)[:2]
 
+  whole = crops.random_crops(
+    tf.unstack(tf.constant(images)), (), numbers(*range(8)), views
+  )
   dataset = tf.data.Dataset.from_tensor_slices((images, np.arange(8)))
-  inside = list(dataset.map(cut).as_numpy_iterator())
-  for example in range(8):
-    for a, b in zip(
-      cut(tf.constant(images[example]), example), inside[example], strict=True
-    ):
-      np.testing.assert_array_equal(a.numpy(), b)
+  for example, one in enumerate(dataset.map(cut).as_numpy_iterator()):
+    for a, b in zip(whole[:2], one, strict=True):
+      np.testing.assert_array_equal(a[example].numpy(), b[0])
 
 
 def test_bicubic_overshoot_is_clipped():
@@ -130,9 +168,9 @@ def test_bicubic_overshoot_is_clipped():
   image = np.zeros((8, 8, 3), np.uint8)
   image[:, 4:] = 255
   views = make('bicubic', counts=(4, 0), sizes=(32, 4))
-  made = crops.random_crops(tf.constant(image), None, numbers(3), views)
+  made = crops.random_crops([tf.constant(image)], (), numbers(3), views)
   # Without clipping, values wrap around and break the order along a row.
-  rows = made.large.numpy()[..., 0].astype(int)
+  rows = made.large[0].numpy()[..., 0].astype(int)
   ascending = (np.diff(rows, axis=2) >= 0).all(axis=(1, 2))
   descending = (np.diff(rows, axis=2) <= 0).all(axis=(1, 2))
   assert (ascending | descending).all()
@@ -141,20 +179,24 @@ def test_bicubic_overshoot_is_clipped():
 def test_numbers_are_a_function_of_seed_step_and_example():
   base = numbers(5, step=7, seed=1).numpy()
   np.testing.assert_array_equal(base, numbers(5, step=7, seed=1).numpy())
-  for other in ((6, 7, 1), (5, 8, 1), (5, 7, 2), (7, 5, 1)):
-    assert (base != numbers(*other).numpy()).mean() > 0.99
+  for example, step, seed in ((6, 7, 1), (5, 8, 1), (5, 7, 2), (7, 5, 1)):
+    other = numbers(example, step=step, seed=seed).numpy()
+    assert (base != other).mean() > 0.99
   assert base.min() >= 0 and base.max() < 1
 
 
-def test_centre_crop():
+def test_centre_crops():
+  def centre(pixels, *arguments):
+    return crops.centre_crops([tf.constant(pixels)], *arguments)[0].numpy()
+
   image = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3)
-  whole = crops.centre_crop(tf.constant(image), 4, 4, 'bicubic').numpy()
+  whole = centre(image, 4, 4, 'bicubic')
   np.testing.assert_array_equal(whole, image[1:5])
-  inner = crops.centre_crop(tf.constant(image), 4, 2, 'bilinear').numpy()
+  inner = centre(image, 4, 2, 'bilinear')
   np.testing.assert_array_equal(inner, image[2:4, 1:3])
   for shape in ((1, 1), (1, 500), (300, 1)):
-    pixels = tf.zeros([*shape, 3], tf.uint8)
-    assert crops.centre_crop(pixels, 256, 224, 'bicubic').shape == (224, 224, 3)
+    pixels = np.zeros((*shape, 3), np.uint8)
+    assert centre(pixels, 256, 224, 'bicubic').shape == (224, 224, 3)
 
 
 def test_unknown_interpolation_is_named(config):

@@ -6,6 +6,7 @@ from PIL import Image
 import pytest
 
 from semppl_jax.data import crops, mask_pixels
+from semppl_jax.data.cuts import Filter
 from semppl_jax.data.tf_runtime import tf
 
 
@@ -34,13 +35,14 @@ def test_blank_masks_are_told_from_those_of_one_pixel(size):
 def test_crops_of_any_size_equal_a_slow_version(size):
   """The mask scaled to its image, cut, scaled to the crop, and flipped."""
   rng = np.random.default_rng(0)
+  kind = Filter('bilinear')
   views = crops.Views(
-    (8, 0), (9, 4), ((0.05, 1.0),) * 8, ((0.5, 2.0),) * 8, 'bilinear', 0.5
+    (8, 0), (9, 4), ((0.05, 1.0),) * 8, ((0.5, 2.0),) * 8, kind, 0.5
   )
   mask = rng.integers(0, 2, (*size, 1), dtype=np.uint8)
-  numbers = crops.draw(0, tf.constant(0, tf.int64), 0, 8)
-  boxes = crops.crop_boxes(numbers, (31, 23), views)
-  flips = numbers[:, -1] < 0.5
+  numbers = crops.draw(0, tf.constant(0, tf.int64), tf.constant([0]), 8)
+  [boxes] = crops.crop_boxes(numbers, tf.constant([(31, 23)]), views)
+  flips = numbers[0, :, -1] < 0.5
   got = mask_pixels.crop_mask(
     tf.constant(mask), tf.constant((31, 23)), boxes, flips, 9
   )

@@ -111,8 +111,8 @@ def test_the_centre_is_that_of_the_other_path(shape):
   image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
   for resize, crop in ((16, 12), (min(shape), min(shape)), (8, 8)):
     ours = pillow.centre_crop(image, resize, crop, 'bilinear')
-    theirs = crops.centre_crop(
-      tf.constant(image), resize, crop, 'bilinear'
+    [theirs] = crops.centre_crops(
+      [tf.constant(image)], resize, crop, 'bilinear'
     ).numpy()
     assert ours.shape == theirs.shape == (crop, crop, 3)
     if resize == min(shape):

@@ -144,9 +144,13 @@ def test_an_unreadable_image_moves_no_other_row(config, tmp_path, kind):
   assert_same(damaged, joined([steps(config, 3, 0, (p, 2)) for p in range(2)]))
 
 
-def test_a_block_without_a_readable_image_stops(config, tmp_path):
-  config.data.kind = 'tfrecord'
-  config.data.path = write_records(tmp_path, bad=range(48))
+@pytest.mark.parametrize('kind', ['folder', 'tfrecord'])
+def test_a_block_without_a_readable_image_stops(config, tmp_path, kind):
+  config.data.kind = kind
+  if kind == 'tfrecord':
+    config.data.path = write_records(tmp_path, bad=range(48))
+  else:
+    config.data.path = write_folder(tmp_path, 48, image=lambda *_: b'no image')
   with pytest.raises(ValueError, match='8 unreadable image'):
     steps(config, 1)
 
@@ -225,6 +229,46 @@ def test_evaluation_drops_and_repeats_nothing(any_config, count):
   last = parts[-1][-1]
   assert (last.index[~last.valid] == -1).all()
   assert (last.label[~last.valid] == -1).all()
+
+
+def test_evaluation_of_padding_alone_in_a_block(any_config):
+  train = dataset.load(any_config.data).train
+  wanted = np.arange(20)  # Of the 16 rows of the last batch, 4 are images.
+  batches = [*pipeline.eval_batches(any_config, train, wanted, 16)]
+  valid = np.concatenate([batch.valid for batch in batches])
+  assert valid.tolist() == [True] * 20 + [False] * 12
+
+
+def jpeg(number, size):
+  """One that is decoded smaller, one that is no JPEG, one cut short."""
+  del size
+  if number % 5 == 1:
+    return encoded(number, (40, 50), kind='PNG')
+  whole = encoded(number, (160, 200), kind='JPEG')
+  return whole[: len(whole) // 2] if number == 12 else whole
+
+
+@pytest.mark.parametrize('antialias', [False, True])
+@pytest.mark.parametrize('scaled', [False, True])
+@pytest.mark.parametrize('rows', [16, 37, 40])
+def test_settings_of_decoding(config, tmp_path, rows, scaled, antialias):
+  """Blocks of 8, and of more images than are decoded at once."""
+  config.data.kind = 'folder'
+  config.data.path = write_folder(tmp_path, 48, image=jpeg)
+  config.batch_size = rows
+  config.data.scaled_decoding, config.views.antialias = scaled, antialias
+  whole = steps(config, 3)
+  assert sum(len(step.corrupt) for step in whole) >= 1
+  assert_same(whole[1:], steps(config, 2, 1))
+  if rows == 16:
+    parts = [steps(config, 3, 0, (p, 2)) for p in range(2)]
+    assert_same(whole, joined(parts))
+  config.data.scaled_decoding = not scaled
+  other = steps(config, 1)[0].batch
+  np.testing.assert_array_equal(other.index, whole[0].batch.index)
+  # Those that are no JPEG are the same.
+  same = (other.large == whole[0].batch.large).all(axis=(1, 2, 3, 4))
+  assert same.any() and not same.all()
 
 
 def test_evaluation_of_nothing_has_no_batches(any_config):

@@ -10,8 +10,8 @@ MAKER = masker.of_detector('mean', 0.5)
 def test_a_row_shows_an_image_and_what_is_made_of_it():
   rng = np.random.default_rng(0)
   image = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-  mask = masker.make(MAKER)(image)
-  panels = contact_sheet._panels(image, mask)
+  found, mask = masker.saliency(MAKER)(image), masker.make(MAKER)(image)
+  panels = contact_sheet._panels(image, found, MAKER)
   titles = ['image', *detectors.DETECTORS, 'mean', 'mask', 'masked view']
   assert list(panels) == titles
   view = panels['masked view']

@@ -79,6 +79,20 @@ def test_killed_it_goes_on_and_ends_the_same(whole, tmp_path, sent):
       '--detector=x must be one of ',
       marks=pytest.mark.slow,
     ),
+    (
+      ['--train_network', '--data=embedded', '--out=DIR', '--show=3'],
+      '--train_network has no use for --show',
+    ),
+    pytest.param(
+      ['--data=embedded', '--out=DIR', '--network=x', '--detector=mean'],
+      '--network has no use for --detector',
+      marks=pytest.mark.slow,
+    ),
+    pytest.param(
+      ['--data=embedded', '--out=DIR', '--network=nowhere'],
+      '--network=nowhere is no file of a mask network',
+      marks=pytest.mark.slow,
+    ),
     pytest.param(
       ['--data=embedded', '--out=DIR', '--workers=-1'],
       '--workers and --show must be at least 0',
@@ -92,3 +106,36 @@ def test_bad_flags_are_one_sentence(tmp_path, arguments, sentence):
   assert status == 2, output
   assert sentence in output and 'Traceback' not in output
   assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.slow
+def test_a_network_is_taught_and_makes_masks(tmp_path):
+  data = ('--config=configs/quickstart.py', '--config.data.limit=200')
+  command = [
+    '--train_network', *data, f'--out={tmp_path / "net"}', '--epochs=1,1,1',
+    '--train_images=64', '--workers=2',
+  ]  # fmt: skip
+  status, output = finish(start(*command))
+  assert status == 0, output
+  assert 'network.safetensors is written' in output
+  file = tmp_path / 'net' / 'network.safetensors'
+  made = file.read_bytes()
+  status, output = finish(
+    start(*command)
+  )  # The detectors have done their work.
+  assert status == 0, output
+  assert file.read_bytes() == made
+  stores = [tmp_path / str(workers) for workers in (1, 2)]
+  for workers, store in enumerate(stores, 1):
+    status, output = finish(
+      start(
+        *data,
+        f'--network={file}',
+        f'--out={store}',
+        f'--workers={workers}',
+        '--show=1',
+      )
+    )
+    assert status == 0, output
+    assert '200 masks of 200 images' in output
+  assert contents(stores[0]) == contents(stores[1])

@@ -62,7 +62,7 @@ def _run(tmp_path, *flags, config='configs/quickstart.py'):
 
 @needs_libtpu
 def test_a_small_step_compiles_for_a_real_slice(tmp_path):
-  done, report = _run(tmp_path, f'--topology={SLICE}')
+  done, report = _run(tmp_path, f'--topology={SLICE}', '--photometric')
   assert done.returncode == 0, done.stderr
   assert (report['cores'], report['device_kind']) == (8, 'TPU v3')
   assert report['batch_size'] == 16
@@ -97,6 +97,7 @@ def _check_counts(report):
   # At this batch the networks' arithmetic is all there is.
   assert -0.05 < report['overhead']['flops'] < 0.05
   assert 0 < report['overhead']['bytes'] < 1
+  assert report['photometric']['bytes'] > 0
 
 
 @needs_libtpu

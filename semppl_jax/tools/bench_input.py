@@ -1,0 +1,77 @@
+r"""Measures a config's input pipeline, stage by stage.
+
+  python -m semppl_jax.tools.bench_input --config=configs/resnet50_10pct.py \
+      --config.data.path=DIR [--rate=IMAGES_PER_SECOND]
+
+Says what each image costs to read, decode, crop, batch and send to the devices,
+in CPU time, beside decoding by itself; how many images a second this machine
+makes; and how many cores an accelerator needs that takes so many a second.
+Nothing is trained.
+"""
+
+from collections.abc import Sequence
+import json
+import os
+import pathlib
+
+from absl import flags
+
+from semppl_jax import config_file, program
+
+_CONFIG = config_file.define_flag('config')
+_RATE = flags.DEFINE_float(
+  'rate', 1000.0, 'Images a second that an accelerator takes.', 0.0
+)
+_SECONDS = flags.DEFINE_float(
+  'seconds', 10.0, 'Measure each stage for so long, at least.', 0.0
+)
+_OUT = flags.DEFINE_string('out', None, 'JSON file to write the figures to.')
+_NO_STAGES = (
+  "config.data.backend='device' has no input pipeline: the devices hold the"
+  " train set. Measure config.data.backend='tfdata'."
+)
+
+
+def main(_: Sequence[str]) -> int:
+  """Runs what the flags say and returns the exit status."""
+  return program.guarded(_measure)
+
+
+def _measure() -> int:
+  from semppl_jax import job as job_lib
+  from semppl_jax.tools import input_stages
+
+  config = _CONFIG.value
+  if config.data.backend == 'device':
+    raise config_file.ConfigError(_NO_STAGES)
+  job = job_lib.build(config)
+  try:
+    alone = input_stages.decoding_alone(job, _SECONDS.value)
+    costs = input_stages.measure(job, _SECONDS.value)
+  except ValueError as error:  # Of data that was opened on the way.
+    raise job_lib.InputError(str(error)) from error
+  print(input_stages.table({'decoding alone': alone}))  # noqa: T201
+  print(input_stages.table(costs))  # noqa: T201
+  print(_summary(alone, costs))  # noqa: T201
+  if _OUT.value:
+    figures = {'decoding alone': alone, **costs}
+    out = pathlib.Path(_OUT.value)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    content = {name: cost._asdict() for name, cost in figures.items()}
+    out.write_text(json.dumps(content, indent=2) + '\n')
+  return program.OK
+
+
+def _summary(alone, costs) -> str:
+  last = [*costs.values()][-1]
+  cores = _RATE.value * last.cpu
+  return (
+    f'The pipeline takes {last.cpu / alone.cpu:.2f} times the CPU time of'
+    f' decoding alone. This machine ({os.cpu_count()} cores) makes'
+    f' {1 / last.wall:,.0f} images/s; an accelerator that takes'
+    f' {_RATE.value:,.0f} images/s needs {cores:.1f} cores like these.'
+  )
+
+
+if __name__ == '__main__':
+  config_file.run(main)

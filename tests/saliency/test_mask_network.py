@@ -1,0 +1,210 @@
+"""The mask network: its shape, its file, its maps, and that it learns."""
+
+import jax
+import numpy as np
+import pytest
+from scenes import disc
+
+from semppl_jax.data import dataset
+from semppl_jax.nonfinite import NonFiniteError
+from semppl_jax.saliency import (
+  contact_sheet,
+  images as images_lib,
+  learning,
+  lessons,
+  masker,
+  network,
+  network_file,
+  predict,
+)
+
+HEADS = ('boundary', 'barrier')
+SMALL = network.Settings(HEADS, side=32)
+
+
+def first(settings=SMALL, seed=0):
+  image = np.zeros((1, settings.side, settings.side, 3), np.uint8)
+  return network.make(settings).init(jax.random.key(seed), image)
+
+
+@pytest.fixture(scope='module')
+def taught():
+  """Discs of many places, their masks as both detectors' maps."""
+  rng = np.random.default_rng(0)
+  images, maps = [], []
+  for seed in range(96):
+    y, x = rng.integers(8, 25, 2)
+    image, inside = disc(32, 32, y, x, rng.integers(4, 8), seed)
+    noisy = 255 * (inside[::2, ::2] ^ (rng.random((16, 16)) < 0.1))
+    images.append(image)
+    maps.append(np.stack([noisy, 255 * inside[::2, ::2]], -1))
+  return lessons.Lessons(np.array(images), np.array(maps, np.uint8))
+
+
+@pytest.fixture(scope='module')
+def file(taught, tmp_path_factory):
+  path = str(tmp_path_factory.mktemp('network') / 'network.safetensors')
+  course = learning.Course(noisy=12, refined=2, fused=4)
+  network_file.write(path, *learning.learn(taught, SMALL, course))
+  return path
+
+
+def test_a_map_for_each_head():
+  logits = network.make(SMALL).apply(
+    first(), np.zeros((3, 32, 32, 3), np.uint8)
+  )
+  assert logits.shape == (3, 16, 16, 2) and logits.dtype == np.float32
+
+
+def test_the_map_of_an_image_is_of_that_image_alone():
+  rng = np.random.default_rng(0)
+  images = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+  apply = network.make(SMALL).apply
+  whole = apply(first(), images)
+  for one, want in zip(images, whole, strict=True):
+    np.testing.assert_allclose(apply(first(), one[None])[0], want, atol=1e-5)
+
+
+def test_it_learns_discs(file):
+  detect = predict.load(file)
+  for seed in range(5):
+    image, inside = disc(60, 80, 20 + 4 * seed, 50 - 5 * seed, 14, 100 + seed)
+    found = detect(image)
+    assert found.shape == (60, 80) and found.dtype == np.float32
+    cut = found > 0.5
+    assert (cut & inside).sum() > 0.7 * (cut | inside).sum()
+
+
+def test_learning_is_a_function_of_the_seed(taught):
+  course = learning.Course(noisy=1, refined=1, fused=1)
+  some = lessons.Lessons(*(x[:32] for x in taught))
+  runs = [learning.learn(some, SMALL, course, seed)[1] for seed in (0, 0, 1)]
+  leaves = [jax.tree.leaves(run) for run in runs]
+  for a, b in zip(*leaves[:2], strict=True):
+    np.testing.assert_array_equal(a, b)
+  assert any((a != b).any() for a, b in zip(*leaves[1:], strict=True))
+
+
+def test_predictions_are_averaged(taught):
+  """Those of the image as it is, although the network saw it flipped."""
+  some = lessons.Lessons(*(x[: learning.BATCH] for x in taught))
+  averages = some.maps.astype(np.float32) / 255
+  targets = averages.copy()
+  params, rng = first(), np.random.default_rng(0)
+  pupil = learning._make_pupil(SMALL)
+  learning._epochs(
+    'noisy', pupil, params, some.images, targets, averages, 1, rng
+  )
+  got = (averages - learning.KEEP * targets) / (1 - learning.KEEP)
+  [(rows, flip)] = learning._batches(len(some.images), np.random.default_rng(0))
+  assert 0 < flip.sum() < len(flip)
+  seen = learning._flipped(some.images[rows], flip)
+  want = jax.nn.sigmoid(network.make(SMALL).apply(params, seen))
+  np.testing.assert_allclose(
+    got[rows], learning._flipped(want, flip), atol=1e-5
+  )
+
+
+def test_too_few_images_are_named(taught):
+  few = lessons.Lessons(*(x[:31] for x in taught))
+  with pytest.raises(ValueError, match='at least 32 images, and 31 can be'):
+    learning.learn(few, SMALL, learning.Course())
+
+
+def test_a_loss_that_is_no_number_stops(taught, monkeypatch):
+  monkeypatch.setattr(learning, 'RATE', float('nan'))
+  with pytest.raises(NonFiniteError, match=r'is nan in epoch 1 \(noisy\)'):
+    learning.learn(taught, SMALL, learning.Course())
+
+
+def test_a_flip_is_undone():
+  x = np.arange(2 * 3 * 4 * 1, dtype=np.float32).reshape(2, 3, 4, 1)
+  flip = np.array([True, False])
+  once = learning._flipped(x, flip)
+  np.testing.assert_array_equal(once[0], x[0, :, ::-1])
+  np.testing.assert_array_equal(learning._flipped(once, flip), x)
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (1, 300), (7, 5), (90, 120)])
+def test_every_image_has_a_map(file, shape):
+  detect = predict.load(file)
+  image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+  found = detect(image)
+  assert found.shape == shape
+  assert found.min() >= 0 and found.max() <= 1
+  plain = detect(np.full((*shape, 3), 90, np.uint8))
+  assert not plain.any()
+
+
+def test_a_file_is_read_as_it_was_written(tmp_path):
+  path = str(tmp_path / 'network.safetensors')
+  network_file.write(path, SMALL, first())
+  settings, params = network_file.read(path)
+  assert settings == SMALL
+  for a, b in zip(
+    jax.tree.leaves(params), jax.tree.leaves(first()), strict=True
+  ):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_files_that_are_none_are_named(tmp_path):
+  from safetensors.numpy import save_file
+
+  path = tmp_path / 'x.safetensors'
+  with pytest.raises(ValueError, match=r'--network=.* is no file of a mask'):
+    network_file.read(str(path))
+  path.write_bytes(b'nothing')
+  with pytest.raises(ValueError, match=r'--network=.* is no file of a mask'):
+    network_file.read(str(path))
+  save_file({'a': np.zeros(2)}, path)
+  with pytest.raises(ValueError, match='of a mask network of version 1'):
+    network_file.read(str(path))
+  save_file({'a': np.zeros(2)}, path, {'mask_network': '[1]'})
+  with pytest.raises(ValueError, match='of a mask network of version 1'):
+    network_file.read(str(path))
+  params = first()
+  params['heads']['w'] = params['heads']['w'][..., :1]
+  network_file.write(str(path), SMALL, params)
+  with pytest.raises(ValueError, match='has not the weights'):
+    network_file.read(str(path))
+
+
+def test_a_maker_knows_its_network(file, tmp_path):
+  maker = masker.of_network(file, 0.4)
+  image, _ = disc()
+  found = masker.saliency(maker)(image)
+  np.testing.assert_array_equal(masker.make(maker)(image), found > 0.4)
+  panels = contact_sheet._panels(image, found, maker)
+  np.testing.assert_array_equal(panels['network'], found)
+  network_file.write(str(tmp_path / 'other'), SMALL, first())
+  moved = maker | {'network': str(tmp_path / 'other')}
+  with pytest.raises(ValueError, match='has changed since the masks were'):
+    masker.make(moved)
+  assert masker.same(maker, moved)  # Wherever the file is.
+  assert not masker.same(maker, maker | {'hash': 'other'})
+  assert not masker.same(maker, masker.of_detector('mean', 0.4))
+  with pytest.raises(ValueError, match='threshold=1'):
+    masker.of_network(file, 1.0)
+
+
+def test_lessons_are_made_once(place, tmp_path, monkeypatch, caplog):
+  data = dataset.load(images_lib.of(place)).train
+  folder = str(tmp_path)
+  made = lessons.collect(folder, data, 'x', 100, SMALL, 1)
+  assert made.images.shape == (39, 32, 32, 3)  # Of 40, one is unreadable.
+  assert made.maps.shape == (39, 16, 16, 2)
+  assert made.maps.min() == 0 and made.maps.max() == 255
+  monkeypatch.setattr(lessons, '_make', None)
+  again = lessons.collect(folder, data, 'x', 100, SMALL, 1)
+  for a, b in zip(made, again, strict=True):
+    np.testing.assert_array_equal(a, b)
+  with pytest.raises(TypeError):  # Of other images, they are made anew.
+    lessons.collect(folder, data, 'y', 100, SMALL, 1)
+
+
+@pytest.mark.parametrize(
+  'epochs', [['8', '4'], ['a', '1', '2'], ['0'] * 3, ['-1', '1', '1']]
+)
+def test_epochs_that_cannot_be(epochs):
+  with pytest.raises(ValueError, match=r'--epochs=.* three whole numbers'):
+    learning.course(epochs)
