@@ -80,7 +80,11 @@ def collect(
 
 
 def _make(piece: Piece, settings: Settings) -> Lessons:
-  taught = [*_taught(piece, settings)]
+  import threadpoolctl
+
+  # Threads of several workers on the same cores wait for each other.
+  with threadpoolctl.threadpool_limits(1):
+    taught = [*_taught(piece, settings)]
   side, heads = settings.side, len(settings.heads)
   return Lessons(
     np.array([x for x, _ in taught], np.uint8).reshape(-1, side, side, 3),

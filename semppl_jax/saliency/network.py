@@ -3,7 +3,10 @@
 Small, since it learns from a few thousand images: after Nguyen et al.,
 "DeepUSPS", NeurIPS 2019, whose network is a dilated residual one of ImageNet
 size. What stands out is judged against the border of the image, as in the
-detectors that it learns from, so its deepest features see the border's mean.
+detectors that it learns from: so it sees how far each pixel's colour is from
+those of each side, and its deepest features the border's mean. And as regions
+of the detectors lend each other their values where they look alike, so do its
+deep features, by attention.
 """
 
 from typing import NamedTuple
@@ -14,7 +17,13 @@ import jax.numpy as jnp
 
 # Powers of two of the width, from the maps' resolution down.
 _DEPTHS = (1, 2, 4, 8)
+_ATTENTIVE = 4  # From this depth on: of finer features, it would take long.
 _GROUPS = 4
+_ATTENTION_HEADS = 4
+# Choices: a side of the image is so much of it, 1 / _RIM; and colours of a side
+# differ by no less than this, of 2.
+_RIM = 12
+_LEAST_SPREAD = 0.025
 
 
 Params = hk.Params
@@ -47,6 +56,8 @@ def make(settings: Settings) -> hk.Transformed:
     kept = []
     for depth in _DEPTHS:
       x = _block(x if not kept else _halve(x), depth * settings.width)
+      if depth >= _ATTENTIVE:
+        x += _attend(x)
       kept.append(x)
     x += hk.Linear(x.shape[-1], name='context')(_context(x))[:, None, None]
     for depth, beside in zip(_DEPTHS[-2::-1], kept[-2::-1], strict=True):
@@ -58,18 +69,58 @@ def make(settings: Settings) -> hk.Transformed:
 
 
 def _input(images: jax.Array) -> jax.Array:
-  """Colours about 0, and where each pixel is."""
+  """Colours about 0, how strange each is, and where [B, S, S, 9]."""
   colours = images.astype(jnp.float32) / 127.5 - 1
   place = jnp.linspace(-1, 1, images.shape[1])
   y, x = jnp.meshgrid(place, place, indexing='ij')
   where = jnp.broadcast_to(jnp.stack([y, x], -1), (*images.shape[:3], 2))
-  return jnp.concatenate([colours, where], axis=-1)
+  return jnp.concatenate([colours, strangeness(colours), where], axis=-1)
+
+
+def strangeness(colours: jax.Array) -> jax.Array:
+  """How far each colour is from those along each side [B, S, S, 4].
+
+  In standard deviations of them (Mahalanobis), squared, by their logarithm.
+  """
+  batch, side = colours.shape[:2]
+  rim = side // _RIM
+  along = jnp.stack(
+    [
+      x.reshape(batch, -1, 3)
+      for x in (
+        colours[:, :rim],
+        colours[:, -rim:],
+        colours[:, :, :rim],
+        colours[:, :, -rim:],
+      )
+    ],
+    axis=1,
+  )
+  mean = along.mean(2, keepdims=True)
+  apart = along - mean
+  covariance = jnp.einsum('bnpc,bnpd->bncd', apart, apart) / along.shape[2]
+  inverse = jnp.linalg.inv(covariance + _LEAST_SPREAD**2 * jnp.eye(3))
+  off = colours.reshape(batch, 1, -1, 3) - mean
+  squared = jnp.einsum('bnpc,bncd,bnpd->bpn', off, inverse, off)
+  return jnp.log1p(squared).reshape(batch, side, side, 4)
 
 
 def _block(x: jax.Array, channels: int) -> jax.Array:
   for _ in range(2):
     x = jax.nn.relu(_norm()(_conv(channels, 3, 1)(x)))
   return x
+
+
+def _attend(x: jax.Array) -> jax.Array:
+  """What each place takes from those that look alike [B, h, w, channels]."""
+  batch, _, _, channels = x.shape
+  places = _norm()(x).reshape(batch, -1, channels)
+  attention = hk.MultiHeadAttention(
+    _ATTENTION_HEADS,
+    channels // _ATTENTION_HEADS,
+    w_init=hk.initializers.VarianceScaling(1.0),
+  )
+  return attention(places, places, places).reshape(x.shape)
 
 
 def _conv(channels: int, kernel: int, stride: int) -> hk.Conv2D:

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 from scenes import disc
+from scipy.spatial import distance
 
 from semppl_jax.data import dataset
 from semppl_jax.nonfinite import NonFiniteError
@@ -56,6 +57,30 @@ def test_a_map_for_each_head():
   assert logits.shape == (3, 16, 16, 2) and logits.dtype == np.float32
 
 
+@pytest.mark.parametrize('side', [16, 32])
+def test_strangeness_is_the_distance_from_the_colours_of_a_side(side):
+  colours = np.random.default_rng(0).normal(size=(2, side, side, 3))
+  got = network.strangeness(jax.numpy.asarray(colours, np.float32))
+  rim = max(side // 12, 1)
+  for image, found in zip(colours, got, strict=True):
+    sides = image[:rim], image[-rim:], image[:, :rim], image[:, -rim:]
+    for number, along in enumerate(sides):
+      pixels = along.reshape(-1, 3)
+      spread = np.cov(pixels.T, bias=True) + 0.025**2 * np.eye(3)
+      want = [
+        distance.mahalanobis(x, pixels.mean(0), np.linalg.inv(spread)) ** 2
+        for x in image.reshape(-1, 3)
+      ]
+      np.testing.assert_allclose(
+        np.expm1(found[..., number]).ravel(), want, rtol=1e-3
+      )
+
+
+def test_no_colour_is_strange_in_a_plain_image():
+  plain = np.full((1, 32, 32, 3), 0.3, np.float32)
+  np.testing.assert_allclose(network.strangeness(plain), 0, atol=1e-6)
+
+
 def test_the_map_of_an_image_is_of_that_image_alone():
   rng = np.random.default_rng(0)
   images = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
@@ -106,13 +131,13 @@ def test_predictions_are_averaged(taught):
 
 
 def test_too_few_images_are_named(taught):
-  few = lessons.Lessons(*(x[:31] for x in taught))
-  with pytest.raises(ValueError, match='at least 32 images, and 31 can be'):
+  few = lessons.Lessons(*(x[:15] for x in taught))
+  with pytest.raises(ValueError, match='at least 16 images, and 15 can be'):
     learning.learn(few, SMALL, learning.Course())
 
 
 def test_a_loss_that_is_no_number_stops(taught, monkeypatch):
-  monkeypatch.setattr(learning, 'RATE', float('nan'))
+  monkeypatch.setitem(learning.RATES, 'noisy', float('nan'))
   with pytest.raises(NonFiniteError, match=r'is nan in epoch 1 \(noisy\)'):
     learning.learn(taught, SMALL, learning.Course())
 
