@@ -99,7 +99,8 @@ def strangeness(colours: jax.Array) -> jax.Array:
   mean = along.mean(2, keepdims=True)
   apart = along - mean
   covariance = jnp.einsum('bnpc,bnpd->bncd', apart, apart) / along.shape[2]
-  inverse = jnp.linalg.inv(covariance + _LEAST_SPREAD**2 * jnp.eye(3))
+  covariance += _LEAST_SPREAD**2 * jnp.eye(3)[None, None]
+  inverse = jnp.linalg.inv(covariance)
   off = colours.reshape(batch, 1, -1, 3) - mean
   squared = jnp.einsum('bnpc,bncd,bnpd->bpn', off, inverse, off)
   return jnp.log1p(squared).reshape(batch, side, side, 4)
