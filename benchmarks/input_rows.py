@@ -44,23 +44,21 @@ PARALLEL = ['bicubic', 'antialiased bicubic', "crops='device'"]
 
 
 def measure(
-  names: list[str], data_dir: str, cores: int, seconds: float, repeats: int
+  names: list[str], data_dir: str, cores: int, seconds: float
 ) -> dict[str, float]:
-  """Returns milliseconds per image of each row, the least of several.
+  """Returns milliseconds per image of each row.
 
   Args:
     names: of `ROWS`.
     data_dir: a folder of images for each class.
     cores: that this process has.
     seconds: of each measurement, at least.
-    repeats: measurements, one of each row after the other.
   """
-  found: dict[str, list[float]] = {name: [] for name in names}
-  for _ in range(repeats):
-    for name in names:
-      stream, images = ROWS[name](data_dir, cores)
-      found[name].append(1e3 * cost_of(stream, images, seconds).wall)
-  return {name: min(values) for name, values in found.items()}
+  found = {}
+  for name in names:
+    stream, images = ROWS[name](data_dir, cores)
+    found[name] = 1e3 * cost_of(stream, images, seconds).wall
+  return found
 
 
 def _pipeline(fields: dict[str, Any]) -> Callable[..., Any]:

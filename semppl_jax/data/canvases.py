@@ -1,11 +1,12 @@
 """Whole images for the step to cut, as TensorFlow graph code.
 
-Images that fit are copied as they are. Those that are larger are scaled down,
-antialiased, bilinearly. Upright images lie on their side where the canvas is
-wider than high, so that fewer have to be scaled.
+Images that fit are copied as they are. Those that are larger are scaled down:
+each pixel is the mean of those it covers. Upright images lie on their side
+where the canvas is wider than high, so that fewer have to be scaled.
 """
 
 from semppl_jax.canvas import Canvas
+from semppl_jax.data.cuts import to_uint8
 from semppl_jax.data.tf_runtime import tf
 
 
@@ -31,23 +32,25 @@ def place(
   scale = tf.reduce_min(within / tf.cast(lain, tf.float32))
   fitted = tf.cast(tf.round(tf.cast(lain, tf.float32) * scale), tf.int32)
   extent = tf.where(scale < 1, tf.maximum(fitted, 1), lain)
+  own = tf.where(turned, extent[::-1], extent)
 
   def lay(pixels: tf.Tensor, channels: int, resize) -> tf.Tensor:
     pixels = tf.cond(
-      turned, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels
+      tf.reduce_all(tf.equal(tf.shape(pixels)[:2], own)),
+      lambda: pixels,
+      lambda: resize(pixels, own),
     )
     pixels = tf.cond(
-      tf.reduce_all(tf.equal(tf.shape(pixels)[:2], extent)),
-      lambda: pixels,
-      lambda: resize(pixels, extent),
+      turned, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels
     )
-    room = tf.constant(size) - extent
-    after = tf.concat([room, [0]], axis=0)
-    padded = tf.pad(pixels, tf.stack([tf.zeros_like(after), after], axis=1))
-    return tf.ensure_shape(padded, [*size, channels])
+    # A matrix is padded several times faster.
+    rows = tf.reshape(pixels, [extent[0], -1])
+    room = (tf.constant(size) - extent) * [1, channels]
+    padded = tf.pad(rows, tf.stack([tf.zeros_like(room), room], axis=1))
+    return tf.reshape(padded, [*size, channels])
 
   return Canvas(
-    image=lay(image, 3, _antialiased),
+    image=lay(image, 3, _area),
     extent=extent,
     mask=() if mask is None else lay(mask, 1, _nearest)[:, :, 0],
     turned=turned,
@@ -71,9 +74,9 @@ def spare_pixels(sizes: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
   return tf.reduce_max(tf.cast(lain, tf.float32) / within, axis=1)
 
 
-def _antialiased(pixels: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-  scaled = tf.image.resize(pixels, shape, 'bilinear', antialias=True)
-  return tf.cast(tf.round(tf.clip_by_value(scaled, 0.0, 255.0)), tf.uint8)
+def _area(pixels: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+  # As quick as a plain filter, and less than half of an antialiased one's time.
+  return to_uint8(tf.image.resize(pixels, shape, 'area'))
 
 
 def _nearest(pixels: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:

@@ -140,7 +140,7 @@ def _antialiased(sides, size: int, channels: int, interpolation: str):
   def scaled(cut: tf.Tensor, place: int) -> tf.Tensor:
     rows = tf.reshape(shrunk(cut, 2 * place), [size, -1, channels])
     columns = tf.transpose(rows, [1, 0, 2])
-    made = _to_uint8(shrunk(columns, 2 * place + 1))
+    made = to_uint8(shrunk(columns, 2 * place + 1))
     made = tf.reshape(made, [1, size, size, channels])
     return tf.transpose(made, [0, 2, 1, 3])
 
@@ -160,7 +160,7 @@ def _finisher(flips: tf.Tensor, size: int, channels: int):
     count = len(scaled)
     pixels = tf.concat(scaled, axis=0) if count > 1 else scaled[0]
     if pixels.dtype != tf.uint8:
-      pixels = _to_uint8(pixels)
+      pixels = to_uint8(pixels)
     shape = [count, *mirrored]
     if count == 1:
       pixels = tf.reverse(tf.reshape(pixels, turned[first]), [1])
@@ -175,7 +175,7 @@ def _finisher(flips: tf.Tensor, size: int, channels: int):
   return finished
 
 
-def _to_uint8(pixels: tf.Tensor) -> tf.Tensor:
+def to_uint8(pixels: tf.Tensor) -> tf.Tensor:
   """Clips to 0 to 255 and rounds, halves to even, in one pass."""
   quantised = tf.raw_ops.QuantizeV2(
     input=pixels,
