@@ -26,12 +26,14 @@ _DATA_DIR = flags.DEFINE_string(
   'data_dir', None, 'A folder of images for each class.', required=True
 )
 _OUT = flags.DEFINE_string('out', None, 'JSON file to write the figures to.')
-_SECONDS = flags.DEFINE_float('seconds', 10.0, 'Of each measurement, at least.')
+_SECONDS = flags.DEFINE_float(
+  'seconds', 10.0, 'Of each measurement, at least.', 0.0
+)
 _REPEATS = flags.DEFINE_integer(
   'repeats', 3, 'Measurements of each row, in turn; the shortest counts.', 1
 )
-_NAMES = flags.DEFINE_multi_string(
-  'row', [*input_rows.ROWS], 'Which to measure; repeat it.'
+_NAMES = flags.DEFINE_multi_enum(
+  'row', [*input_rows.ROWS], [*input_rows.ROWS], 'Which to measure; repeat it.'
 )
 
 

@@ -76,8 +76,8 @@ def get_config() -> ml_collections.ConfigDict:
       large=dict(count=4, size=224, area=(0.14, 1.0), aspect=(3 / 4, 4 / 3)),
       small=dict(count=2, size=96, area=(0.05, 0.14), aspect=(3 / 4, 4 / 3)),
       interpolation='bicubic',  # 'bicubic' | 'bilinear'.
-      # Of the host's crops that train. Those of evaluation are never
-      # antialiased, and those of devices always are.
+      # Of crops that TensorFlow makes for training. It never antialiases those
+      # of evaluation; devices, and Pillow, always do.
       antialias=False,
       flip=0.5,
     )

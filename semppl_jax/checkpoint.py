@@ -216,18 +216,31 @@ def _plain(identity: Identity) -> dict[str, Any]:
 
 def _differing(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
   """Every field that differs and would change the training, and the data."""
-  old, new = _with_new_fields(saved['config'], now['config']), now['config']
-  differ = [
-    f'{name} was {old.get(name)!r} and is {new.get(name)!r}'
-    for name in sorted(old.keys() | new.keys())
-    if old.get(name) != new.get(name) and not name.startswith(_FREE_FIELDS)
-  ]
+  differ = differing_fields(saved['config'], now['config'], _FREE_FIELDS)
   if saved['data'] != now['data']:
     differ.append('the train set holds other images or labels')
   # Of a checkpoint from before there were any.
   if saved.get('masks', '') != now['masks']:
     differ.append('the saliency masks (data.saliency) are others')
   return differ
+
+
+def differing_fields(
+  old: dict[str, Any], new: dict[str, Any], free: tuple[str, ...]
+) -> list[str]:
+  """Returns a sentence of each field that differs.
+
+  Args:
+    old: a saved config, from `plain_config`; it may lack newer fields.
+    new: the config of now, likewise.
+    free: fields that begin so may differ.
+  """
+  old = _with_new_fields(old, new)
+  return [
+    f'{name} was {old.get(name)!r} and is {new.get(name)!r}'
+    for name in sorted(old.keys() | new.keys())
+    if old.get(name) != new.get(name) and not name.startswith(free)
+  ]
 
 
 def _with_new_fields(

@@ -17,7 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 def _load(name):
   """Imports a script; the flags that it defines are put away again."""
   before = {flag: flags.FLAGS[flag] for flag in flags.FLAGS}
-  for flag in ('out', 'seeds', 'duration', 'arms', 'runs', 'seconds', 'rows'):
+  own = ('out', 'seeds', 'duration', 'arms', 'runs', 'seconds', 'rows')
+  for flag in (*own, 'network', 'row'):
     if flag in before:
       delattr(flags.FLAGS, flag)
   try:

@@ -77,7 +77,7 @@ def centre_crop(
 ) -> np.ndarray:
   """Scales the short side to `resize` and cuts the centre, [crop, crop, 3].
 
-  The box is that of `data.crops.centre_crop`.
+  The box is that of `data.crops.centre_crops`.
 
   Args:
     image: uint8 [H, W, 3].

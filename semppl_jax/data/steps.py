@@ -200,7 +200,7 @@ def _opener(
   has_masks: bool = False,
 ) -> decode.OpenFn:
   """Decodes n images, as small as `cutter` allows, and their masks."""
-  scaler = cutter if config.data.scaled_decoding else None
+  scaler = cutter if cutter and config.data.scaled_decoding else None
 
   def open_images(content, mask, index, step):
     contents = [_open(source, each) for each in tf.unstack(content)]

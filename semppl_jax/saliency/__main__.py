@@ -58,19 +58,20 @@ _BEAM_ARGS = flags.DEFINE_string(
   'beam_args', '', 'Flags of Beam and its runner, in one string.'
 )
 _GO_ON = 'Files written before are whole; the same command goes on.'
-_TEACH_AGAIN = (
-  'What the detectors found is in lessons.npz once all of it is there; the same'
-  ' command learns from it again.'
+_TEACH_ON = (
+  'What the detectors found and the epochs learned so far are kept; the same'
+  ' command goes on.'
 )
-# What a flag is of no use to.
+# Flags that are of no use to what the others ask for.
 _NOT_TO_TRAIN = (
   'network', 'detector', 'threshold', 'show', 'runner', 'beam_args'
 )  # fmt: skip
+_NOT_TO_MAKE = ('epochs', 'train_images')
 
 
 def main(_) -> int:
   """Makes what the flags say and returns the exit status."""
-  return program.guarded(_make, _TEACH_AGAIN if _TRAIN.value else _GO_ON)
+  return program.guarded(_make, _TEACH_ON if _TRAIN.value else _GO_ON)
 
 
 def _make() -> int:
@@ -98,7 +99,7 @@ def _store() -> Any:
 
   _check_flags()
   folder = os.path.expanduser(_OUT.value or '')
-  if _NETWORK.value:
+  if _NETWORK.value is not None:
     # As in the workers, of which only one could have an accelerator.
     jax.config.update('jax_platforms', 'cpu')
     file = os.path.expanduser(_NETWORK.value)
@@ -123,25 +124,31 @@ def _images() -> tuple[Any, str]:
 
 
 def _train_network() -> str:
-  """Teaches a network and returns its file."""
+  """Teaches a network, unless it is there, and returns its file."""
   from semppl_jax.saliency import (
     detectors,
     learning,
     lessons,
     network,
     network_file,
+    progress,
   )
 
   _check_flags()
   course = learning.course(_EPOCHS.value)
-  folder = os.path.expanduser(_OUT.value or '')
-  os.makedirs(folder, exist_ok=True)
   settings = network.Settings(tuple(detectors.DETECTORS))
-  taught = lessons.collect(
-    folder, *_images(), _TRAIN_IMAGES.value, settings, _processes()
-  )
+  folder = os.path.expanduser(_OUT.value or '')
+  plan = lessons.plan(folder, *_images(), _TRAIN_IMAGES.value, settings)
+  origin = learning.about(plan.about, course)
   file = os.path.join(folder, 'network.safetensors')
-  network_file.write(file, *learning.learn(taught, settings, course))
+  if network_file.is_made(file, origin):
+    return file
+  os.makedirs(folder, exist_ok=True)
+  taught = lessons.collect(plan, _processes())
+  keep = os.path.join(folder, 'progress.npz')
+  made = learning.learn(taught, settings, course, keep=(keep, origin))
+  network_file.write(file, *made, origin)
+  progress.remove(keep)
   return file
 
 
@@ -159,17 +166,22 @@ def _check_flags() -> None:
     )
   if _WORKERS.value < 0 or _SHOW.value < 0:
     raise config_file.ConfigError('--workers and --show must be at least 0.')
-  idle = _NOT_TO_TRAIN if _TRAIN.value else ()
-  if _NETWORK.value:
-    idle += ('detector',)
+  if _TRAIN.value:
+    _refuse('--train_network', _NOT_TO_TRAIN)
+  else:
+    _refuse('What makes masks, without --train_network,', _NOT_TO_MAKE)
+    if _NETWORK.value is not None:
+      _refuse('--network', ('detector',))
+  if _RUNNER.value:
+    beam.check(_RUNNER.value)
+
+
+def _refuse(by: str, idle: tuple[str, ...]) -> None:
   unused = [x for x in idle if flags.FLAGS[x].present]
   if unused:
-    by = '--train_network' if _TRAIN.value else '--network'
     raise config_file.ConfigError(
       f'{by} has no use for {", ".join(f"--{x}" for x in unused)}.'
     )
-  if _RUNNER.value:
-    beam.check(_RUNNER.value)
 
 
 def _finished(folder: str, data: Any, facts: Any) -> Any:

@@ -21,8 +21,7 @@ def write(file: str, data: Dataset, count: int, maker: Maker) -> None:
   """
   from matplotlib.figure import Figure
 
-  rows = np.linspace(0, data.size - 1, min(count, data.size)).astype(int)
-  piece = pieces.piece(data, np.unique(rows))
+  piece = pieces.piece(data, pieces.spread(data.size, count))
   saliency = masker.saliency(maker)
   panels = [
     _panels(image, saliency(image), maker)

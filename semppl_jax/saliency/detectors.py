@@ -17,6 +17,8 @@ from semppl_jax.saliency.boundary import boundary
 from semppl_jax.saliency.refine import contrast, guided_filter, normalise
 from semppl_jax.saliency.scene import check, look, resize, Scene
 
+# Raised when the maps of a detector change: masks of two are not mixed.
+VERSION = 1
 DETECTORS: Mapping[str, Callable[[Scene], np.ndarray]] = {
   'boundary': boundary,
   'barrier': barrier,

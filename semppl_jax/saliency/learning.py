@@ -5,30 +5,34 @@ noisy maps, in which what the network cannot predict is mostly noise; then from
 moving averages of its own predictions; and last, one map from all heads.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+import hashlib
+import json
 import logging
 import math
 import time
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from semppl_jax import optim, schedules
+from semppl_jax import schedules
 from semppl_jax.nonfinite import NonFiniteError
-from semppl_jax.saliency import network
-from semppl_jax.saliency.lessons import Lessons
+from semppl_jax.saliency import network, progress as progress_lib, pupil
+from semppl_jax.saliency.lessons import Lessons, levels
+from semppl_jax.saliency.progress import Progress
 
 _log = logging.getLogger(__name__)
 BATCH = 16
-# Of Adam, by stage. The later ones only mend, and lose at a high rate what is
-# known.
+# Of Adam, by stage; it rises to it over half an epoch. The later stages only
+# mend, and lose at a high rate what is known.
 RATES = {'noisy': 2e-3, 'refined': 5e-4, 'fused': 5e-4}
-DECAY = 1e-4  # Weight decay.
 # The share of what was predicted before in a moving average: the paper's.
 KEEP = 0.7
+# Raised when the same lessons make another network.
+VERSION = 1
+_FUSED = ('fused',)
 
 
 class Course(NamedTuple):
@@ -64,22 +68,16 @@ def course(epochs: Sequence[str]) -> Course:
   return found
 
 
-class _State(NamedTuple):
-  params: network.Params
-  moments: optax.OptState
+def about(lessons: str, course: Course, seed: int = 0) -> str:
+  """Returns what tells a network from others: the same makes the same one.
 
-
-class _Pupil(NamedTuple):
-  """What takes steps of learning.
-
-  Attributes:
-    start: from parameters to a state.
-    train: `(state, images, targets, flip, rate)` to a state, the loss and the
-      predictions.
+  Args:
+    lessons: what tells the lessons from others.
+    course: as `learn`.
+    seed: as `learn`.
   """
-
-  start: Callable[[network.Params], _State]
-  train: Callable[..., tuple[_State, jax.Array, jax.Array]]
+  content = json.dumps([VERSION, lessons, course, seed])
+  return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def learn(
@@ -87,6 +85,7 @@ def learn(
   settings: network.Settings,
   course: Course,
   seed: int = 0,
+  keep: tuple[str, str] | None = None,
 ) -> tuple[network.Settings, network.Params]:
   """Returns the network of one head that was fused from all.
 
@@ -95,6 +94,8 @@ def learn(
     settings: of the network that learns from the detectors.
     course: how long.
     seed: of its first weights, and of the order and flips of the images.
+    keep: a file to go on from and to keep each epoch in, and what tells this
+      learning from others.
 
   Raises:
     ValueError: there are fewer images than in a batch.
@@ -105,36 +106,84 @@ def learn(
       f'A mask network learns from at least {BATCH} images, and'
       f' {len(lessons.images)} can be read.'
     )
-  rng = np.random.default_rng(seed)
-  targets = lessons.maps.astype(np.float32) / 255
-  averages = targets.copy()
-  params = _initial(settings, seed)
-  pupil = _make_pupil(settings)
-  for title, epochs in {
-    'noisy': course.noisy,
-    'refined': course.refined,
-  }.items():
-    if title == 'refined':
-      targets = averages.copy()
-    params = _epochs(
-      title, pupil, params, lessons.images, targets, averages, epochs, rng
+  batches = len(lessons.images) // BATCH
+  if keep:
+    # An image that could not be read may be readable now.
+    keep = keep[0], f'{keep[1]} {len(lessons.images)}'
+  plan = [
+    (stage, epoch)
+    for stage, epochs in course._asdict().items()
+    for epoch in range(epochs)
+  ]
+  now = _resumed(_begun(lessons, settings, seed), settings, plan, keep)
+  for stage, epoch in plan[now.epochs :]:
+    epochs = getattr(course, stage)
+    if not epoch:
+      now = _entered(now, stage, settings)
+    began = time.monotonic()
+    rate = schedules.warmup_cosine(RATES[stage], batches // 2, epochs * batches)
+    first = epoch * batches
+    now, loss = _epoch(
+      now, lessons.images, _taught(stage, settings), rate, first, seed
     )
-  fused = settings._replace(heads=('fused',))
-  targets = averages.mean(-1, keepdims=True)
-  params, pupil = _with_one_head(params), _make_pupil(fused)
-  params = _epochs(
-    'fused', pupil, params, lessons.images, targets, None, course.fused, rng
-  )
-  return fused, params
+    if not math.isfinite(loss):
+      raise NonFiniteError(
+        f'The loss of the mask network is {loss} in epoch {epoch + 1}'
+        f' ({stage}).'
+      )
+    _log.info(
+      '%s: epoch %d/%d  loss %.4f  %.0f images/s',
+      stage, epoch + 1, epochs, loss,
+      batches * BATCH / (time.monotonic() - began),
+    )  # fmt: skip
+    if keep:
+      progress_lib.write(*keep, now)
+  if not course.fused:
+    now = _entered(now, 'fused', settings)
+  return _taught('fused', settings), now.state.params
 
 
-def _initial(settings: network.Settings, seed: int) -> network.Params:
+def _taught(stage: str, settings: network.Settings) -> network.Settings:
+  """The network that learns in a stage."""
+  return settings._replace(heads=_FUSED) if stage == 'fused' else settings
+
+
+def _begun(lessons: Lessons, settings: network.Settings, seed: int) -> Progress:
   image = np.zeros((1, settings.side, settings.side, 3), np.uint8)
-  return network.make(settings).init(jax.random.key(seed), image)
+  params = network.make(settings).init(jax.random.key(seed), image)
+  averages = lessons.maps.astype(np.float32) / 255
+  state = pupil.make(settings).start(params)
+  return Progress(0, state, lessons.maps, averages)
 
 
-def _with_one_head(params: network.Params) -> network.Params:
-  """The same network with the mean of its heads as its only one."""
+def _resumed(
+  begun: Progress,
+  settings: network.Settings,
+  plan: Sequence[tuple[str, int]],
+  keep: tuple[str, str] | None,
+) -> Progress:
+  found = progress_lib.read(*keep) if keep else None
+  if found is None:
+    return begun
+  _log.info('%d of %d epochs were learned before.', found.epochs, len(plan))
+  stage, _ = plan[found.epochs - 1]
+  like = _entered(begun, stage, settings).state
+  state = jax.tree.unflatten(jax.tree.structure(like), found.state)
+  return found._replace(state=state)
+
+
+def _entered(now: Progress, stage: str, settings: network.Settings) -> Progress:
+  """What a stage begins with; the moments are new."""
+  params, targets = now.state.params, now.averages
+  if stage == 'fused':
+    params = with_one_head(params)
+    targets = targets.mean(-1, keepdims=True)
+  state = pupil.make(settings).start(params)
+  return now._replace(state=state, targets=levels(targets))
+
+
+def with_one_head(params: network.Params) -> network.Params:
+  """Returns the same network with the mean of its heads as its only one."""
   heads = {
     name: value.mean(-1, keepdims=True)
     for name, value in params['heads'].items()
@@ -142,78 +191,39 @@ def _with_one_head(params: network.Params) -> network.Params:
   return {**params, 'heads': heads}
 
 
-def _epochs(
-  title: str,
-  pupil: _Pupil,
-  params: network.Params,
+def _epoch(
+  now: Progress,
   images: np.ndarray,
-  targets: np.ndarray,
-  averages: np.ndarray | None,
-  epochs: int,
-  rng: np.random.Generator,
-) -> network.Params:
-  """Learns targets [n, S / 2, S / 2, H]; adds predictions to the averages."""
-  batches = len(images) // BATCH
-  rate = schedules.warmup_cosine(RATES[title], batches // 2, epochs * batches)
-  state, step = pupil.start(params), 0
-  for epoch in range(epochs):
-    began, losses = time.monotonic(), []
-    for rows, flip in _batches(len(images), rng):
-      state, loss, predicted = pupil.train(
-        state, images[rows], targets[rows], flip, rate(step)
-      )
-      step += 1
-      losses.append(loss)
-      if averages is not None:
-        averages[rows] *= KEEP
-        averages[rows] += (1 - KEEP) * np.asarray(predicted)
-    loss = float(np.mean(losses))
-    if not math.isfinite(loss):
-      raise NonFiniteError(
-        f'The loss of the mask network is {loss} in epoch {epoch + 1}'
-        f' ({title}).'
-      )
-    _log.info(
-      '%s: epoch %d/%d  loss %.4f  %.0f images/s',
-      title, epoch + 1, epochs, loss,
-      batches * BATCH / (time.monotonic() - began),
-    )  # fmt: skip
-  return state.params
+  settings: network.Settings,
+  rate: optax.Schedule,
+  first: int,
+  seed: int,
+) -> tuple[Progress, float]:
+  """Learns all images once; adds predictions of all heads to the averages.
+
+  Returns:
+    What is known then, and the mean of the losses.
+  """
+  losses, state, averages = [], now.state, now.averages.copy()
+  train = pupil.make(settings).train
+  batches = _batches(len(images), seed, now.epochs)
+  for step, (rows, flip) in enumerate(batches, first):
+    state, loss, predicted = train(
+      state, images[rows], now.targets[rows], flip, rate(step)
+    )
+    losses.append(loss)
+    if settings.heads != _FUSED:
+      averages[rows] *= KEEP
+      averages[rows] += (1 - KEEP) * np.asarray(predicted)
+  after = Progress(now.epochs + 1, state, now.targets, averages)
+  return after, float(np.mean(losses))
 
 
 def _batches(
-  count: int, rng: np.random.Generator
+  count: int, seed: int, epoch: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  """Rows [B] and whether each is flipped [B], of one epoch."""
+  """Rows [B] and whether each is flipped [B], of one epoch of all stages'."""
+  rng = np.random.default_rng((seed, epoch))
   order = rng.permutation(count)
   for first in range(0, count - BATCH + 1, BATCH):
     yield order[first : first + BATCH], rng.random(BATCH) < 0.5
-
-
-def _make_pupil(settings: network.Settings) -> _Pupil:
-  """Its step is compiled once, whatever the rate."""
-  apply = network.make(settings).apply
-  optimizer = optim.adam(weight_decay=DECAY)
-
-  def loss_of(params, images, targets):
-    logits = apply(params, images)
-    losses = optax.sigmoid_binary_cross_entropy(logits, targets)
-    return losses.mean(), jax.nn.sigmoid(logits)
-
-  @jax.jit
-  def train(state, images, targets, flip, rate):
-    images, targets = _flipped(images, flip), _flipped(targets, flip)
-    (loss, predicted), gradient = jax.value_and_grad(loss_of, has_aux=True)(
-      state.params, images, targets
-    )
-    updates, moments = optimizer.update(
-      gradient, state.moments, state.params, rate=rate
-    )
-    state = _State(optax.apply_updates(state.params, updates), moments)
-    return state, loss, _flipped(predicted, flip)
-
-  return _Pupil(lambda params: _State(params, optimizer.init(params)), train)
-
-
-def _flipped(x: jax.Array, flip: jax.Array) -> jax.Array:
-  return jnp.where(flip[:, None, None, None], x[:, :, ::-1], x)

@@ -1,6 +1,7 @@
 """What a mask network learns from: small images, and the detectors' maps."""
 
 from collections.abc import Iterator, Sequence
+import hashlib
 import json
 import logging
 import os
@@ -11,16 +12,15 @@ import zipfile
 import numpy as np
 
 from semppl_jax.data.dataset import Dataset
-from semppl_jax.saliency import pieces as pieces_lib, workers
-from semppl_jax.saliency.detectors import detect
+from semppl_jax.saliency import detectors, pieces as pieces_lib, workers
 from semppl_jax.saliency.network import Settings
 from semppl_jax.saliency.pieces import Piece
 from semppl_jax.saliency.predict import to_square
 from semppl_jax.saliency.scene import resize
 
 _log = logging.getLogger(__name__)
-_PIECE = 50  # Images of a piece of work.
-# Raised when what the file holds changes.
+_PIECE = 50  # Images of a file.
+# Raised when what a file holds changes.
 _VERSION = 1
 
 
@@ -36,62 +36,86 @@ class Lessons(NamedTuple):
   maps: np.ndarray
 
 
-def collect(
-  folder: str,
-  data: Dataset,
-  name: str,
-  count: int,
-  settings: Settings,
-  processes: int,
-) -> Lessons:
-  """Runs the detectors on some images, evenly spread, unless it is done.
+class Plan(NamedTuple):
+  """What lessons are to be made of.
+
+  Attributes:
+    pieces: the images, each piece with its file.
+    settings: of the network; its heads are names of detectors.
+    about: what tells the lessons from others.
+  """
+
+  pieces: tuple[Piece, ...]
+  settings: Settings
+  about: str
+
+
+def plan(
+  folder: str, data: Dataset, name: str, count: int, settings: Settings
+) -> Plan:
+  """Picks images, evenly spread.
 
   Args:
-    folder: where the file of them is kept, so that it is made once.
+    folder: where the files of the lessons are kept, so that they are made once.
     data: the images; labels are not looked at.
     name: what they are called, to tell them from others.
     count: how many, at most.
     settings: of the network; its heads are names of detectors.
+  """
+  rows = pieces_lib.spread(data.size, count)
+  pieces = tuple(
+    pieces_lib.piece(
+      data,
+      rows[first : first + _PIECE],
+      os.path.join(folder, f'lessons-{first // _PIECE:05d}.npz'),
+    )
+    for first in range(0, len(rows), _PIECE)
+  )
+  ids = [piece.ids for piece in pieces]
+  return Plan(pieces, settings, _about(name, pieces[0].key, ids, settings))
+
+
+def collect(plan: Plan, processes: int) -> Lessons:
+  """Runs the detectors on the images, save those of files that are whole.
+
+  Args:
+    plan: from `plan`.
     processes: that work side by side.
 
   Raises:
-    ValueError: none of the images can be read.
+    workers.WorkerError: a worker was ended, as when memory is short.
   """
-  rows = np.linspace(0, data.size - 1, min(count, data.size)).astype(int)
-  rows = np.unique(rows)
-  ids = data.ids[rows].tolist()
-  about = json.dumps([_VERSION, name, ids, settings.heads, settings.side])
-  file = pathlib.Path(folder, 'lessons.npz')
-  found = _read(file, about)
-  if found is None:
-    work = [
-      pieces_lib.piece(data, rows[first : first + _PIECE])
-      for first in range(0, len(rows), _PIECE)
-    ]
-    arguments = [(piece, settings) for piece in work]
-    sizes = [len(piece.ids) for piece in work]
-    found = _joined(workers.run(_make, arguments, sizes, processes))
-    _write(file, about, found)
-  if not len(found.images):
-    raise ValueError(
-      f'None of the {len(rows)} images to learn from can be read.'
-    )
+  arguments = [(piece, plan.settings, plan.about) for piece in plan.pieces]
+  sizes = [len(piece.ids) for piece in plan.pieces]
+  parts = workers.run(_make_file, arguments, sizes, processes)
+  found = Lessons(*(np.concatenate(x) for x in zip(*parts, strict=True)))
+  missing = sum(sizes) - len(found.images)
+  if missing:
+    _log.warning('%d of %d images cannot be read.', missing, sum(sizes))
   return found
 
 
-def _make(piece: Piece, settings: Settings) -> Lessons:
+def _about(
+  name: str, key: str, ids: Sequence[Sequence[str]], settings: Settings
+) -> str:
+  content = json.dumps(
+    [_VERSION, detectors.VERSION, name, key, ids, settings.heads, settings.side]
+  )
+  return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _make_file(piece: Piece, settings: Settings, about: str) -> Lessons:
+  """The lessons of a piece, from its file if that has all of them."""
   import threadpoolctl
 
-  # Threads of several workers on the same cores wait for each other.
-  with threadpoolctl.threadpool_limits(1):
-    taught = [*_taught(piece, settings)]
-  side, heads = settings.side, len(settings.heads)
-  return Lessons(
-    np.array([x for x, _ in taught], np.uint8).reshape(-1, side, side, 3),
-    np.array([y for _, y in taught], np.uint8).reshape(
-      -1, side // 2, side // 2, heads
-    ),
-  )
+  file = pathlib.Path(piece.file)
+  found = _read(file, about)
+  if found is None or len(found.images) < len(piece.ids):
+    # Threads of several workers on the same cores wait for each other.
+    with threadpoolctl.threadpool_limits(1):
+      found = _joined([*_taught(piece, settings)], settings)
+    _write(file, about, found)
+  return found
 
 
 def _taught(
@@ -101,14 +125,25 @@ def _taught(
   for image in pieces_lib.images(piece):
     if image is None:
       continue
-    maps = detect(image, settings.heads)
+    maps = detectors.detect(image, settings.heads)
     small = [resize(maps[name], (half, half)) for name in settings.heads]
-    levels = np.rint(255 * np.clip(np.stack(small, -1), 0, 1))
-    yield to_square(image, settings.side), levels.astype(np.uint8)
+    yield to_square(image, settings.side), levels(np.stack(small, -1))
 
 
-def _joined(parts: Sequence[Lessons]) -> Lessons:
-  return Lessons(*(np.concatenate(x) for x in zip(*parts, strict=True)))
+def levels(maps: np.ndarray) -> np.ndarray:
+  """Rounds maps in [0, 1] to uint8; 255 is salient."""
+  return np.rint(255 * np.clip(maps, 0, 1)).astype(np.uint8)
+
+
+def _joined(
+  taught: Sequence[tuple[np.ndarray, np.ndarray]], settings: Settings
+) -> Lessons:
+  side, half = settings.side, settings.side // 2
+  images, maps = zip(*taught, strict=True) if taught else ((), ())
+  return Lessons(
+    np.array(images, np.uint8).reshape(-1, side, side, 3),
+    np.array(maps, np.uint8).reshape(-1, half, half, len(settings.heads)),
+  )
 
 
 def _read(file: pathlib.Path, about: str) -> Lessons | None:
@@ -116,7 +151,6 @@ def _read(file: pathlib.Path, about: str) -> Lessons | None:
   try:
     with np.load(file) as found:
       if str(found['about']) == about:
-        _log.info('The lessons in %s are taken.', file)
         return Lessons(found['images'], found['maps'])
   except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
     pass

@@ -15,9 +15,7 @@ import numpy as np
 
 from semppl_jax.saliency import detectors
 
-# Raised when the maps of a detector, or of the same network, change: masks of
-# two are not mixed.
-_DETECTORS_VERSION = 1
+# Raised when the maps of the same network change.
 _NETWORK_VERSION = 1
 Maker = dict[str, Any]
 # From uint8 [H, W, 3] to [H, W], of float32 in [0, 1] or of bool.
@@ -42,7 +40,7 @@ def of_detector(name: str, threshold: float) -> Maker:
   return {
     'detector': name,
     'threshold': threshold,
-    'version': _DETECTORS_VERSION,
+    'version': detectors.VERSION,
   }
 
 

@@ -9,6 +9,7 @@ of the detectors lend each other their values where they look alike, so do its
 deep features, by attention.
 """
 
+import functools
 from typing import NamedTuple
 
 import haiku as hk
@@ -41,6 +42,16 @@ class Settings(NamedTuple):
   heads: tuple[str, ...]
   side: int = 96
   width: int = 16
+
+
+def check(settings: Settings) -> None:
+  """Raises ValueError where there is no such network."""
+  side, width = settings.side, settings.width
+  if not settings.heads or side < 16 or side % 16 or width < 4 or width % 4:
+    raise ValueError(
+      f'{settings} must have a head, a side of a multiple of 16 and a width of'
+      ' a multiple of 4'
+    )
 
 
 def make(settings: Settings) -> hk.Transformed:
@@ -98,12 +109,14 @@ def strangeness(colours: jax.Array) -> jax.Array:
   )
   mean = along.mean(2, keepdims=True)
   apart = along - mean
-  covariance = jnp.einsum('bnpc,bnpd->bncd', apart, apart) / along.shape[2]
+  # Rounded to bfloat16, as products on a TPU are, squares become negative.
+  product = functools.partial(jnp.einsum, precision='highest')
+  covariance = product('bnpc,bnpd->bncd', apart, apart) / along.shape[2]
   covariance += _LEAST_SPREAD**2 * jnp.eye(3)[None, None]
   inverse = jnp.linalg.inv(covariance)
   off = colours.reshape(batch, 1, -1, 3) - mean
-  squared = jnp.einsum('bnpc,bncd,bnpd->bpn', off, inverse, off)
-  return jnp.log1p(squared).reshape(batch, side, side, 4)
+  squared = product('bnpc,bncd,bnpd->bpn', off, inverse, off)
+  return jnp.log1p(jnp.maximum(squared, 0)).reshape(batch, side, side, 4)
 
 
 def _block(x: jax.Array, channels: int) -> jax.Array:

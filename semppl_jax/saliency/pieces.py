@@ -46,6 +46,11 @@ def cut(data: Dataset, folder: str) -> list[Piece]:
   ]
 
 
+def spread(size: int, count: int) -> np.ndarray:
+  """Returns at most `count` of `size` rows, evenly spread, ascending [m]."""
+  return np.unique(np.linspace(0, size - 1, min(count, size)).astype(int))
+
+
 def piece(data: Dataset, rows: np.ndarray, file: str = '') -> Piece:
   """Returns the piece of `rows` (ascending int [m]) of a data set."""
   some = data.select(rows)

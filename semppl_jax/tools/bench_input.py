@@ -34,17 +34,18 @@ _NO_STAGES = (
 
 def main(_: Sequence[str]) -> int:
   """Runs what the flags say and returns the exit status."""
-  return program.guarded(_measure)
+  return program.guarded(_measure, 'Nothing was written; measure again.')
 
 
 def _measure() -> int:
   from semppl_jax import job as job_lib
   from semppl_jax.tools import input_stages
 
-  config = _CONFIG.value
+  config, out = _CONFIG.value, pathlib.Path(_OUT.value or '')
   if config.data.backend == 'device':
     raise config_file.ConfigError(_NO_STAGES)
   job = job_lib.build(config)
+  out.parent.mkdir(parents=True, exist_ok=True)
   try:
     alone = input_stages.decoding_alone(job, _SECONDS.value)
     costs = input_stages.measure(job, _SECONDS.value)
@@ -55,8 +56,6 @@ def _measure() -> int:
   print(_summary(alone, costs))  # noqa: T201
   if _OUT.value:
     figures = {'decoding alone': alone, **costs}
-    out = pathlib.Path(_OUT.value)
-    out.parent.mkdir(parents=True, exist_ok=True)
     content = {name: cost._asdict() for name, cost in figures.items()}
     out.write_text(json.dumps(content, indent=2) + '\n')
   return program.OK
@@ -67,8 +66,8 @@ def _summary(alone, costs) -> str:
   cores = _RATE.value * last.cpu
   return (
     f'The pipeline takes {last.cpu / alone.cpu:.2f} times the CPU time of'
-    f' decoding alone. This machine ({os.cpu_count()} cores) makes'
-    f' {1 / last.wall:,.0f} images/s; an accelerator that takes'
+    f' decoding alone, at full size. This machine ({os.cpu_count()} cores)'
+    f' makes {1 / last.wall:,.0f} images/s; an accelerator that takes'
     f' {_RATE.value:,.0f} images/s needs {cores:.1f} cores like these.'
   )
 

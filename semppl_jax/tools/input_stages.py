@@ -6,9 +6,8 @@ import time
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
-from semppl_jax import mesh as mesh_lib
+from semppl_jax import config_file, mesh as mesh_lib
 from semppl_jax.data import pipeline
 from semppl_jax.job import Job
 from semppl_jax.tools.tables import markdown
@@ -46,7 +45,7 @@ def measure(job: Job, seconds: float) -> dict[str, Cost]:
   Raises:
     ValueError: the data cannot be read on the way.
   """
-  config = job.config.copy_and_resolve_references().unlock()
+  config = config_file.copy(job.config)
   config.data.shuffle_gib = min(config.data.shuffle_gib, _SHUFFLE_GIB)
   data = config, job.splits.train, job.subset
 
@@ -82,8 +81,7 @@ def decoding_alone(job: Job, seconds: float) -> Cost:
   from semppl_jax.saliency import pieces
 
   train = job.splits.train
-  rows = np.linspace(0, train.size - 1, min(train.size, _ALONE)).astype(int)
-  piece = pieces.piece(train, np.unique(rows))
+  piece = pieces.piece(train, pieces.spread(train.size, _ALONE))
   images = zip(piece.places, pieces.images(piece), strict=True)
   contents = [
     tf.constant(pieces.content(place, piece.key))

@@ -17,6 +17,8 @@ from semppl_jax.saliency import (
   network,
   network_file,
   predict,
+  progress,
+  pupil,
 )
 
 HEADS = ('boundary', 'barrier')
@@ -113,21 +115,72 @@ def test_learning_is_a_function_of_the_seed(taught):
 def test_predictions_are_averaged(taught):
   """Those of the image as it is, although the network saw it flipped."""
   some = lessons.Lessons(*(x[: learning.BATCH] for x in taught))
-  averages = some.maps.astype(np.float32) / 255
-  targets = averages.copy()
-  params, rng = first(), np.random.default_rng(0)
-  pupil = learning._make_pupil(SMALL)
-  learning._epochs(
-    'noisy', pupil, params, some.images, targets, averages, 1, rng
-  )
-  got = (averages - learning.KEEP * targets) / (1 - learning.KEEP)
-  [(rows, flip)] = learning._batches(len(some.images), np.random.default_rng(0))
+  begun = learning._begun(some, SMALL, 0)
+  now, _ = learning._epoch(begun, some.images, SMALL, lambda step: 0.0, 0, 0)
+  got = now.averages - learning.KEEP * some.maps.astype(np.float32) / 255
+  [(rows, flip)] = learning._batches(len(some.images), 0, 0)
   assert 0 < flip.sum() < len(flip)
-  seen = learning._flipped(some.images[rows], flip)
-  want = jax.nn.sigmoid(network.make(SMALL).apply(params, seen))
+  seen = pupil.flipped(some.images[rows], flip)
+  want = jax.nn.sigmoid(network.make(SMALL).apply(begun.state.params, seen))
   np.testing.assert_allclose(
-    got[rows], learning._flipped(want, flip), atol=1e-5
+    got[rows] / (1 - learning.KEEP), pupil.flipped(want, flip), atol=1e-5
   )
+
+
+def test_stages_learn_from_averages(taught):
+  begun = learning._begun(taught, SMALL, 0)
+  now = begun._replace(averages=begun.averages * 0.5 + 0.25)
+  refined = learning._entered(now, 'refined', SMALL)
+  np.testing.assert_array_equal(
+    refined.targets, np.where(taught.maps > 127, 191, 64)
+  )
+  fused = learning._entered(now, 'fused', SMALL)
+  want = np.rint(255 * now.averages.mean(-1, keepdims=True))
+  np.testing.assert_array_equal(fused.targets, want)
+
+
+def test_one_head_is_the_mean_of_all():
+  params, images = first(), np.full((1, 32, 32, 3), 9, np.uint8)
+  one = SMALL._replace(heads=('fused',))
+  np.testing.assert_allclose(
+    network.make(one).apply(learning.with_one_head(params), images)[..., 0],
+    network.make(SMALL).apply(params, images).mean(-1),
+    atol=1e-6,
+  )
+
+
+@pytest.mark.parametrize('course', [(0, 1, 1), (1, 0, 1), (1, 1, 0)], ids=str)
+def test_a_stage_may_be_left_out(taught, course):
+  some = lessons.Lessons(*(x[: learning.BATCH] for x in taught))
+  settings, params = learning.learn(some, SMALL, learning.Course(*course))
+  assert settings.heads == ('fused',) and params['heads']['w'].shape[-1] == 1
+
+
+@pytest.mark.parametrize('stopped', [1, 2, 3, 5, 6])
+def test_what_was_stopped_goes_on_bit_for_bit(
+  taught, tmp_path, monkeypatch, stopped
+):
+  some = lessons.Lessons(*(x[:32] for x in taught))
+  course = learning.Course(2, 2, 2)
+  want = learning.learn(some, SMALL, course)
+  keep = (str(tmp_path / 'progress.npz'), 'about')
+  write, written = progress.write, []
+
+  def stop(*arguments):
+    write(*arguments)
+    written.append(arguments)
+    if len(written) == stopped:
+      raise KeyboardInterrupt
+
+  monkeypatch.setattr(progress, 'write', stop)
+  with pytest.raises(KeyboardInterrupt):
+    learning.learn(some, SMALL, course, keep=keep)
+  got = learning.learn(some, SMALL, course, keep=keep)
+  assert len(written) == 6 and got[0] == want[0]
+  jax.tree.map(np.testing.assert_array_equal, got[1], want[1])
+  # Of other lessons, it is none.
+  learning.learn(some, SMALL, course, keep=(keep[0], 'other'))
+  assert len(written) == 12
 
 
 def test_too_few_images_are_named(taught):
@@ -145,9 +198,9 @@ def test_a_loss_that_is_no_number_stops(taught, monkeypatch):
 def test_a_flip_is_undone():
   x = np.arange(2 * 3 * 4 * 1, dtype=np.float32).reshape(2, 3, 4, 1)
   flip = np.array([True, False])
-  once = learning._flipped(x, flip)
+  once = pupil.flipped(x, flip)
   np.testing.assert_array_equal(once[0], x[0, :, ::-1])
-  np.testing.assert_array_equal(learning._flipped(once, flip), x)
+  np.testing.assert_array_equal(pupil.flipped(once, flip), x)
 
 
 @pytest.mark.parametrize('shape', [(1, 1), (1, 300), (7, 5), (90, 120)])
@@ -192,6 +245,20 @@ def test_files_that_are_none_are_named(tmp_path):
   network_file.write(str(path), SMALL, params)
   with pytest.raises(ValueError, match='has not the weights'):
     network_file.read(str(path))
+  params['heads']['w'] = np.full_like(first()['heads']['w'], np.nan)
+  network_file.write(str(path), SMALL, params)
+  with pytest.raises(ValueError, match='some of its weights are no numbers'):
+    network_file.read(str(path))
+  for wrong in (SMALL._replace(side=40), SMALL._replace(width=6)):
+    network_file.write(str(path), wrong, first())
+    with pytest.raises(ValueError, match='a multiple of'):
+      network_file.read(str(path))
+  with pytest.raises(ValueError, match='is no file of a mask network'):
+    network_file.read(str(tmp_path))  # A folder.
+  network_file.write(str(path), SMALL, first())
+  path.write_bytes(path.read_bytes()[:-100])
+  with pytest.raises(ValueError, match='is no file of a mask network'):
+    network_file.read(str(path))
 
 
 def test_a_maker_knows_its_network(file, tmp_path):
@@ -214,17 +281,41 @@ def test_a_maker_knows_its_network(file, tmp_path):
 
 def test_lessons_are_made_once(place, tmp_path, monkeypatch, caplog):
   data = dataset.load(images_lib.of(place)).train
-  folder = str(tmp_path)
-  made = lessons.collect(folder, data, 'x', 100, SMALL, 1)
-  assert made.images.shape == (39, 32, 32, 3)  # Of 40, one is unreadable.
-  assert made.maps.shape == (39, 16, 16, 2)
-  assert made.maps.min() == 0 and made.maps.max() == 255
-  monkeypatch.setattr(lessons, '_make', None)
-  again = lessons.collect(folder, data, 'x', 100, SMALL, 1)
-  for a, b in zip(made, again, strict=True):
-    np.testing.assert_array_equal(a, b)
-  with pytest.raises(TypeError):  # Of other images, they are made anew.
-    lessons.collect(folder, data, 'y', 100, SMALL, 1)
+  monkeypatch.setattr(lessons, '_PIECE', 15)
+  seen = []
+  detect = lessons.detectors.detect
+  monkeypatch.setattr(
+    lessons.detectors, 'detect', lambda *x: seen.append(x) or detect(*x)
+  )
+
+  def made(name='x'):
+    seen.clear()
+    plan = lessons.plan(str(tmp_path), data, name, 100, SMALL)
+    return lessons.collect(plan, 1)
+
+  whole = made()
+  assert whole.images.shape == (39, 32, 32, 3)  # Of 40, one is unreadable.
+  assert whole.maps.shape == (39, 16, 16, 2) and len(seen) == 39
+  assert whole.maps.min() == 0 and whole.maps.max() == 255
+  assert '1 of 40 images cannot be read.' in caplog.text
+  # The piece of the unreadable one alone: it may be readable now.
+  jax.tree.map(np.testing.assert_array_equal, made(), whole)
+  assert len(seen) in (9, 14)
+  (tmp_path / 'lessons-00001.npz').write_bytes(b'cut short')
+  jax.tree.map(np.testing.assert_array_equal, made(), whole)
+  assert len(seen) > 14
+  made('y')  # Of other images, they are made anew.
+  assert len(seen) == 39
+
+
+def test_a_network_is_not_written_over(file, tmp_path):
+  settings, params = network_file.read(file)
+  path = str(tmp_path / 'network.safetensors')
+  assert not network_file.is_made(path, 'this')
+  network_file.write(path, settings, params, 'this')
+  assert network_file.is_made(path, 'this')
+  with pytest.raises(ValueError, match='learned from other images, or another'):
+    network_file.is_made(path, 'that')
 
 
 @pytest.mark.parametrize(

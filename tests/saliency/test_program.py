@@ -88,6 +88,15 @@ def test_killed_it_goes_on_and_ends_the_same(whole, tmp_path, sent):
       '--network has no use for --detector',
       marks=pytest.mark.slow,
     ),
+    (
+      ['--data=embedded', '--out=DIR', '--epochs=1,1,1'],
+      'without --train_network, has no use for --epochs',
+    ),
+    pytest.param(
+      ['--data=embedded', '--out=DIR', '--network='],
+      '--network= is no file of a mask network',
+      marks=pytest.mark.slow,
+    ),
     pytest.param(
       ['--data=embedded', '--out=DIR', '--network=nowhere'],
       '--network=nowhere is no file of a mask network',
@@ -120,9 +129,13 @@ def test_a_network_is_taught_and_makes_masks(tmp_path):
   assert 'network.safetensors is written' in output
   file = tmp_path / 'net' / 'network.safetensors'
   made = file.read_bytes()
-  status, output = finish(
-    start(*command)
-  )  # The detectors have done their work.
+  assert not file.with_name('progress.npz').exists()
+  status, output = finish(start(*command))
+  assert status == 0 and 'epoch' not in output, output
+  status, output = finish(start(*command, '--epochs=1,1,2'))
+  assert status == 2 and 'name another --out' in output
+  file.unlink()  # The detectors have done their work.
+  status, output = finish(start(*command))
   assert status == 0, output
   assert file.read_bytes() == made
   stores = [tmp_path / str(workers) for workers in (1, 2)]

@@ -69,11 +69,7 @@ def _differing(
   old: ml_collections.ConfigDict, new: ml_collections.ConfigDict
 ) -> list[str]:
   before, now = map(checkpoint.plain_config, (old, new))
-  return [
-    f'{field} was {before.get(field)!r} and is {now.get(field)!r}'
-    for field in dict.fromkeys([*before, *now])
-    if before.get(field) != now.get(field) and not field.startswith(_FREE)
-  ]
+  return checkpoint.differing_fields(before, now, _FREE)
 
 
 def _other_data(summary: dict[str, Any], data: Data) -> list[str]:
