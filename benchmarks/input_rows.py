@@ -12,10 +12,12 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from configs import base
 from semppl_jax.data import dataset, labels, pipeline
+from semppl_jax.saliency.pieces import spread
 from semppl_jax.tools.input_stages import cost_of
 
 ALONE, PILLOW = 'decode alone', 'Pillow, antialiased bicubic'
 BATCH = 40
+_MOST = 500  # Files that are held in memory.
 _LARGE, _SMALL = (4, 224, (0.14, 1.0)), (2, 96, (0.05, 0.14))
 
 # The pipeline's own rows, as fields of the config.
@@ -96,7 +98,7 @@ def _pillow(colours: bool) -> Callable[..., Any]:
 
 def _contents(data_dir: str) -> list[bytes]:
   files = sorted(x for x in pathlib.Path(data_dir).rglob('*') if x.is_file())
-  return [x.read_bytes() for x in files]
+  return [files[x].read_bytes() for x in spread(len(files), _MOST)]
 
 
 def _pillow_views(

@@ -252,7 +252,7 @@ def _with_new_fields(
   """
   if new.keys() <= old.keys():
     return old
-  defaults = plain_config(config_file.load('configs/base.py'))
+  defaults = plain_config(config_file.base())
   added = {name: defaults[name] for name in new.keys() & defaults.keys()}
   return added | old
 

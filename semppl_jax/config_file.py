@@ -93,6 +93,12 @@ def parse_flags(
   return rest
 
 
+def base() -> ConfigDict:
+  """Returns every field as this version has it by default, locked."""
+  # Not that of a working directory, which may have a file of the same name.
+  return load(_ROOT / 'configs' / 'base.py')
+
+
 def load(path: str | pathlib.Path, overrides: Sequence[str] = ()) -> ConfigDict:
   """Reads a config file and changes some of its fields.
 

@@ -234,6 +234,14 @@ def _data(config: ConfigDict, facts: Facts) -> Iterator[str]:
     yield must(
       config, 'data.scaled_decoding', "be False where data.backend='device'"
     )
+  if config.views.antialias and 'device' in (
+    config.data.backend, config.data.crops
+  ):  # fmt: skip
+    yield must(
+      config,
+      'views.antialias',
+      'be False where the devices cut the views: those are always antialiased',
+    )
   if config.data.kind == 'tfds' and not config.data.name:
     yield must(config, 'data.name', "name a set where data.kind='tfds'")
 

@@ -52,6 +52,10 @@ def test_the_quick_start_has_no_problem():
       dict(data__backend='device', data__scaled_decoding=True),
       r"scaled_decoding=True must be False where data\.backend='device'",
     ),
+    (
+      dict(data__crops='device', views__antialias=True),
+      r'antialias=True must be False where the devices cut the views',
+    ),
     (dict(seed=-1), r'seed=-1 .*at least 0 and below 4\.29'),
     (dict(method='sempl'), r"method='sempl' .*did you mean 'semppl'\?"),
     (dict(on_nonfinite='x'), r"on_nonfinite='x' .*one of 'stop', 'skip'\."),

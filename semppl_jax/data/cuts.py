@@ -106,8 +106,8 @@ def _plain(sides, size: int, channels: int, interpolation: str):
   settings = dict(size=[size, size], half_pixel_centers=True)
 
   def scaled(cut: tf.Tensor, place: int) -> tf.Tensor:
-    # The operation reads each pixel several times, and takes half as long again
-    # where it reads bytes.
+    # The operation reads each pixel several times, and is slower where it reads
+    # bytes.
     image = tf.reshape(tf.cast(cut, tf.float32), ends[place])
     image.set_shape([1, None, None, channels])
     return _PLAIN[interpolation](images=image, **settings)

@@ -59,7 +59,7 @@ def settings(flat: Mapping[str, Any]) -> ml_collections.ConfigDict:
   Fields that came later have the values of `configs/base.py`, and those that
   are gone are left out: an older run can still be read.
   """
-  config = config_file.load('configs/base.py')
+  config = config_file.base()
   known = config_file.fields(config)
   values = {
     name: tuple(value) if isinstance(value, list) else value

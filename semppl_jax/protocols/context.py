@@ -126,7 +126,7 @@ def training_config(
       f' name the data: config.data.kind may be {", ".join(dataset.KINDS)}.'
     )
   _check_data_fields(config)
-  own = weights.config or config_file.load('configs/base.py')
+  own = weights.config or config_file.base()
   c = config_file.copy(own)
   # The train step of the evaluation is one more supervised one.
   c.method = 'supervised'

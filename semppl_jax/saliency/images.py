@@ -16,7 +16,7 @@ def of(place: str) -> ConfigDict:
     place: a folder, a glob of TFRecord files, `tfds:NAME` (train split, in the
       folder of tensorflow_datasets) or `embedded`.
   """
-  config = config_file.copy(config_file.load('configs/base.py')).data
+  config = config_file.copy(config_file.base()).data
   config.update(name='', test_split='', labels='all')
   if place == 'embedded':
     config.kind = place
