@@ -2,11 +2,12 @@
 
 TensorFlow cannot catch the error of a decoder, only drop the element that
 raised it, which would move every later row. So images go through the decoder
-in blocks of a few rows, each block a small dataset of two elements: the block
-as it is, and a copy in which the next readable image of the block stands in
-for each that is unreadable. The first of them that goes through is taken, so
-the copy is made only where it is needed. Blocks do not depend on the number of
-processes, nor on where the stream began.
+in blocks of a few rows, each block a small dataset of three elements: the block
+as it is, a copy in which the next readable image of the block stands in for
+each that is unreadable, and black images, where none is readable, or one is no
+more that was just before. The first of them that goes through is taken, so the
+copies are made only where they are needed. Blocks do not depend on the number
+of processes, nor on where the stream began.
 """
 
 from collections.abc import Callable
@@ -87,20 +88,22 @@ def decode_block(raw: Raw, open_images: OpenFn, rows: RowsFn) -> Decoded:
     open_images, rows = _one_by_one(open_images, rows)
   once: Any = tf.data.Dataset.from_tensors(raw)
   whole = once.map(lambda raw: (raw, tf.range(block), True))
-  mended = once.map(lambda raw: _mended(raw, open_images))
+  mended = once.map(lambda raw: (*_mended(raw, open_images), True))
+  black = once.map(lambda raw: (_black(raw), tf.range(block), False))
 
-  def opened(tried, shown, any_good):
-    return open_images(*tried), tried.index, shown, any_good
+  def opened(tried, shown, readable):
+    return open_images(*tried), tried.index, shown, readable
 
   # Only what may fail is in it: a dataset looks at each operation of its
   # functions anew for each block.
-  tries: Any = whole.concatenate(mended).map(opened).ignore_errors().take(1)
-  images, index, shown, any_good = tries.get_single_element()
+  tries: Any = whole.concatenate(mended).concatenate(black).map(opened)
+  tries = tries.ignore_errors().take(1)
+  images, index, shown, readable = tries.get_single_element()
   return Decoded(
     rows=rows(images, index, raw.step),
     index=index,
     wanted=raw.index,
-    good=tf.equal(shown, tf.range(block)) & any_good,
+    good=tf.equal(shown, tf.range(block)) & readable,
   )
 
 
@@ -122,12 +125,11 @@ def _one_by_one(open_images: OpenFn, rows: RowsFn) -> tuple[OpenFn, RowsFn]:
   return open_all, lambda made, index, step: made
 
 
-def _mended(raw: Raw, open_images: OpenFn) -> tuple[Raw, tf.Tensor, tf.Tensor]:
-  """Puts readable images in the place of unreadable ones.
+def _mended(raw: Raw, open_images: OpenFn) -> tuple[Raw, tf.Tensor]:
+  """Puts readable images in the place of unreadable ones; an error without any.
 
   Returns:
-    The block, which of its images each row shows [n], and whether any of them
-    is readable; if none is, all are black.
+    The block, and which of its images each row shows [n].
   """
   block = _rows(raw.index)
 
@@ -141,14 +143,16 @@ def _mended(raw: Raw, open_images: OpenFn) -> tuple[Raw, tf.Tensor, tf.Tensor]:
   readable: Any = images.map(tried).ignore_errors().map(lambda _, slot: slot)
   end = tf.data.Dataset.from_tensors(block)
   kept = readable.concatenate(end).batch(block + 1).get_single_element()[:-1]
-  any_good = tf.size(kept) > 0
   # The next readable image at or after each slot, around the end.
   place = tf.searchsorted(kept, slots) % tf.maximum(tf.size(kept), 1)
-  shown = tf.gather(tf.concat([kept, [0]], axis=0), place)
+  shown = tf.gather(kept, place)
   content, mask, index = (tf.gather(x, shown) for x in raw[:3])
-  content = tf.where(any_good, content, BLACK)
-  mask = tf.where(any_good, mask, '')
-  return Raw(content, mask, index, raw.step), shown, any_good
+  return Raw(content, mask, index, raw.step), shown
+
+
+def _black(raw: Raw) -> Raw:
+  shape = tf.shape(raw.content)
+  return raw._replace(content=tf.fill(shape, BLACK), mask=tf.fill(shape, ''))
 
 
 def decode_blocks(

@@ -230,12 +230,16 @@ def _making(
   if until == 'read':
     return functools.partial(_sizes_of_bytes, source), lambda sizes, *_: sizes
   if until == 'decode':
-    return opener, lambda opened, *_: shapes(opened.images)
+    return opener, lambda opened, *_: _sizes(opened)
 
   def rows(opened, index, step):
     return row(_cut(cutter, opened, index, step), opened.masked)
 
   return opener, rows
+
+
+def _sizes(opened: _Opened) -> list[tf.Tensor]:
+  return [shapes(x) for x in (opened.images, opened.masks) if x]
 
 
 def _sizes_of_bytes(source, content, *_) -> tf.Tensor:

@@ -16,6 +16,9 @@ import tensorflow as tf
 # TensorFlow would otherwise reserve the memory of the accelerator that JAX
 # trains on. Here, so that it happens once and before TensorFlow's first op.
 tf.config.set_visible_devices([], 'GPU')
+# The images of a batch are the parallelism; threads inside one image would only
+# compete with them, and the option of a dataset does not reach all operations.
+tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 def repeatable(dataset: tf.data.Dataset, threads: int) -> tf.data.Dataset:
@@ -31,8 +34,6 @@ def repeatable(dataset: tf.data.Dataset, threads: int) -> tf.data.Dataset:
   # hold up the end of a stream, the longer the stream was.
   options.autotune.enabled = False
   options.threading.private_threadpool_size = worker_count(threads)
-  # The images of a batch are the parallelism; threads inside one image would
-  # only compete with them.
   options.threading.max_intra_op_parallelism = 1
   return dataset.with_options(options)
 

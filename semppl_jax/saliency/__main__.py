@@ -15,9 +15,11 @@ and writes DIR/network.safetensors, which `--network=FILE` takes in place of a
 detector.
 """
 
+import datetime
 import os
 import shlex
 import signal
+import time
 from typing import Any
 
 from absl import app, flags
@@ -82,7 +84,7 @@ def _make() -> int:
   signal.signal(signal.SIGTERM, signal.default_int_handler)
   try:
     if _TRAIN.value:
-      print(f'{_train_network()} is written.')  # noqa: T201
+      print(_train_network())  # noqa: T201
       return program.OK
     facts = _store()
   except workers.WorkerError as error:
@@ -124,7 +126,7 @@ def _images() -> tuple[Any, str]:
 
 
 def _train_network() -> str:
-  """Teaches a network, unless it is there, and returns its file."""
+  """Teaches a network, unless it is there, and says where it is."""
   from semppl_jax.saliency import (
     detectors,
     learning,
@@ -137,19 +139,37 @@ def _train_network() -> str:
   _check_flags()
   course = learning.course(_EPOCHS.value)
   settings = network.Settings(tuple(detectors.DETECTORS))
-  folder = os.path.expanduser(_OUT.value or '')
+  folder = _own_folder()
+  began = time.monotonic()
   plan = lessons.plan(folder, *_images(), _TRAIN_IMAGES.value, settings)
   origin = learning.about(plan.about, course)
   file = os.path.join(folder, 'network.safetensors')
   if network_file.is_made(file, origin):
-    return file
-  os.makedirs(folder, exist_ok=True)
+    return f'{file} was written before.'
   taught = lessons.collect(plan, _processes())
   keep = os.path.join(folder, 'progress.npz')
   made = learning.learn(taught, settings, course, keep=(keep, origin))
   network_file.write(file, *made, origin)
   progress.remove(keep)
-  return file
+  took = datetime.timedelta(seconds=round(time.monotonic() - began))
+  return f'{file} is written, {took} after the start.'
+
+
+def _own_folder() -> str:
+  """Makes the folder of `--out`, which is of this machine."""
+  folder = os.path.expanduser(_OUT.value or '')
+  if '://' in folder:
+    raise config_file.ConfigError(
+      f'--out={folder} must be a folder of this machine, where a network is'
+      ' taught; its file can be copied.'
+    )
+  try:
+    os.makedirs(folder, exist_ok=True)
+  except OSError as error:
+    raise config_file.ConfigError(
+      f'--out={folder} must be a folder that can be written: {error}.'
+    ) from error
+  return folder
 
 
 def _processes() -> int:

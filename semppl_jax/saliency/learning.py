@@ -106,7 +106,6 @@ def learn(
       f'A mask network learns from at least {BATCH} images, and'
       f' {len(lessons.images)} can be read.'
     )
-  batches = len(lessons.images) // BATCH
   if keep:
     # An image that could not be read may be readable now.
     keep = keep[0], f'{keep[1]} {len(lessons.images)}'
@@ -117,25 +116,9 @@ def learn(
   ]
   now = _resumed(_begun(lessons, settings, seed), settings, plan, keep)
   for stage, epoch in plan[now.epochs :]:
-    epochs = getattr(course, stage)
     if not epoch:
       now = _entered(now, stage, settings)
-    began = time.monotonic()
-    rate = schedules.warmup_cosine(RATES[stage], batches // 2, epochs * batches)
-    first = epoch * batches
-    now, loss = _epoch(
-      now, lessons.images, _taught(stage, settings), rate, first, seed
-    )
-    if not math.isfinite(loss):
-      raise NonFiniteError(
-        f'The loss of the mask network is {loss} in epoch {epoch + 1}'
-        f' ({stage}).'
-      )
-    _log.info(
-      '%s: epoch %d/%d  loss %.4f  %.0f images/s',
-      stage, epoch + 1, epochs, loss,
-      batches * BATCH / (time.monotonic() - began),
-    )  # fmt: skip
+    now = _epoch(now, lessons.images, settings, course, (stage, epoch), seed)
     if keep:
       progress_lib.write(*keep, now)
   if not course.fused:
@@ -192,6 +175,34 @@ def with_one_head(params: network.Params) -> network.Params:
 
 
 def _epoch(
+  now: Progress,
+  images: np.ndarray,
+  settings: network.Settings,
+  course: Course,
+  place: tuple[str, int],
+  seed: int,
+) -> Progress:
+  """An epoch of a stage, and the line that tells of it."""
+  stage, epoch = place
+  began = time.monotonic()
+  batches, epochs = len(images) // BATCH, getattr(course, stage)
+  rate = schedules.warmup_cosine(RATES[stage], batches // 2, epochs * batches)
+  now, loss = _pass(
+    now, images, _taught(stage, settings), rate, epoch * batches, seed
+  )
+  if not math.isfinite(loss):
+    raise NonFiniteError(
+      f'The loss of the mask network is {loss} in epoch {epoch + 1} ({stage}).'
+    )
+  speed = batches * BATCH / (time.monotonic() - began)
+  _log.info(
+    '%s: epoch %d/%d  loss %.4f  %.0f images/s',
+    stage, epoch + 1, epochs, loss, speed,
+  )  # fmt: skip
+  return now
+
+
+def _pass(
   now: Progress,
   images: np.ndarray,
   settings: network.Settings,

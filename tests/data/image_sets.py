@@ -16,6 +16,20 @@ def encoded(seed: int, size=(12, 10), mode='RGB', kind='PNG') -> bytes:
   return stream.getvalue()
 
 
+def smooth(number: int, size=(160, 200), mode='RGB', kind='JPEG') -> bytes:
+  """Waves, of which an image decoded smaller shows the same."""
+  y, x = np.mgrid[: size[0], : size[1]] / max(size)
+  waves = (
+    np.sin((5 + number) * x),
+    np.cos(7 * y),
+    np.sin((4 + number) * x * y),
+  )
+  pixels = (127.5 * (np.stack(waves, -1) + 1)).astype(np.uint8)
+  stream = io.BytesIO()
+  Image.fromarray(pixels).convert(mode).save(stream, kind, quality=95)
+  return stream.getvalue()
+
+
 def grey(number: int, size=(12, 10), mode='RGB') -> bytes:
   """An image of one grey, five times its number, so that a crop tells it."""
   stream = io.BytesIO()

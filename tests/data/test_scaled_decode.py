@@ -1,9 +1,7 @@
 """JPEGs decoded smaller: only where no view needs more, and the same views."""
 
-import io
-
+from image_sets import smooth
 import numpy as np
-from PIL import Image
 import pytest
 
 from semppl_jax.data import canvases, crops, scaled_decode
@@ -12,13 +10,7 @@ from semppl_jax.data.tf_runtime import tf
 
 
 def picture(height, width, kind='JPEG'):
-  """Smooth, so that what is decoded smaller looks the same."""
-  y, x = np.mgrid[:height, :width] / max(height, width)
-  image = np.stack([np.sin(5 * x), np.cos(7 * y), np.sin(4 * x * y)], -1)
-  stream = io.BytesIO()
-  pixels = (127.5 * (image + 1)).astype(np.uint8)
-  Image.fromarray(pixels).save(stream, kind, quality=95)
-  return tf.constant(stream.getvalue())
+  return tf.constant(smooth(0, (height, width), kind=kind))
 
 
 def spare_of(values):

@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import numpy as np
 
 from semppl_jax.data import labels, masks, pipeline
@@ -26,24 +27,19 @@ def assert_same(a, b):
   for x, y in zip(a, b, strict=True):
     np.testing.assert_array_equal(x.corrupt, y.corrupt)
     assert x.unmasked == y.unmasked
-    for left, right in zip(x.batch, y.batch, strict=True):
-      if left is None:
-        assert right is None
-      else:
-        assert left.dtype == right.dtype
-        np.testing.assert_array_equal(left, right)
+    jax.tree.map(_assert_equal, x.batch, y.batch)
+
+
+def _assert_equal(left, right):
+  assert left.dtype == right.dtype
+  np.testing.assert_array_equal(left, right)
 
 
 def joined(parts):
   """Global batches out of those of the processes."""
   return [
     pipeline.HostBatch(
-      pipeline.Batch(
-        *(
-          None if x[0] is None else np.concatenate(x)
-          for x in zip(*(p.batch for p in step), strict=True)
-        )
-      ),
+      jax.tree.map(lambda *x: np.concatenate(x), *(p.batch for p in step)),
       np.concatenate([p.corrupt for p in step]),
       None if step[0].unmasked is None else sum(p.unmasked for p in step),
     )

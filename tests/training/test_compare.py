@@ -124,6 +124,20 @@ def test_started_again_it_trains_nothing_and_says_the_same(
   assert again.content == report.content
 
 
+def test_runs_from_before_a_field_was_there_are_taken(
+  finished, files, tmp_path, monkeypatch
+):
+  _, out, report = finished
+  shutil.copytree(out, tmp_path / 'out')
+  for file in (tmp_path / 'out').glob('*/config.json'):
+    config = json.loads(file.read_text())
+    del config['views']['antialias']
+    file.write_text(json.dumps(config))
+  monkeypatch.setattr(train, '_train', None)  # Calling it would fail.
+  again = flow.run(_plan(files), tmp_path / 'out')
+  assert again is not None and again.content == report.content
+
+
 def test_a_seed_and_a_method_more_need_only_their_own_runs(
   finished, files, images, tmp_path, monkeypatch
 ):
