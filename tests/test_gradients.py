@@ -225,7 +225,9 @@ def test_four_parts_need_less_memory_than_one():
   assert four < one / 2
 
 
-@pytest.mark.parametrize('name', ['simclr', 'paws'])
+@pytest.mark.parametrize(
+  'name', ['simclr', pytest.param('paws', marks=pytest.mark.slow)]
+)
 def test_schedules_of_a_step_in_parts_are_those_of_the_whole_batch(name):
   """On a tiny network without augmentations."""
   config = quickstart.get_config()

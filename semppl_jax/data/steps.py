@@ -52,6 +52,9 @@ class _Opened(NamedTuple):
   masked: tf.Tensor | tuple[()]
 
 
+# No function here has Python's `if` or `for` over tensors, and looking for them
+# takes most of the time to the first batch.
+@tf.autograph.experimental.do_not_convert
 def train_steps(
   config: ConfigDict,
   source: Any,
@@ -137,6 +140,7 @@ def _arrays(steps: tf.data.Dataset, failures: list[Exception]) -> Iterator[Any]:
     raise
 
 
+@tf.autograph.experimental.do_not_convert
 def eval_steps(
   config: ConfigDict, source: Any, indices: np.ndarray, rows: int
 ) -> tf.data.Dataset:
@@ -238,8 +242,8 @@ def _making(
   return opener, rows
 
 
-def _sizes(opened: _Opened) -> list[tf.Tensor]:
-  return [shapes(x) for x in (opened.images, opened.masks) if x]
+def _sizes(opened: _Opened) -> tuple[tf.Tensor, ...]:
+  return tuple(shapes(x) for x in (opened.images, opened.masks) if x)
 
 
 def _sizes_of_bytes(source, content, *_) -> tf.Tensor:

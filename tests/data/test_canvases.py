@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 import pytest
+from train_steps import KINDS
 
 from semppl_jax import mesh as mesh_lib, views
 from semppl_jax.canvas import Uncut
@@ -113,6 +114,7 @@ def test_the_rows_are_those_that_the_host_would_cut(uncut):
     assert a.support.canvas.image.shape == (8, 12, 14, 3)
 
 
+@pytest.mark.parametrize('any_config', KINDS, indirect=True)
 def test_start_and_process_count_change_nothing(uncut):
   straight = _batches(uncut, 4, support=True)
   later = _batches(uncut, 2, start=2, support=True)

@@ -9,7 +9,7 @@ from image_sets import write_folder, write_records
 from mask_files import blob, png, shown, write_store
 import numpy as np
 import pytest
-from train_steps import assert_same, joined, steps
+from train_steps import assert_same, joined, KINDS, steps
 
 from configs import base
 from semppl_jax.data import (
@@ -79,6 +79,7 @@ def test_masks_are_cropped_and_flipped_with_their_image(
       assert np.corrcoef(grey, step.batch.mask.ravel())[0, 1] > 0.9
 
 
+@pytest.mark.parametrize('images', KINDS, indirect=True)
 def test_resume_and_process_count_change_nothing(images, tmp_path):
   c = add_store(images, tmp_path, lambda n: None if n % 3 else png(blob(n)))
   c.data.labelled_per_batch = 6  # Two streams, neither of whole blocks.

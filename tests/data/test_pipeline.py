@@ -4,12 +4,13 @@ import pathlib
 from image_sets import encoded, write_folder, write_records
 import numpy as np
 import pytest
-from train_steps import assert_same, joined, steps
+from train_steps import assert_same, joined, KINDS, steps
 
 from semppl_jax.data import dataset, labels, layout, pipeline
 
 
 @pytest.mark.parametrize('labelled', [0, 6])
+@pytest.mark.parametrize('any_config', KINDS, indirect=True)
 def test_resume_and_process_count_change_nothing(any_config, labelled):
   c = any_config
   c.data.labelled_per_batch = labelled
@@ -248,9 +249,14 @@ def jpeg(number, size):
   return whole[: len(whole) // 2] if number == 12 else whole
 
 
-@pytest.mark.parametrize('antialias', [False, True])
-@pytest.mark.parametrize('scaled', [False, True])
-@pytest.mark.parametrize('rows', [16, 37, 40])
+FEW = {(16, True, True), (37, True, False), (40, False, True)}
+ALL = itertools.product((16, 37, 40), (False, True), (False, True))
+
+
+@pytest.mark.parametrize(
+  'rows, scaled, antialias',
+  [pytest.param(*x, marks=[] if x in FEW else pytest.mark.slow) for x in ALL],
+)
 def test_settings_of_decoding(config, tmp_path, rows, scaled, antialias):
   """Blocks of 8, and of more images than are decoded at once."""
   config.data.kind = 'folder'

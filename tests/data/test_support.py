@@ -5,7 +5,7 @@ import pathlib
 from image_sets import encoded, grey, write_folder, write_records
 import numpy as np
 import pytest
-from train_steps import steps
+from train_steps import KINDS, steps
 
 from semppl_jax.data import dataset, labels, pipeline
 
@@ -38,6 +38,7 @@ def numbers_of(train):
   return np.array([int(''.join(filter(str.isdigit, x))) for x in train.ids])
 
 
+@pytest.mark.parametrize('any_config', KINDS, indirect=True)
 def test_resume_and_process_count_change_nothing(any_config):
   c = ask(any_config, 2, 12)
   c.data.labels = 'per_class:9'

@@ -4,8 +4,12 @@ import itertools
 
 import jax
 import numpy as np
+import pytest
 
 from semppl_jax.data import labels, masks, pipeline
+
+# For tests that take long: of the two, one is left to the long tests.
+KINDS = (pytest.param('folder', marks=pytest.mark.slow), 'tfrecord')
 
 
 def steps(config, count, start=0, process=(0, 1), support=False):

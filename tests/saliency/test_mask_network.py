@@ -21,13 +21,14 @@ from semppl_jax.saliency import (
   pupil,
 )
 
+SLOW = pytest.mark.slow
 HEADS = ('boundary', 'barrier')
 SMALL = network.Settings(HEADS, side=32)
 
 
 def first(settings=SMALL, seed=0):
   image = np.zeros((1, settings.side, settings.side, 3), np.uint8)
-  return network.make(settings).init(jax.random.key(seed), image)
+  return jax.jit(network.make(settings).init)(jax.random.key(seed), image)
 
 
 @pytest.fixture(scope='module')
@@ -45,15 +46,15 @@ def taught():
 
 
 @pytest.fixture(scope='module')
-def file(taught, tmp_path_factory):
+def file(tmp_path_factory):
+  """A network that has learned nothing."""
   path = str(tmp_path_factory.mktemp('network') / 'network.safetensors')
-  course = learning.Course(noisy=12, refined=2, fused=4)
-  network_file.write(path, *learning.learn(taught, SMALL, course))
+  network_file.write(path, SMALL, first())
   return path
 
 
 def test_a_map_for_each_head():
-  logits = network.make(SMALL).apply(
+  logits = jax.jit(network.make(SMALL).apply)(
     first(), np.zeros((3, 32, 32, 3), np.uint8)
   )
   assert logits.shape == (3, 16, 16, 2) and logits.dtype == np.float32
@@ -86,13 +87,17 @@ def test_no_colour_is_strange_in_a_plain_image():
 def test_the_map_of_an_image_is_of_that_image_alone():
   rng = np.random.default_rng(0)
   images = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-  apply = network.make(SMALL).apply
+  apply = jax.jit(network.make(SMALL).apply)
   whole = apply(first(), images)
   for one, want in zip(images, whole, strict=True):
     np.testing.assert_allclose(apply(first(), one[None])[0], want, atol=1e-5)
 
 
-def test_it_learns_discs(file):
+@SLOW
+def test_it_learns_discs(taught, tmp_path):
+  file = str(tmp_path / 'network.safetensors')
+  course = learning.Course(noisy=12, refined=2, fused=4)
+  network_file.write(file, *learning.learn(taught, SMALL, course))
   detect = predict.load(file)
   for seed in range(5):
     image, inside = disc(60, 80, 20 + 4 * seed, 50 - 5 * seed, 14, 100 + seed)
@@ -116,14 +121,16 @@ def test_predictions_are_averaged(taught):
   """Those of the image as it is, although the network saw it flipped."""
   some = lessons.Lessons(*(x[: learning.BATCH] for x in taught))
   begun = learning._begun(some, SMALL, 0)
-  now, _ = learning._epoch(begun, some.images, SMALL, lambda step: 0.0, 0, 0)
+  now, _ = learning._pass(begun, some.images, SMALL, lambda step: 0.0, 0, 0)
   got = now.averages - learning.KEEP * some.maps.astype(np.float32) / 255
   [(rows, flip)] = learning._batches(len(some.images), 0, 0)
   assert 0 < flip.sum() < len(flip)
   seen = pupil.flipped(some.images[rows], flip)
-  want = jax.nn.sigmoid(network.make(SMALL).apply(begun.state.params, seen))
+  want = jax.jit(network.make(SMALL).apply)(begun.state.params, seen)
   np.testing.assert_allclose(
-    got[rows] / (1 - learning.KEEP), pupil.flipped(want, flip), atol=1e-5
+    got[rows] / (1 - learning.KEEP),
+    pupil.flipped(jax.nn.sigmoid(want), flip),
+    atol=1e-5,
   )
 
 
@@ -156,7 +163,9 @@ def test_a_stage_may_be_left_out(taught, course):
   assert settings.heads == ('fused',) and params['heads']['w'].shape[-1] == 1
 
 
-@pytest.mark.parametrize('stopped', [1, 2, 3, 5, 6])
+@pytest.mark.parametrize(
+  'stopped', [3, *(pytest.param(x, marks=SLOW) for x in (1, 2, 5, 6))]
+)
 def test_what_was_stopped_goes_on_bit_for_bit(
   taught, tmp_path, monkeypatch, stopped
 ):
@@ -268,7 +277,7 @@ def test_a_maker_knows_its_network(file, tmp_path):
   np.testing.assert_array_equal(masker.make(maker)(image), found > 0.4)
   panels = contact_sheet._panels(image, found, maker)
   np.testing.assert_array_equal(panels['network'], found)
-  network_file.write(str(tmp_path / 'other'), SMALL, first())
+  network_file.write(str(tmp_path / 'other'), SMALL, first(seed=1))
   moved = maker | {'network': str(tmp_path / 'other')}
   with pytest.raises(ValueError, match='has changed since the masks were'):
     masker.make(moved)

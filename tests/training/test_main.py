@@ -53,6 +53,7 @@ def test_killed_at_random_steps_it_ends_the_same(
   tiny.assert_same(want, got)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_0(images, tmp_path):
   config = program.write_config(tmp_path, images, STEPS)
   workdir = tmp_path / 'run'

@@ -253,6 +253,7 @@ def test_a_nonfinite_step_stops_the_run_and_can_be_replayed(
   assert np.isinf(metrics['loss/total'])
 
 
+@pytest.mark.slow
 def test_skipping_nonfinite_updates_keeps_the_last_good_parameters(
   images, tmp_path
 ):
