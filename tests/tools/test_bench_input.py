@@ -77,7 +77,7 @@ def test_the_program_says_how_many_cores_are_needed(tmp_path):
   out = tmp_path / 'made' / 'input.json'
   done = _run(
     '--config=configs/quickstart.py', '--config.batch_size=64',
-    '--config.data.limit=500', '--seconds=0.1', '--rate=5000', f'--out={out}',
+    '--config.data.limit=1000', '--seconds=0.1', '--rate=5000', f'--out={out}',
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
   cores = re.search(r'takes 5,000 images/s needs ([\d.]+) cores', done.stdout)
