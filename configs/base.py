@@ -122,6 +122,10 @@ def get_config() -> ml_collections.ConfigDict:
       # Of a method that classifies. 0 classes: as many as the data has.
       classifier=dict(classes=0, input='features'),  # or 'projector_hidden'.
       precision='bfloat16',  # Convolutions; 'bfloat16' | 'float32'.
+      # What the backward pass computes again rather than finds in memory:
+      # 'none' | 'blocks' (all inside each residual block: the least memory)
+      # | 'dots' (all but products and convolutions).
+      remat='none',
     )
   )
 

@@ -33,8 +33,15 @@ WORKING_FIELDS = (
   'data.threads',
   'data.device_gib',
 )
-# Nor do these change the training, but what it is judged by.
-_FREE_FIELDS = (*WORKING_FIELDS, 'eval.', 'data.test_', 'data.max_corrupt')
+# Nor do these change the training beyond rounding, but what it takes of memory
+# and what it is judged by.
+_FREE_FIELDS = (
+  *WORKING_FIELDS,
+  'network.remat',
+  'eval.',
+  'data.test_',
+  'data.max_corrupt',
+)
 BEST_METRIC = 'best'
 
 

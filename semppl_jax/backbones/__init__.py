@@ -5,6 +5,7 @@ import difflib
 import functools
 from typing import Any, NamedTuple
 
+import haiku as hk
 import jax
 
 from semppl_jax.backbones import (
@@ -19,6 +20,9 @@ from semppl_jax.backbones.layers import Layers
 Backbone = Callable[[jax.Array, bool, int], jax.Array]
 
 _PADDINGS = ('torch', 'same')
+# What the backward pass computes again rather than finds in memory: nothing,
+# all inside each residual block, or all but products and convolutions.
+REMAT = ('none', 'blocks', 'dots')
 
 
 class _Entry(NamedTuple):
@@ -86,12 +90,23 @@ def problems(config_network: Any) -> list[str]:
     'stem': entry.stems,
     'selective_kernels': entry.selective,
   }
-  return [
+  found = [
     f'config.network.{field}={config_network[field]!r} must be'
     f' {" or ".join(map(repr, values))} where backbone={name!r}.'
     for field, values in allowed.items()
     if config_network[field] not in values
   ]
+  if _remat(config_network) not in REMAT:
+    found.append(
+      f'config.network.remat={config_network.remat!r} must be'
+      f' {" or ".join(map(repr, REMAT))}.'
+    )
+  return found
+
+
+def _remat(config_network: Any) -> str:
+  """What to compute again; networks saved before there was a choice: none."""
+  return config_network.get('remat', 'none')
 
 
 def check(config_network: Any) -> None:
@@ -115,7 +130,20 @@ def make(config_network: Any) -> Backbone:
     ValueError: as `check`.
   """
   check(config_network)
+  remat = _remat(config_network)
   layers = Layers(
-    config_network.padding, config_network.bn_decay, config_network.bn_eps
+    config_network.padding,
+    config_network.bn_decay,
+    config_network.bn_eps,
+    remat,
   )
-  return _TABLE[config_network.backbone].make(config_network, layers)
+  backbone = _TABLE[config_network.backbone].make(config_network, layers)
+  return _keeping_products(backbone) if remat == 'dots' else backbone
+
+
+def _keeping_products(backbone: Backbone) -> Backbone:
+  """Makes the backward pass compute all but products and convolutions again."""
+  return lambda x, is_training, views: hk.remat(
+    lambda x: backbone(x, is_training, views),
+    policy=jax.checkpoint_policies.dots_saveable,
+  )(x)

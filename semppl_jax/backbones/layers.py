@@ -28,11 +28,22 @@ class Layers(NamedTuple):
     padding: `'torch'` or `'same'`.
     bn_decay: decay of the batch-norm averages.
     bn_eps: added to the variance.
+    remat: see `backbones.REMAT`.
   """
 
   padding: str
   bn_decay: float
   bn_eps: float
+  remat: str = 'none'
+
+  def block(self, block: Layer) -> Layer:
+    """Makes the backward pass compute a block again, where `remat` says so."""
+    if self.remat != 'blocks':
+      return block
+    # What is_training and groups are is known while tracing: no arguments.
+    return lambda x, is_training, groups: hk.remat(
+      lambda x: block(x, is_training, groups)
+    )(x)
 
   def conv(
     self,

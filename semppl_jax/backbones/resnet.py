@@ -140,13 +140,12 @@ class BlockGroup(hk.Module):
   ):
     """Makes `blocks` blocks, of which the first has `stride`."""
     super().__init__(name=name)
-    self.blocks = [
-      Block(kind, layers, channels, stride, project, 'block_0'),
-      *(
-        Block(kind, layers, channels, 1, False, f'block_{i}')
-        for i in range(1, blocks)
-      ),
+    first = Block(kind, layers, channels, stride, project, 'block_0')
+    others = [
+      Block(kind, layers, channels, 1, False, f'block_{i}')
+      for i in range(1, blocks)
     ]
+    self.blocks = [layers.block(block) for block in (first, *others)]
 
   def __call__(self, x: Array, is_training: bool, groups: int) -> Array:
     """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""

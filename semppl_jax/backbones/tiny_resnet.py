@@ -27,7 +27,7 @@ class TinyResNet(hk.Module):
     self.stem = resnet.make_stem(
       'space_to_depth', layers, STEM_CHANNELS * width
     )
-    self.blocks = [
+    blocks = [
       resnet.Block(
         resnet.BASIC, layers, channels * width, 1, project, f'block_{i}'
       )
@@ -35,6 +35,7 @@ class TinyResNet(hk.Module):
         zip(CHANNELS, (False, True), strict=True)
       )
     ]
+    self.blocks = [layers.block(block) for block in blocks]
 
   def __call__(self, x: Array, is_training: bool, views: int) -> Array:
     """Maps images [B * V, H, W, 3] to features [B * V, F], float32."""

@@ -59,7 +59,7 @@ class WideResNet(hk.Module):
     self.initial_conv = layers.conv(
       STEM_CHANNELS, 3, name='initial_conv', with_bias=True
     )
-    self.blocks = [
+    blocks = [
       WideBlock(
         layers,
         channels * width,
@@ -70,6 +70,7 @@ class WideResNet(hk.Module):
       for group, channels in enumerate(CHANNELS)
       for i in range(BLOCKS)
     ]
+    self.blocks = [layers.block(block) for block in blocks]
     self.final_norm = layers.norm('final_batchnorm')
 
   def __call__(self, x: Array, is_training: bool, views: int) -> Array:
