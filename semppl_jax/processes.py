@@ -1,9 +1,201 @@
-"""Several processes of one run that wait for each other."""
+"""Several processes of one run: how they join, agree and wait."""
 
+import collections
+from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import json
+import socket
+import threading
+import time
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+import numpy as np
 from orbax.checkpoint import multihost
 
-# Longer than any compilation; what dies is noticed by its missing heartbeat.
+# Seconds. What dies in mid-step is noticed by its missing heartbeat, where the
+# network does not tell earlier.
+_HEARTBEAT = 40
+# Longer than any compilation.
 _PATIENCE = 3600
+# What an error of the devices says when it is another process that is gone.
+_GONE = (
+  'gloo', 'nccl', 'connection', 'heartbeat', 'socket', 'unavailable',
+  'coordination service', 'barrier', 'another task', 'preempted',
+)  # fmt: skip
+
+
+class JoinError(ValueError):
+  """The processes of a run cannot find each other, or are not alike."""
+
+
+def join(
+  coordinator: str | None,
+  count: int | None,
+  index: int | None,
+  patience: int,
+  give_up: Callable[[str], Any],
+) -> None:
+  """Joins the other processes of a run; before any device is touched.
+
+  Without a coordinator all three are found by JAX, on TPU pods, SLURM and Open
+  MPI.
+
+  Args:
+    coordinator: `'host:port'` of process 0.
+    count: number of processes.
+    index: of this process, from 0.
+    patience: seconds to wait for the others.
+    give_up: called with a sentence when they are over; must end the process,
+      since JAX waits where nothing can be raised.
+
+  Raises:
+    JoinError: impossible values, or a coordinator that does not answer.
+  """
+  _check(coordinator, count, index)
+  deadline = time.monotonic() + patience
+  if coordinator and index:
+    _wait_for(coordinator, deadline, patience)
+  late = (
+    f'Not all {count or "the"} processes of the run came within {patience} s'
+    f' (this is process {"?" if index is None else index},'
+    f' {_place(coordinator)}). Start one on each'
+    ' host, all with the same --coordinator and --processes.'
+  )
+  with _limit(deadline, give_up, late):
+    try:
+      jax.distributed.initialize(
+        coordinator,
+        count,
+        index,
+        # Ours comes first: JAX's own ends the process without a word.
+        initialization_timeout=2 * patience + 60,
+        heartbeat_timeout_seconds=_HEARTBEAT,
+      )
+    except ValueError as error:
+      raise JoinError(
+        f'--distributed found no cluster ({error}): name'
+        ' --coordinator=HOST:PORT, --processes=NUMBER and --process=INDEX.'
+      ) from error
+
+
+def _place(coordinator: str | None) -> str:
+  return f'--coordinator={coordinator}' if coordinator else 'found by JAX'
+
+
+def _check(coordinator, count, index) -> None:
+  """Stops on flags that cannot be."""
+  named = [x is not None for x in (coordinator, count, index)]
+  if any(named) and not all(named):
+    raise JoinError(
+      '--coordinator, --processes and --process are needed together, or none'
+      ' of them where JAX finds the others by itself.'
+    )
+  if not any(named):
+    return
+  host, _, port = coordinator.rpartition(':')
+  if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    raise JoinError(
+      f'--coordinator={coordinator} must be HOST:PORT, with a port from 1 to'
+      ' 65535.'
+    )
+  if not 0 <= index < count:
+    raise JoinError(
+      f'--process={index} must be from 0 to {count - 1}, of'
+      f' --processes={count}.'
+    )
+
+
+def _wait_for(coordinator: str, deadline: float, patience: int) -> None:
+  """Returns when something listens at the coordinator's address."""
+  host, _, port = coordinator.rpartition(':')
+  reason: OSError | None = None
+  while time.monotonic() < deadline:
+    try:
+      with socket.create_connection((host.strip('[]'), int(port)), timeout=5):
+        return
+    except OSError as error:
+      reason = error
+    time.sleep(0.5)
+  raise JoinError(
+    f'The coordinator at {coordinator} does not answer after {patience} s'
+    f' ({reason}): start process 0 there, and let the others reach that port.'
+  )
+
+
+@contextlib.contextmanager
+def _limit(
+  deadline: float, give_up: Callable[[str], Any], sentence: str
+) -> Iterator[None]:
+  """Calls `give_up` when the time is over, from a thread of its own."""
+  timer = threading.Timer(deadline - time.monotonic(), give_up, [sentence])
+  timer.daemon = True
+  timer.start()
+  try:
+    yield
+  finally:
+    timer.cancel()
+
+
+def must_agree(facts: Mapping[str, Any]) -> None:
+  """Stops a run whose processes do not all say the same.
+
+  Args:
+    facts: names and values that JSON can hold.
+
+  Raises:
+    JoinError: on every process; names what differs, and where.
+  """
+  if jax.process_count() == 1:
+    return
+  devices = collections.Counter(d.process_index for d in jax.devices())
+  if len(set(devices.values())) > 1:
+    raise JoinError(
+      'Every process of a run must have as many devices as the others; process'
+      f' {_listed({str(i): n for i, n in devices.items()})}.'
+    )
+  # Over Gloo what comes late is given up.
+  meet('agree')
+  said = _exchange(json.dumps(dict(facts)))
+  different = _differences([json.loads(text) for text in said])
+  if different:
+    raise JoinError(
+      'The processes of a run must all have the same version and config:'
+      f' {"; ".join(different)}.'
+    )
+
+
+def _differences(said: list[dict[str, Any]]) -> list[str]:
+  """A part of a sentence for each fact that two processes differ in."""
+  names = sorted(set().union(*said))
+  result = []
+  for name in names:
+    values = {str(i): facts.get(name) for i, facts in enumerate(said)}
+    if len({json.dumps(v) for v in values.values()}) > 1:
+      result.append(f'{name} on process {_listed(values)}')
+  return result
+
+
+def _listed(values: dict[str, Any], most: int = 4) -> str:
+  """First of those with each value, as `0: 4, 3: 2`."""
+  first = {}
+  for place, value in values.items():
+    first.setdefault(json.dumps(value), (place, value))
+  return ', '.join(f'{i}: {v!r}' for i, v in [*first.values()][:most])
+
+
+def _exchange(text: str) -> list[str]:
+  """Returns what every process says, in their order."""
+  mine = np.frombuffer(text.encode(), np.uint8)
+  lengths = multihost_utils.process_allgather(np.asarray(mine.size, np.int32))
+  padded = np.zeros(int(np.max(lengths)), np.uint8)
+  padded[: mine.size] = mine
+  rows = multihost_utils.process_allgather(padded)
+  return [
+    bytes(row[:length]).decode()
+    for row, length in zip(rows, np.ravel(lengths), strict=True)
+  ]
 
 
 def meet(where: str) -> None:
@@ -14,3 +206,11 @@ def meet(where: str) -> None:
   """
   wait = multihost.get_barrier_sync_fn()
   wait(key=where, timeout_ms=1000 * _PATIENCE)
+
+
+def lost(error: Exception) -> bool:
+  """Whether an error of the devices says that another process is gone."""
+  if jax.process_count() == 1:
+    return False
+  text = str(error).lower()
+  return any(word in text for word in _GONE)

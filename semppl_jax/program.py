@@ -1,10 +1,13 @@
 """What the programs share: joining processes, and errors as one sentence."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 from typing import NoReturn
 
 from absl import flags, logging as absl_logging
@@ -16,11 +19,17 @@ _DISTRIBUTED = flags.DEFINE_boolean(
   'Join the other processes of the run: found by themselves on TPU pods,'
   ' SLURM and Open MPI, else named by the three flags below.',
 )
-_COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port.')
+_COORDINATOR = flags.DEFINE_string('coordinator', None, 'HOST:PORT.')
 _PROCESSES = flags.DEFINE_integer('processes', None, 'Number of processes.')
 _PROCESS = flags.DEFINE_integer('process', None, 'Index of this process.')
 
-OK, FAILED, BAD_INPUT = 0, 1, 2
+_JOIN_SECONDS = flags.DEFINE_integer(
+  'join_seconds', 300, 'How long to wait for the other processes.', 1
+)
+
+# The last: asked to stop before the end; the same command goes on. It is the
+# EX_TEMPFAIL of sysexits.h, which schedulers can tell from a failure.
+OK, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 _GO_ON = (
   'Checkpoints written before are whole; the same command goes on from the'
   ' newest.'
@@ -41,12 +50,32 @@ def guarded(work: Callable[[], int], what_is_left: str = _GO_ON) -> int:
     return complain(
       '--coordinator, --processes and --process need --distributed.', BAD_INPUT
     )
-  if _DISTRIBUTED.value:
-    jax.distributed.initialize(
-      _COORDINATOR.value, _PROCESSES.value, _PROCESS.value
-    )
+  from semppl_jax import processes
+
+  try:
+    if _DISTRIBUTED.value:
+      processes.join(
+        *(flag.value for flag in named), _JOIN_SECONDS.value, _leave
+      )
+    return _reported(work, what_is_left)
+  except processes.JoinError as error:
+    # Others may wait for this one: no exchange of farewells.
+    if jax.distributed.is_initialized():
+      _leave(str(error), BAD_INPUT)
+    return complain(error, BAD_INPUT)
+
+
+def _reported(work: Callable[[], int], what_is_left: str) -> int:
+  """Does the work and says what it raises."""
   # After jax.distributed, which must come before any device is touched.
-  from semppl_jax import checkpoint, config_file, job, nonfinite, weights
+  from semppl_jax import (
+    checkpoint,
+    config_file,
+    job,
+    nonfinite,
+    processes,
+    weights,
+  )
 
   try:
     return work()
@@ -61,10 +90,29 @@ def guarded(work: Callable[[], int], what_is_left: str = _GO_ON) -> int:
     return complain(error, FAILED)
   except checkpoint.WriteError as error:
     _leave(str(error))
+  except jax.errors.JaxRuntimeError as error:
+    if not processes.lost(error):
+      raise
+    _leave(f'Another process of the run is gone ({_first(error)}). {_GO_ON}')
   except OSError as error:
     _leave(f'Reading or writing failed: {error}. {what_is_left}')
   except KeyboardInterrupt:
     _leave(f'Stopped at once. {what_is_left}')
+
+
+@contextlib.contextmanager
+def clock(minutes: float | None) -> Iterator[None]:
+  """Asks this process to stop, as by SIGTERM, when its time is over."""
+  if not minutes:
+    yield
+    return
+  timer = threading.Timer(60 * minutes, os.kill, (os.getpid(), signal.SIGTERM))
+  timer.daemon = True
+  timer.start()
+  try:
+    yield
+  finally:
+    timer.cancel()
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -104,12 +152,16 @@ def complain(error: Exception | str, status: int) -> int:
   return status
 
 
-def _leave(error: str) -> NoReturn:
+def _first(error: Exception) -> str:
+  return str(error).strip().partition('\n')[0]
+
+
+def _leave(error: str, status: int = FAILED) -> NoReturn:
   """Ends the program at once, without the destructors of failed writes."""
-  complain(error, FAILED)
+  complain(error, status)
   sys.stdout.flush()
   sys.stderr.flush()
-  os._exit(FAILED)
+  os._exit(status)
 
 
 def _quiet() -> None:

@@ -20,6 +20,8 @@ import ml_collections
 import numpy as np
 
 from semppl_jax import (
+  __version__,
+  checkpoint as checkpoint_lib,
   feed as feed_lib,
   footprint,
   job as job_lib,
@@ -45,6 +47,15 @@ _log = logging.getLogger(__name__)
 # Steps that may be dispatched and not done: enough to hide the host's work,
 # few enough to bound the batches in flight.
 _AHEAD = 4
+# Fields that may be others on each host.
+_OF_A_HOST = (
+  'data.path',
+  'data.test_path',
+  'data.labels_file',
+  'data.saliency',
+  'data.threads',
+  'data.prefetch',
+)
 
 
 def run(
@@ -68,13 +79,39 @@ def run(
   Raises:
     job.InputError: bad config or data, before anything is compiled, or more
       unreadable images than allowed.
+    processes.JoinError: the processes of the run are not alike.
     checkpoint.MismatchError: `workdir` holds another run.
     nonfinite.NonFiniteError: the loss or a gradient is not finite.
   """
   workdir = pathlib.Path(workdir).expanduser()
   with contextlib.ExitStack() as stack:
     interrupts = interrupts or stack.enter_context(Interrupts())
-    return _run(job_lib.build(config, devices), workdir, interrupts)
+    processes.must_agree(_shared_facts(config))
+    job = job_lib.build(config, devices)
+    # Each process may have read the data from a disk of its own.
+    identity = job_lib.identity(job)
+    processes.must_agree(
+      {
+        'the train set': identity.data,
+        'the labelled images': identity.labels,
+        'the saliency masks': identity.masks,
+      }
+    )
+    return _run(job, workdir, interrupts)
+
+
+def _shared_facts(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """What every process of a run must have alike."""
+  fields = checkpoint_lib.plain_config(config)
+  return {
+    'version of semppl_jax': __version__,
+    'version of jax': jax.__version__,
+    **{
+      f'config.{name}': value
+      for name, value in fields.items()
+      if not name.startswith(_OF_A_HOST)
+    },
+  }
 
 
 def _run(

@@ -77,7 +77,7 @@ def _compare(argv: Sequence[str]) -> int:
   report = flow.run(plan, pathlib.Path(_OUT.value).expanduser())
   if report is None:
     print('Stopped; the same command goes on.')  # noqa: T201
-    return program.OK
+    return program.STOPPED
   if jax.process_index() == 0:
     print(report.describe())  # noqa: T201
   return program.FAILED if report.failed else program.OK

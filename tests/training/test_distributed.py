@@ -1,19 +1,26 @@
-"""Two processes of four devices are one process of eight."""
+"""Several processes are one, and what befalls one befalls all."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 
 import jax
 import program
 import pytest
 import tiny
 
+from semppl_jax import train
+
 STEPS = 8
+# An error of a lost process comes within, at the latest by its heartbeat.
+NOTICED = 60
 
 
-def _start_two(config, workdir):
+def _start(config, workdir, count, devices=1, extra=lambda index: ()):
+  """Starts the processes of one run; `extra` are flags of some of them."""
   port = program.free_port()
   return [
     program.start(
@@ -21,39 +28,94 @@ def _start_two(config, workdir):
       f'--workdir={workdir}',
       '--distributed',
       f'--coordinator=127.0.0.1:{port}',
-      '--processes=2',
+      f'--processes={count}',
       f'--process={index}',
-      devices=4,
+      *extra(index),
+      devices=devices(index) if callable(devices) else devices,
     )
-    for index in range(2)
+    for index in range(count)
   ]
 
 
-def _finish(processes):
-  """Waits for all; every one must succeed. Returns their outputs."""
+def _finish(processes, want=0):
+  """Waits for all; every one must end so. Returns their outputs."""
   done = [program.finish(process) for process in processes]
   for status, output in done:
-    assert status == 0, output
+    assert status == want, output
   return [output for _, output in done]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('method', ['semppl', 'paws'])
-def test_two_processes_are_one(images, tmp_path, method):
-  """With a queue in their memory, and with support batches between them."""
-  config = program.write_config(tmp_path, images, STEPS, method)
-  one = program.start(
-    f'--config={config}', f'--workdir={tmp_path / "one"}', devices=8
-  )
-  _finish([one])
-  _finish(_start_two(config, tmp_path / 'two'))
+def _assert_ends_as_one_process(images, root, method):
+  """The run in `root` / 'several' is that of one process of four devices."""
+  config = tiny.config(images, STEPS, method)
+  train.run(config, root / 'one', jax.devices()[:4])
   states = [
-    tiny.final_state(tiny.config(images, STEPS, method), tmp_path / name)
-    for name in ('one', 'two')
+    tiny.final_state(config, root / name, jax.devices()[:4])
+    for name in ('one', 'several')
   ]
-  assert states[0][0] == states[1][0] == STEPS == len(jax.devices())
+  assert states[0][0] == states[1][0] == STEPS
   tiny.assert_close(states[0][1].memory, states[1][1].memory)
   tiny.assert_close(states[0][1].params, states[1][1].params)
+
+
+@pytest.mark.slow
+def test_one_of_four_dies_and_two_go_on(images, tmp_path):
+  """The rest stop within a minute; other processes continue from the files."""
+  config = program.write_config(tmp_path, images, STEPS)
+  workdir = tmp_path / 'several'
+  four = _start(config, workdir, 4)
+  program.wait_for_step(workdir, 3, four[0])
+  four[2].send_signal(signal.SIGKILL)
+  killed = time.monotonic()
+  outputs = _finish([p for i, p in enumerate(four) if i != 2], want=1)
+  assert time.monotonic() - killed < NOTICED
+  assert program.finish(four[2])[0] == -signal.SIGKILL
+  for output in outputs:
+    assert 'Another process of the run is gone' in output
+    assert 'Traceback' not in output
+  outputs = _finish(_start(config, workdir, 2, devices=2))
+  assert 'Continuing from step' in outputs[0]
+  _assert_ends_as_one_process(images, tmp_path, 'semppl')
+
+
+@pytest.mark.slow
+def test_two_processes_with_supports_are_one(images, tmp_path):
+  config = program.write_config(tmp_path, images, STEPS, 'paws')
+  _finish(_start(config, tmp_path / 'several', 2, devices=2))
+  _assert_ends_as_one_process(images, tmp_path, 'paws')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'devices,extra,sentence',
+  [
+    (1, lambda i: [f'--config.seed={i}'], 'config.seed on process 0: 0, 1: 1'),
+    (lambda i: 1 + i, lambda i: (), 'as many devices .* process 0: 1, 1: 2'),
+    (1, lambda i: ['--config.seed=-1'] * i, 'config.seed'),
+  ],
+  ids=('config', 'devices', 'bad input of one'),
+)
+def test_processes_that_are_not_alike_stop_with_a_sentence(
+  images, tmp_path, devices, extra, sentence
+):
+  config = program.write_config(tmp_path, images, STEPS)
+  started = _start(config, tmp_path / 'run', 2, devices, extra)
+  for output in _finish(started, want=2):
+    assert re.search(sentence, output), output
+    assert 'Traceback' not in output
+  assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.slow
+def test_the_first_process_alone_waits_no_longer_than_asked(images, tmp_path):
+  config = program.write_config(tmp_path, images, STEPS)
+  alone, *others = _start(
+    config, tmp_path / 'run', 2, extra=lambda _: ['--join_seconds=20']
+  )
+  others[0].kill()
+  (output,) = _finish([alone], want=1)
+  program.finish(others[0])
+  assert 'Not all 2 processes of the run came within 20 s' in output
 
 
 @pytest.mark.slow
@@ -61,14 +123,14 @@ def test_a_signal_to_one_process_stops_both_and_they_go_on(images, tmp_path):
   steps = 24
   config = program.write_config(tmp_path, images, steps)
   workdir = tmp_path / 'run'
-  processes = _start_two(config, workdir)
+  processes = _start(config, workdir, 2)
   program.wait_for_step(workdir, 3, processes[0])
   processes[1].send_signal(signal.SIGTERM)
-  outputs = _finish(processes)
+  outputs = _finish(processes, want=75)
   saved = {text.split('saved step ')[1].split('.')[0] for text in outputs}
   assert len(saved) == 1 and 3 <= int(saved.pop()) < steps
   assert not (workdir / 'summary.json').exists()
-  outputs = _finish(_start_two(config, workdir))
+  outputs = _finish(_start(config, workdir, 2))
   assert 'Continuing from step' in outputs[0]
   assert (workdir / 'summary.json').exists()
 
