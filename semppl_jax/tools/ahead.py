@@ -82,11 +82,21 @@ def check(
     'batch_size': config.batch_size,
     **found,
     'compile_seconds': seconds,
-    'versions': {
-      'semppl_jax': __version__,
-      'jax': jax.__version__,
-      'libtpu': importlib.metadata.version('libtpu'),
-    },
+    'versions': versions(),
+  }
+
+
+def versions() -> dict[str, str]:
+  """Returns the versions of what compiles.
+
+  Raises:
+    ConfigError: libtpu is not installed.
+  """
+  _need_libtpu()
+  return {
+    'semppl_jax': __version__,
+    'jax': jax.__version__,
+    'libtpu': importlib.metadata.version('libtpu'),
   }
 
 
@@ -108,11 +118,7 @@ def devices(topology: str) -> Sequence[Any]:
   Raises:
     ValueError: libtpu is not installed, or it knows no such slice.
   """
-  if importlib.util.find_spec('libtpu') is None:
-    raise ValueError(
-      'Compiling for a TPU needs libtpu, which is not installed:'
-      " pip install -e '.[tpu]' (Linux on x86-64 alone)."
-    )
+  _need_libtpu()
   try:
     return topologies.get_topology_desc(
       platform='tpu', topology_name=topology
@@ -125,6 +131,14 @@ def devices(topology: str) -> Sequence[Any]:
       f'topology is {topology!r}; it must be a chip and a shape in whole'
       f' hosts, as v3:8x8, v4:4x4x4 or v5e:4x8 (libtpu: {reason})'
     ) from error
+
+
+def _need_libtpu() -> None:
+  if importlib.util.find_spec('libtpu') is None:
+    raise config_file.ConfigError(
+      'Compiling for a TPU needs libtpu, which is not installed:'
+      " pip install -e '.[tpu]' (Linux on x86-64 alone)."
+    )
 
 
 def compile_step(
