@@ -55,7 +55,11 @@ def guarded(work: Callable[[], int], what_is_left: str = _GO_ON) -> int:
   try:
     if _DISTRIBUTED.value:
       processes.join(
-        *(flag.value for flag in named), _JOIN_SECONDS.value, _leave
+        _COORDINATOR.value,
+        _PROCESSES.value,
+        _PROCESS.value,
+        _JOIN_SECONDS.value,
+        _leave,
       )
     return _reported(work, what_is_left)
   except processes.JoinError as error:

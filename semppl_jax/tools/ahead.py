@@ -8,26 +8,11 @@ from typing import Any
 
 import jax
 from jax.experimental import topologies
-from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax import (
-  __version__,
-  config_file,
-  job,
-  lowering,
-  mesh as mesh_lib,
-  methods,
-  step as step_lib,
-)
-from semppl_jax.methods.method import Method, Setting
-from semppl_jax.tools import chips, figures
+from semppl_jax import __version__, config_file, mesh as mesh_lib
+from semppl_jax.tools import chips, figures, unfed
 from semppl_jax.tools.bare import bare
-
-# Schedules need a length; what is compiled does not depend on it.
-_TOTAL_STEPS, _WARMUP_STEPS = 1000, 10
-# Nor is the data at hand, and a probe needs a number of classes: ImageNet's.
-_CLASSES = 1000
 
 
 def check(
@@ -53,16 +38,10 @@ def check(
   mesh = mesh_lib.make_mesh(devices(topology))
   device = mesh.devices.flat[0]
   core = chips.core(device.device_kind, device.num_cores)
-  problems = job.check(config, mesh)
-  if problems:
-    raise ValueError('\n'.join(problems))
-  config = job.with_classes(config, _CLASSES)
-  # Lengths of durations in epochs change no shape.
-  setting = Setting(mesh, config.batch_size, _TOTAL_STEPS * config.batch_size)
-  method = methods.make(config, setting)
+  run = unfed.make(config, mesh)
   began = time.monotonic()
   try:
-    compiled = compile_step(config, method, mesh)
+    compiled = unfed.lower(run).compile()
     found = figures.measure(compiled, core)
   except jax.errors.JaxRuntimeError as error:
     if 'RESOURCE_EXHAUSTED' not in str(error):
@@ -70,10 +49,11 @@ def check(
     compiled, found = None, figures.out_of_memory(str(error), core)
   seconds = time.monotonic() - began
   if overhead and compiled is not None:
-    alone = compile_step(config, bare(method), mesh)
+    networks = run._replace(method=bare(run.method))
+    alone = unfed.lower(networks).compile()
     found['overhead'] = figures.overhead(compiled, alone)
   if photometric and compiled is not None:
-    plain = compile_step(_without_colours(config), method, mesh)
+    plain = unfed.lower(unfed.without_colours(run)).compile()
     found['photometric'] = figures.overhead(compiled, plain)
   return {
     'topology': topology,
@@ -82,21 +62,22 @@ def check(
     'batch_size': config.batch_size,
     **found,
     'compile_seconds': seconds,
-    'versions': {
-      'semppl_jax': __version__,
-      'jax': jax.__version__,
-      'libtpu': importlib.metadata.version('libtpu'),
-    },
+    'versions': versions(),
   }
 
 
-def _without_colours(
-  config: ml_collections.ConfigDict,
-) -> ml_collections.ConfigDict:
-  config = config_file.copy(config)
-  config.augment.update(jitter=0.0, grayscale=0.0, equalize=0.0)
-  config.augment.update(blur=(0.0, 0.0), solarize=(0.0, 0.0))
-  return config.lock()
+def versions() -> dict[str, str]:
+  """Returns the versions of what compiles.
+
+  Raises:
+    ConfigError: libtpu is not installed.
+  """
+  _need_libtpu()
+  return {
+    'semppl_jax': __version__,
+    'jax': jax.__version__,
+    'libtpu': importlib.metadata.version('libtpu'),
+  }
 
 
 def devices(topology: str) -> Sequence[Any]:
@@ -108,11 +89,7 @@ def devices(topology: str) -> Sequence[Any]:
   Raises:
     ValueError: libtpu is not installed, or it knows no such slice.
   """
-  if importlib.util.find_spec('libtpu') is None:
-    raise ValueError(
-      'Compiling for a TPU needs libtpu, which is not installed:'
-      " pip install -e '.[tpu]' (Linux on x86-64 alone)."
-    )
+  _need_libtpu()
   try:
     return topologies.get_topology_desc(
       platform='tpu', topology_name=topology
@@ -127,20 +104,9 @@ def devices(topology: str) -> Sequence[Any]:
     ) from error
 
 
-def compile_step(
-  config: ml_collections.ConfigDict, method: Method, mesh: Mesh
-) -> jax.stages.Compiled:
-  """Compiles the train step that a run of this config takes.
-
-  Args:
-    config: the run's config.
-    method: what to learn by.
-    mesh: devices that need not be there.
-
-  Raises:
-    ValueError: a field is impossible.
-    jax.errors.JaxRuntimeError: RESOURCE_EXHAUSTED where it does not fit.
-  """
-  step = step_lib.make_step(config, method, mesh, _TOTAL_STEPS, _WARMUP_STEPS)
-  batch = lowering.batch_like(config, mesh, method.support)
-  return lowering.lower(step, lowering.state_like(step), batch, mesh).compile()
+def _need_libtpu() -> None:
+  if importlib.util.find_spec('libtpu') is None:
+    raise config_file.ConfigError(
+      'Compiling for a TPU needs libtpu, which is not installed:'
+      " pip install -e '.[tpu]' (Linux on x86-64 alone)."
+    )

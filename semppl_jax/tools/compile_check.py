@@ -7,19 +7,32 @@ Says, per core, what memory, arithmetic, memory traffic and communication one
 step takes, what time at the least, and whether it fits. All of it comes from
 the compiler: no data is read and nothing runs. Needs libtpu (extra `[tpu]`).
 
-Exit status: 0 where the step fits, 1 where it does not, 2 on bad input.
+  python -m semppl_jax.tools.compile_check --all --out=DIR [--rows=REGEX]
+
+makes a table of all configs of the papers, each on its slice, as
+DIR/table.md: rewritten after every row, and what was stopped goes on.
+
+Exit status: 0 where the step fits, or every row was made; 1 where it does not,
+or a row failed; 2 on bad input.
 """
 
 import json
 import os
 import pathlib
-import sys
 
-from absl import flags
+from absl import app, flags
 import jax
 
-from semppl_jax import config_file
-from semppl_jax.tools import ahead, figures
+from semppl_jax import config_file, program
+from semppl_jax.tools import (
+  ahead,
+  figures,
+  fit_table,
+  limits,
+  row_files,
+  slices,
+  sweep,
+)
 
 FITS, DOES_NOT_FIT = 0, 1
 
@@ -27,7 +40,17 @@ _CONFIG = config_file.define_flag('config')
 _TOPOLOGY = flags.DEFINE_string(
   'topology', None, 'The slice, as v3:8x8, v4:4x4x4 or v5e:4x8.'
 )
-_OUT = flags.DEFINE_string('out', None, 'JSON file to write.')
+_OUT = flags.DEFINE_string(
+  'out', None, 'JSON file to write; with --all, a folder.'
+)
+_ALL = flags.DEFINE_bool(
+  'all', False, 'Compile every config of the papers for its slice.'
+)
+_ROWS = flags.DEFINE_string(
+  'rows',
+  None,
+  "With --all: compile those alone that match, as 'resnet50_10pct v3'.",
+)
 _OVERHEAD = flags.DEFINE_bool(
   'overhead',
   True,
@@ -43,7 +66,11 @@ _PHOTOMETRIC = flags.DEFINE_bool(
 
 def main(_: list[str]) -> int:
   """Runs what the flags say and returns the exit status."""
+  if _ALL.value or _ROWS.value is not None:
+    return program.guarded(_make_table, sweep.WHAT_IS_LEFT)
   topology, out = _TOPOLOGY.value, _OUT.value
+  if _CONFIG.value is None:
+    return _complain('--config=FILE is missing; --all takes every config.')
   if not topology or not out:
     return _complain('--topology=CHIP:SHAPE and --out=FILE are both needed.')
   _leave_accelerators_alone()
@@ -55,9 +82,36 @@ def main(_: list[str]) -> int:
     return _complain(str(error))
   path = pathlib.Path(out)
   path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(json.dumps(report, indent=2) + '\n')
+  row_files.write(path, json.dumps(report, indent=2))
   print(figures.table(report))  # noqa: T201
   return FITS if report['fits'] else DOES_NOT_FIT
+
+
+def _make_table() -> int:
+  rows = _selected()
+  place = row_files.at(_OUT.value, limits.of_flags(), ahead.versions())
+  # Rows that were made before stay in the table.
+  records = {row: row_files.kept(row, place) for row in slices.ROWS}
+  records = {row: x for row, x in records.items() if x or row in rows}
+  for row, record in sweep.make(rows, place):
+    records[row] = record
+    page = fit_table.page(records, place.versions)
+    row_files.write(place.folder / 'table.md', page)
+  print(fit_table.page(records, place.versions))  # noqa: T201
+  made = (row_files.COMPILED, row_files.OVER)
+  outcomes = [record['outcome'] for record in records.values() if record]
+  return program.OK if {*outcomes} <= {*made} else program.FAILED
+
+
+def _selected() -> list[slices.Row]:
+  if not _ALL.value:
+    raise config_file.ConfigError('--rows=REGEX needs --all.')
+  if _CONFIG.value is not None or _TOPOLOGY.value or _PHOTOMETRIC.value:
+    raise config_file.ConfigError(
+      '--all has configs and slices of its own: no --config, --topology or'
+      ' --photometric.'
+    )
+  return slices.select(slices.ROWS, _ROWS.value or '')
 
 
 def _leave_accelerators_alone() -> None:
@@ -77,9 +131,8 @@ def _leave_accelerators_alone() -> None:
 
 
 def _complain(message: str) -> int:
-  print(f'semppl_jax: {message}', file=sys.stderr)  # noqa: T201
-  return config_file.BAD_INPUT
+  return program.complain(message, program.BAD_INPUT)
 
 
 if __name__ == '__main__':
-  config_file.run(main)
+  app.run(main, flags_parser=program.parse_with_config)

@@ -1,0 +1,75 @@
+r"""How does a config's step scale? Compiled for ever more cores of a chip.
+
+  python benchmarks/scaling.py --config=configs/resnet50_10pct.py --out=DIR
+
+Strong scaling keeps the config's global batch, weak scaling a batch per core.
+Nothing runs on a TPU: times are rooflines, of `semppl_jax.tools.compile_check`,
+whose rows of --all are taken from the same DIR where they are there. Rewrites
+DIR/scaling_CONFIG_CHIP.md after every row and prints it; what was stopped goes
+on. Exit status: 0, 1 where a row failed, 2 on bad input.
+"""
+
+import pathlib
+from typing import Any
+
+from absl import app, flags
+import scaling_plan
+import scaling_table
+
+from semppl_jax import config_file, program
+from semppl_jax.tools import ahead, limits, row_files, slices, sweep
+from semppl_jax.tools.slices import Row
+
+_CONFIG = flags.DEFINE_string(
+  'config', 'configs/resnet50_10pct.py', 'Config file.'
+)
+_SET = flags.DEFINE_multi_string(
+  'set', [], 'A field of the config, as --set=network.width=2; repeat it.'
+)
+_CHIP = flags.DEFINE_string('chip', 'v3', f'One of {", ".join(slices.CHIPS)}.')
+_CORES = flags.DEFINE_list(
+  'cores', [], 'How many, as 8,32,128; all that the chip has, by default.'
+)
+_PER_CORE = flags.DEFINE_integer(
+  'per_core', 32, 'Images per core and step, of weak scaling.', 1
+)
+_OUT = flags.DEFINE_string('out', None, 'Folder of the rows and the table.')
+
+
+def main(_) -> int:
+  """Runs what the flags say and returns the exit status."""
+  return program.guarded(_measure, sweep.WHAT_IS_LEFT)
+
+
+def _measure() -> int:
+  place = row_files.at(_OUT.value, limits.of_flags(), ahead.versions())
+  config, chip = _CONFIG.value, _CHIP.value
+  points = scaling_plan.plan(
+    config, _SET.value, chip, _cores(), _PER_CORE.value
+  )
+  name = f'scaling_{pathlib.Path(config).stem}_{chip}.md'
+  records: dict[Row, dict[str, Any]] = {}
+  # Both modes may have the same row.
+  rows = [*dict.fromkeys(x.row for x in points if x.row)]
+  for row, record in sweep.make(rows, place):
+    records[row] = record
+    page = scaling_table.page(points, records, place.versions)
+    row_files.write(place.folder / name, page)
+  print(scaling_table.page(points, records, place.versions))
+  outcomes = [record['outcome'] for record in records.values()]
+  return program.FAILED if row_files.FAILED in outcomes else program.OK
+
+
+def _cores() -> list[int]:
+  if not _CORES.value:
+    return slices.counts(_CHIP.value)
+  try:
+    return sorted({int(x) for x in _CORES.value})
+  except ValueError as error:
+    raise config_file.ConfigError(
+      f'--cores={",".join(_CORES.value)} must be numbers, as 8,32,128.'
+    ) from error
+
+
+if __name__ == '__main__':
+  app.run(main, flags_parser=program.parse)

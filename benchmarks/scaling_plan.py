@@ -1,0 +1,73 @@
+"""What is compiled to see how a config's step scales, in two modes."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import ml_collections
+
+from semppl_jax import config_file
+from semppl_jax.tools import slices
+from semppl_jax.tools.slices import Row
+
+STRONG, WEAK = 'Strong scaling', 'Weak scaling'
+MODES = (STRONG, WEAK)
+
+
+class Point(NamedTuple):
+  """A number of cores in one of the two modes.
+
+  Attributes:
+    mode: of `MODES`.
+    cores: how many.
+    batch_size: images per step, over all of them.
+    row: what is compiled; None: the cores cannot share out the batch evenly.
+  """
+
+  mode: str
+  cores: int
+  batch_size: int
+  row: Row | None
+
+
+def plan(
+  path: str,
+  overrides: Sequence[str],
+  chip: str,
+  cores: Sequence[int],
+  per_core: int,
+) -> list[Point]:
+  """Returns what to compile: every number of cores, in both modes.
+
+  Args:
+    path: the config file.
+    overrides: fields to change.
+    chip: as `'v3'`.
+    cores: how many, in turn.
+    per_core: images per core, of weak scaling.
+
+  Raises:
+    ConfigError: a file, field, chip or slice that is not there.
+  """
+  config = config_file.load(path, overrides)
+  topologies = {n: slices.of_cores(chip, n) for n in cores}
+  points = []
+  for mode in MODES:
+    for n, topology in topologies.items():
+      weak = mode == WEAK
+      batch = per_core * n if weak else config.batch_size
+      fields = (*overrides, *_fields(config, batch, n))
+      row = None if batch % n else Row(path, topology, fields)
+      points.append(Point(mode, n, batch, row))
+  return points
+
+
+def _fields(
+  config: ml_collections.ConfigDict, batch_size: int, cores: int
+) -> Iterator[str]:
+  yield f'batch_size={batch_size}'
+  if labelled := config.data.labelled_per_batch:
+    share = labelled * batch_size // config.batch_size
+    yield f'data.labelled_per_batch={share}'
+  if config.eval.batch_size % cores:
+    # No part of the train step, but devices must be able to share it out.
+    yield f'eval.batch_size={cores}'

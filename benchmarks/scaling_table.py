@@ -1,0 +1,118 @@
+"""How a step scales, as tables and as a sentence on where it stops."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scaling_plan import MODES, Point, STRONG, WEAK
+
+from semppl_jax.tools import costs, fit_table
+from semppl_jax.tools.costs import Scaled
+from semppl_jax.tools.slices import Row
+from semppl_jax.tools.tables import markdown
+
+_TERMS = ('compute', 'memory', 'communication')
+_HEAD = (
+  'cores',
+  'batch per core',
+  *(f'{term}, ms' for term in _TERMS),
+  'step at best, ms',
+  'efficiency',
+  'longest',
+)
+_LEAST = 0.5
+
+
+def page(
+  points: Sequence[Point],
+  records: Mapping[Row, dict[str, Any]],
+  versions: Mapping[str, str],
+) -> str:
+  """Returns a table of each mode in Markdown, and how they are to be read.
+
+  Args:
+    points: of both modes, fewest cores first.
+    records: what is kept of rows.
+    versions: of what compiles.
+  """
+  parts = []
+  for mode in MODES:
+    mine = [x for x in points if x.mode == mode]
+    steps = _steps(mine, records)
+    rows = [_cells(x, records, steps) for x in mine]
+    parts += [_title(mine), markdown([_HEAD, *rows]), _verdict(mode, steps)]
+  made = ', '.join(f'{name} {version}' for name, version in versions.items())
+  parts.append(
+    'No step was timed: times are rooflines, a lower bound, with no latency and'
+    ' all three terms at once. Efficiency is images per core and second, as a'
+    ' share of those on the fewest cores that the step fits. Compiled by'
+    f' {made}.'
+  )
+  return '\n\n'.join(parts)
+
+
+def _title(points: Sequence[Point]) -> str:
+  first = points[0]
+  if first.mode == STRONG:
+    return f'{STRONG}: {first.batch_size:,} images over all cores.'
+  return f'{WEAK}: {first.batch_size // first.cores:,} images per core.'
+
+
+def _steps(
+  points: Sequence[Point], records: Mapping[Row, dict[str, Any]]
+) -> dict[int, Scaled]:
+  """Steps that fit, by number of cores."""
+  steps = {}
+  for point in points:
+    report = point.row and (records.get(point.row) or {}).get('report')
+    if report and report['fits']:
+      terms = report['roofline_terms_ms']
+      steps[point.cores] = Scaled(point.cores, point.batch_size, terms)
+  return steps
+
+
+def _cells(
+  point: Point,
+  records: Mapping[Row, dict[str, Any]],
+  steps: Mapping[int, Scaled],
+) -> tuple[str, ...]:
+  step = steps.get(point.cores)
+  if step is None:
+    blank = ('',) * (len(_HEAD) - 3)
+    share = f'{point.batch_size / point.cores:,.4g}'
+    return (f'{point.cores:,}', share, *blank, _why_not(point, records))
+  first = next(iter(steps.values()))
+  return (
+    f'{point.cores:,}',
+    f'{point.batch_size // point.cores:,}',
+    *(f'{step.terms_ms[term]:,.2f}' for term in _TERMS),
+    f'{step.ms:,.2f}',
+    f'{100 * costs.efficiency(step, first):.1f} %',
+    step.term,
+  )
+
+
+def _why_not(point: Point, records: Mapping[Row, dict[str, Any]]) -> str:
+  if point.row is None:
+    return f'a batch of {point.batch_size:,} cannot be shared out evenly'
+  record = records.get(point.row)
+  if record is None or record['report'] is None:
+    return fit_table.reason(record)
+  hbm = record['report']['hbm_gib']
+  return f'does not fit: {fit_table.hbm(hbm)} GiB'
+
+
+def _verdict(mode: str, steps: Mapping[int, Scaled]) -> str:
+  known = [*steps.values()]
+  if len(known) < 2:
+    return f'{mode}: too few steps to compare.'
+  stop = costs.stops(known, _LEAST)
+  if stop is None:
+    return (
+      f'{mode} goes on: efficiency is {100 * _LEAST:.0f} % or more from'
+      f' {known[0].cores:,} to {known[-1].cores:,} cores.'
+    )
+  return (
+    f'{mode} stops at {stop.cores:,} cores: efficiency is'
+    f' {100 * costs.efficiency(stop, known[0]):.1f} % of that on'
+    f' {known[0].cores:,}, and {stop.term} takes longest.'
+  )

@@ -1,0 +1,67 @@
+"""The rows of the table are the configs, on the slices that these name."""
+
+import pathlib
+import re
+
+import pytest
+
+from semppl_jax import config_file
+from semppl_jax.config_file import ConfigError
+from semppl_jax.tools import slices
+
+ROOT = pathlib.Path(slices.__file__).resolve().parents[2]
+NAMED = {
+  f'configs/{path.name}': found[1]
+  for path in sorted((ROOT / 'configs').glob('*.py'))
+  if (found := re.search(r'\((v\d\w*:[\dx]+)\)', path.read_text()))
+}
+# What no part of the train step depends on.
+FREE = {'data.labels', 'duration', 'network.classifier.classes'}
+
+
+def _flat(path):
+  config = config_file.load(ROOT / path)
+  text = {}
+  for name in config_file.fields(config):
+    value = config
+    for part in name.split('.'):
+      value = value[part]
+    text[name] = value
+  return text
+
+
+@pytest.mark.parametrize('path', NAMED)
+def test_every_config_of_a_slice_has_a_row_or_takes_the_step_of_one(path):
+  if path.endswith('_1pct.py'):
+    twin = path.replace('_1pct', '_10pct')
+    ours, theirs = _flat(path), _flat(twin)
+    assert {name for name in ours if ours[name] != theirs[name]} <= FREE
+    assert NAMED[path] == NAMED[twin]
+    path = twin
+  assert slices.Row(path, NAMED[path]) in slices.ROWS
+
+
+def test_no_row_is_there_twice_and_each_has_its_file():
+  assert len({*slices.ROWS}) == len(slices.ROWS)
+  assert all((ROOT / row.config).is_file() for row in slices.ROWS)
+  chips = {row.topology.split(':')[0] for row in slices.ROWS}
+  assert chips == {'v3', 'v4', 'v5e', 'v6e'}
+
+
+def test_slices_by_cores():
+  assert slices.counts('v3') == [8, 32, 128, 512, 2048]
+  assert slices.of_cores('v3', 128) == 'v3:8x8'
+  with pytest.raises(ConfigError, match='v5e has slices of 8, 32, 128, 256'):
+    slices.of_cores('v5e', 512)
+  with pytest.raises(ConfigError, match='--chip=v9 must be one of v3, v4'):
+    slices.of_cores('v9', 8)
+
+
+def test_rows_are_selected_by_config_and_slice():
+  found = slices.select(slices.ROWS, '^resnet50_10pct v[35]')
+  assert [x.topology for x in found] == ['v3:8x8', 'v5e:8x8']
+  assert slices.select(slices.ROWS, '') == [*slices.ROWS]
+  with pytest.raises(ConfigError, match='matches no row; rows are resnet50_10'):
+    slices.select(slices.ROWS, 'vgg')
+  with pytest.raises(ConfigError, match='is no regular expression'):
+    slices.select(slices.ROWS, '(')
