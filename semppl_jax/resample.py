@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 Array = jax.Array
+_NUDGE = 2**-10  # Of a level.
 
 
 def _triangle(x: Array) -> Array:
@@ -104,12 +105,21 @@ def crop(
     )
     for channel in range(images.shape[-1])
   ]
-  scaled = jnp.clip(jnp.round(jnp.stack(planes, axis=-1)), 0, 255)
+  scaled = jnp.clip(_level(jnp.stack(planes, axis=-1)), 0, 255)
   scaled = scaled.astype(jnp.uint8)
   if turned is None:
     return scaled
   upright = turned[:, None, None, None, None]
   return jnp.where(upright, jnp.swapaxes(scaled, 2, 3), scaled)
+
+
+def _level(x: Array) -> Array:
+  """Rounds to whole levels, of two that are as near to the higher one.
+
+  Scaled levels often lie in the middle of two but for the order of a sum, which
+  changes with the number of devices: the nudge is larger than any such error.
+  """
+  return jnp.floor(x + (0.5 + _NUDGE))
 
 
 def crop_mask(

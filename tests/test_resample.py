@@ -68,6 +68,20 @@ def test_as_pillow_does(kernel, data):
   assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
+def test_in_the_middle_of_two_levels_the_higher_one():
+  """Whatever order a sum has: bilinear at twice the size gives quarters."""
+  image = _images((8, 8, 3)).astype(int)
+  found = _crop(image[None].astype(np.uint8), [[[0, 0, 8, 8]]], [[False]], 16,
+                'bilinear')[0, 0]  # fmt: skip
+  padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), 'edge')
+  rows = np.arange(16)
+  near, far = 1 + rows // 2, 1 + rows // 2 + np.where(rows % 2, 1, -1)
+  quarters = 3 * padded[near] + padded[far]
+  sixteenths = 3 * quarters[:, near] + quarters[:, far]
+  assert (sixteenths % 16 == 8).mean() > 0.03  # There are such.
+  np.testing.assert_array_equal(found, (sixteenths + 8) // 16)
+
+
 def test_every_view_and_image_has_its_own_box():
   images = _images((2, 6, 8, 3))
   boxes = [[[0, 0, 4, 4], [2, 3, 4, 4]], [[1, 1, 4, 4], [0, 4, 4, 4]]]
