@@ -27,7 +27,7 @@ test: $(STAMP_TEST)  ## The core tests.
 	$(PYTEST) -m "not slow"
 
 test-all: $(STAMP_ALL)  ## The long tests, which `test` leaves out.
-	XLA_FLAGS="$$XLA_FLAGS" $(PYTEST) -m slow
+	$(PYTEST) -m slow
 
 lint: $(STAMP_TEST)  ## Style and likely bugs.
 	$(BIN)/ruff check .

@@ -14,9 +14,9 @@ os.environ.setdefault(
 
 import jax
 
-# Compiling takes most of the time of the core tests, and a fraction of it so.
-# Only for a version that is known to know the flags: an unknown one ends the
-# process. The long tests are compiled as users' programs are.
+# Compiling takes most of the time of the tests, and a fraction of it so. Only
+# for a version that is known to know the flags: an unknown one ends the
+# process. tests/training/test_main.py has a run that is compiled as users' are.
 if jax.__version_info__[:2] == (0, 10):
   os.environ.setdefault(
     'XLA_FLAGS',

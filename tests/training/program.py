@@ -26,16 +26,24 @@ def write_config(
   return path
 
 
-def start(*arguments, devices: int = 1, file_kib: int | None = None):
+def start(
+  *arguments,
+  devices: int = 1,
+  file_kib: int | None = None,
+  as_users_do: bool = False,
+):
   """Starts the program on so many CPU devices; output is kept.
 
   With `file_kib`, writing beyond so many KiB of a file fails as on a full disk.
+  With `as_users_do`, it is compiled as theirs are, which takes longer.
   """
   environment = os.environ | {
     'JAX_PLATFORMS': 'cpu',
     'JAX_NUM_CPU_DEVICES': str(devices),
     'PYTHONPATH': str(ROOT),
   }
+  if as_users_do:
+    environment['XLA_FLAGS'] = ''
 
   command = [sys.executable, '-m', 'semppl_jax.main', *map(str, arguments)]
   if file_kib is not None:

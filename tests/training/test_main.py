@@ -19,7 +19,9 @@ def straight(images, tmp_path_factory):
   config = program.write_config(directory, images, STEPS)
   workdir = directory / 'run'
   status, output = program.finish(
-    program.start(f'--config={config}', f'--workdir={workdir}')
+    program.start(
+      f'--config={config}', f'--workdir={workdir}', as_users_do=True
+    )
   )
   assert status == 0, output
   assert 'k-NN top-1 on 18 test images' in output
@@ -41,12 +43,12 @@ def test_killed_at_random_steps_it_ends_the_same(
   workdir = tmp_path / 'run'
   command = (f'--config={config}', f'--workdir={workdir}')
   for at in sorted(rng.randrange(1, STEPS - 4) for _ in range(kills)):
-    process = program.start(*command)
+    process = program.start(*command, as_users_do=True)
     program.wait_for_step(workdir, at, process)
     process.send_signal(signal.SIGKILL)
     assert program.finish(process)[0] == -signal.SIGKILL
     assert not (workdir / 'summary.json').exists()
-  status, output = program.finish(program.start(*command))
+  status, output = program.finish(program.start(*command, as_users_do=True))
   assert status == 0, output
   again, got = _state(images, workdir)
   assert again == step
