@@ -213,6 +213,7 @@ def get_config() -> ml_collections.ConfigDict:
       warmup='10 epochs',
       final_learning_rate=0.0,
       momentum=0.9,
+      momentum_dtype='float32',  # Of its buffer; 'float32' | 'bfloat16'.
       trust_coefficient=1e-3,
       weight_decay=1e-6,
     )

@@ -2,7 +2,9 @@
 
 import jax
 from jax.sharding import Mesh
+import ml_collections
 
+from semppl_jax import mesh as mesh_lib
 from semppl_jax.logbook import Logbook
 
 STEP = 'memory/step_gib'
@@ -25,6 +27,22 @@ def step_gib(compiled: jax.stages.Compiled) -> float | None:
     + memory.temp_size_in_bytes
     + memory.generated_code_size_in_bytes
   ) / GIB
+
+
+def no_room(error: Exception) -> bool:
+  """Whether an error of the devices says that their memory is too small."""
+  return 'RESOURCE_EXHAUSTED' in str(error)
+
+
+def too_large(config: ml_collections.ConfigDict, mesh: Mesh) -> str:
+  """A sentence for a step that does not fit, with what would help."""
+  remedy = f'lower it or raise config.accumulate={config.accumulate}'
+  if config.network.remat != 'blocks':
+    remedy += ", or set config.network.remat='blocks'"
+  return (
+    f'A step of config.batch_size={config.batch_size} does not fit the memory'
+    f' of {mesh_lib.describe(mesh)}; {remedy}, or take more devices.'
+  )
 
 
 def note(log: Logbook, step: int, compiled: jax.stages.Compiled) -> None:

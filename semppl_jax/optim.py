@@ -53,8 +53,25 @@ def scale_by_rate() -> Optimizer:
   return Optimizer(lambda params: optax.EmptyState(), update)
 
 
+def _momentum(
+  decay: float, dtype: str, nesterov: bool = False
+) -> optax.GradientTransformation:
+  """Sums gradients in float32, and keeps the sum in `dtype`."""
+  inner = optax.trace(decay, nesterov, accumulator_dtype=dtype)
+
+  def update(updates, state, params=None):
+    wide = optax.tree.cast(state.trace, jnp.float32)
+    return inner.update(updates, optax.TraceState(wide), params)
+
+  return optax.GradientTransformation(inner.init, update)
+
+
 def lars(
-  *, momentum: float, trust_coefficient: float, weight_decay: float
+  *,
+  momentum: float,
+  trust_coefficient: float,
+  weight_decay: float,
+  momentum_dtype: str = 'float32',
 ) -> Optimizer:
   """LARS in DeepMind's order; decay and trust ratio for weights only."""
   return optax.chain(
@@ -63,13 +80,17 @@ def lars(
       optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient),
       weights_mask,
     ),
-    optax.trace(decay=momentum),
+    _momentum(momentum, momentum_dtype),
     scale_by_rate(),
   )
 
 
 def lars_paws(
-  *, momentum: float, trust_coefficient: float, weight_decay: float
+  *,
+  momentum: float,
+  trust_coefficient: float,
+  weight_decay: float,
+  momentum_dtype: str = 'float32',
 ) -> Optimizer:
   """LARS in the order of PAWS's code, with the rate inside the buffer."""
 
@@ -86,14 +107,14 @@ def lars_paws(
       weights_mask,
     ),
     scale_by_rate(),
-    optax.trace(decay=momentum),
+    _momentum(momentum, momentum_dtype),
   )
 
 
-def adam(*, weight_decay: float) -> Optimizer:
+def adam(*, weight_decay: float, momentum_dtype: str = 'float32') -> Optimizer:
   """Adam with decoupled decay of weights, for small networks and batches."""
   inner = optax.chain(
-    optax.scale_by_adam(),
+    optax.scale_by_adam(mu_dtype=momentum_dtype),
     optax.add_decayed_weights(weight_decay, mask=weights_mask),
     scale_by_rate(),
   )
@@ -106,11 +127,13 @@ def adam(*, weight_decay: float) -> Optimizer:
   return Optimizer(inner.init, update)
 
 
-def sgd(*, momentum: float, weight_decay: float) -> Optimizer:
+def sgd(
+  *, momentum: float, weight_decay: float, momentum_dtype: str = 'float32'
+) -> Optimizer:
   """SGD with Nesterov's momentum; decay of weights inside the gradient."""
   return optax.chain(
     optax.add_decayed_weights(weight_decay, mask=weights_mask),
-    optax.trace(decay=momentum, nesterov=True),
+    _momentum(momentum, momentum_dtype, nesterov=True),
     scale_by_rate(),
   )
 
@@ -133,14 +156,13 @@ def make(config: ml_collections.ConfigDict) -> Optimizer:
   Its `update` takes the learning rate as a keyword, `rate`.
   """
   o = config.optimizer
+  shared = dict(weight_decay=o.weight_decay, momentum_dtype=o.momentum_dtype)
   if o.name == 'sgd':
-    return sgd(momentum=o.momentum, weight_decay=o.weight_decay)
+    return sgd(momentum=o.momentum, **shared)
   if o.name == 'adam':
-    return adam(weight_decay=o.weight_decay)
+    return adam(**shared)
   return {'lars': lars, 'lars_paws': lars_paws}[o.name](
-    momentum=o.momentum,
-    trust_coefficient=o.trust_coefficient,
-    weight_decay=o.weight_decay,
+    momentum=o.momentum, trust_coefficient=o.trust_coefficient, **shared
   )
 
 

@@ -50,8 +50,9 @@ def guarded(work: Callable[[], int], what_is_left: str = _GO_ON) -> int:
     return complain(
       '--coordinator, --processes and --process need --distributed.', BAD_INPUT
     )
-  from semppl_jax import processes
+  from semppl_jax import compilation, processes
 
+  compilation.keep()
   try:
     if _DISTRIBUTED.value:
       processes.join(

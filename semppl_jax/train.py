@@ -183,7 +183,14 @@ def untrained_state(job: Job) -> TrainState:
 def compile_step(job: Job, state: TrainState, given: Any):
   """Compiles the train step ahead of time: a changed shape is an error."""
   began = time.monotonic()
-  compiled = lowering.lower(job.step, state, given, job.mesh).compile()
+  lowered = lowering.lower(job.step, state, given, job.mesh)
+  try:
+    compiled = lowered.compile()
+  except jax.errors.JaxRuntimeError as error:
+    if not footprint.no_room(error):
+      raise
+    message = footprint.too_large(job.config, job.mesh)
+    raise InputError(message) from error
   _log.info('Compiled the step in %.0f s.', time.monotonic() - began)
   return compiled
 
@@ -233,6 +240,7 @@ def _train(
       return None
   if start == job.total_steps:
     return state
+  began = time.monotonic()
   feed = feed_lib.make(job)
   with contextlib.closing(feed.start(start)) as batches:
     given, figures = next(batches)
@@ -250,6 +258,9 @@ def _train(
     for step in range(start + 1, job.total_steps + 1):
       state, metrics = compiled(state, given)
       running.append(metrics['loss/total'])
+      if step == start + 1:
+        jax.block_until_ready(metrics['loss/total'])
+        _log.info('First step after %.0f s.', time.monotonic() - began)
       if len(running) > _AHEAD:
         jax.block_until_ready(running.popleft())
       last, stop = step == job.total_steps, interrupts.asked(step)

@@ -116,6 +116,7 @@ _CHOICES = {
   'network.precision': network.PRECISIONS,
   'network.classifier.input': network.CLASSIFIER_INPUTS,
   'optimizer.name': optim.NAMES,
+  'optimizer.momentum_dtype': network.PRECISIONS,
   'ema.schedule': ('constant', 'cosine'),
 }
 

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from semppl_jax import footprint
+from configs import quickstart
+from semppl_jax import footprint, train
 from semppl_jax.mesh import make_mesh
 
 MIB = 2**-10  # In GiB; 512 x 512 float32 are one.
@@ -66,3 +67,36 @@ def test_it_is_recorded_once():
   footprint.note(log, 3, compiled)
   footprint.note(log, 5, compiled)
   assert lines == [(3, {'memory/step_gib': footprint.step_gib(compiled)})]
+
+
+def test_what_does_not_fit_is_said_with_what_helps(monkeypatch):
+  config = quickstart.get_config()
+  built = types.SimpleNamespace(
+    config=config, mesh=make_mesh(jax.devices()[:2]), step=None
+  )
+
+  def compile_it():
+    raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory.')
+
+  lowered = types.SimpleNamespace(compile=compile_it)
+  monkeypatch.setattr(train.lowering, 'lower', lambda *_: lowered)
+  with pytest.raises(train.InputError) as caught:
+    train.compile_step(built, None, None)
+  assert str(caught.value) == (
+    f'A step of config.batch_size={config.batch_size} does not fit the memory'
+    ' of 2 x cpu; lower it or raise config.accumulate=1, or set'
+    " config.network.remat='blocks', or take more devices."
+  )
+  config.network.remat = 'blocks'
+  assert 'remat' not in footprint.too_large(config, built.mesh)
+
+
+def test_other_errors_of_the_compiler_stay_what_they_are(monkeypatch):
+  def compile_it():
+    raise jax.errors.JaxRuntimeError('INTERNAL: broken')
+
+  lowered = types.SimpleNamespace(compile=compile_it)
+  monkeypatch.setattr(train.lowering, 'lower', lambda *_: lowered)
+  built = types.SimpleNamespace(step=None, mesh=None)
+  with pytest.raises(jax.errors.JaxRuntimeError, match='broken'):
+    train.compile_step(built, None, None)

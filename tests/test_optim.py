@@ -149,3 +149,28 @@ def test_adam_decays_weights_only():
     updates['net/conv']['w'], -0.05 * params['net/conv']['w'], rtol=1e-6
   )
   assert not updates['net/embed']['b'].any()
+
+
+@pytest.mark.parametrize('name', optim.NAMES)
+def test_a_narrow_momentum_is_the_wide_one_but_for_rounding(name):
+  """A bfloat16 has 8 bits; the sum itself is made in float32."""
+  config = base.get_config()
+  config.optimizer.name = name
+  found = {}
+  for dtype in ('float32', 'bfloat16'):
+    config.optimizer.momentum_dtype = dtype
+    optimizer = optim.make(config)
+    params = _params()
+    state = optimizer.init(params)
+    for seed in range(5):
+      updates, state = jax.jit(optimizer.update)(
+        _params(seed + 1), state, params, rate=jnp.float32(0.1)
+      )
+      assert {x.dtype for x in jax.tree.leaves(updates)} == {jnp.float32.dtype}
+    narrow = [x for x in jax.tree.leaves(state) if x.dtype == jnp.bfloat16]
+    assert len(narrow) == (len(jax.tree.leaves(params)) if '16' in dtype else 0)
+    found[dtype] = updates
+  for a, b in zip(*map(jax.tree.leaves, found.values()), strict=True):
+    largest = np.abs(a).max()
+    np.testing.assert_allclose(a, b, rtol=0, atol=2e-2 * largest)
+    assert not largest or np.any(a != b)

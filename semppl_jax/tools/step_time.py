@@ -54,8 +54,9 @@ def measure(
   try:
     found = _on_devices(run, timer, parts)
   except jax.errors.JaxRuntimeError as error:
-    _raise_unless_full(error)
-    raise InputError(_no_room(run)) from error
+    if not footprint.no_room(error):
+      raise
+    raise InputError(footprint.too_large(run.config, run.mesh)) from error
   # The rates of a device that has its memory back.
   compared = _against(run, found)
   return _about(run) | found | compared | {'versions': versions.installed()}
@@ -105,7 +106,8 @@ def _of_parts(
     calls = {k: series.call(p) for k, p in ({'step': step} | others).items()}
     times = timer(calls)
   except jax.errors.JaxRuntimeError as error:
-    _raise_unless_full(error)
+    if not footprint.no_room(error):
+      raise
     return {'parts': None}
   found = parts_lib.shares(times)
   return {
@@ -149,19 +151,3 @@ def _about(run: Unfed) -> Report:
     'given': 'views' if cut else 'whole images',
     'labelled_rows': synthetic.labelled_rows(run),
   }
-
-
-def _raise_unless_full(error: Exception) -> None:
-  if 'RESOURCE_EXHAUSTED' not in str(error):
-    raise error
-
-
-def _no_room(run: Unfed) -> str:
-  c = run.config
-  remedy = f'lower it or raise config.accumulate={c.accumulate}'
-  if c.network.remat != 'blocks':
-    remedy += ", or set config.network.remat='blocks'"
-  return (
-    f'A step of config.batch_size={c.batch_size} does not fit the memory of'
-    f' {mesh_lib.describe(run.mesh)}; {remedy}.'
-  )

@@ -219,7 +219,7 @@ def test_a_step_that_does_not_fit_is_one_sentence(config, monkeypatch):
   assert str(caught.value) == (
     'A step of config.batch_size=16 does not fit the memory of 8 x cpu; lower'
     ' it or raise config.accumulate=1, or set'
-    " config.network.remat='blocks'."
+    " config.network.remat='blocks', or take more devices."
   )
 
 
