@@ -9,9 +9,9 @@ that fills up, leaves the checkpoints before it as they were.
 from collections.abc import Iterator, Mapping
 import contextlib
 import json
-import pathlib
 from typing import Any, NamedTuple
 
+from etils import epath
 import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
@@ -80,7 +80,7 @@ class Checkpointer:
     directory: where the checkpoints are.
   """
 
-  def __init__(self, workdir: pathlib.Path, identity: Identity, keep: int):
+  def __init__(self, workdir: epath.Path, identity: Identity, keep: int):
     self.directory = workdir / 'checkpoints'
     self._identity = identity
     policies = [
@@ -92,7 +92,7 @@ class Checkpointer:
       ),
     ]
     self._manager = ocp.CheckpointManager(
-      self.directory.absolute(),
+      self.directory.resolve(),
       options=ocp.CheckpointManagerOptions(
         # Without it metrics are not written, and a restart forgets the best.
         best_fn=lambda metrics: metrics[BEST_METRIC],
@@ -187,7 +187,7 @@ class Checkpointer:
 
 
 @contextlib.contextmanager
-def _writing(directory: pathlib.Path) -> Iterator[None]:
+def _writing(directory: epath.Path) -> Iterator[None]:
   """Turns whatever a failed write raises into one sentence."""
   try:
     yield

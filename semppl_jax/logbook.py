@@ -6,14 +6,15 @@ the next step wait.
 
 import collections
 from collections.abc import Mapping
+import contextlib
 import datetime
 import json
 import logging
 import math
-import pathlib
 import time
 from typing import Any
 
+from etils import epath
 import jax
 import numpy as np
 from rich.console import Console
@@ -35,7 +36,7 @@ _LINE_SECONDS = 20.0
 class Logbook:
   """Writes the metrics of one run; only the first process writes."""
 
-  def __init__(self, workdir: pathlib.Path, start_step: int, total_steps: int):
+  def __init__(self, workdir: epath.Path, start_step: int, total_steps: int):
     """Opens the files, dropping lines of steps after `start_step`."""
     self._main = jax.process_index() == 0
     self._pending = collections.deque()
@@ -46,7 +47,9 @@ class Logbook:
       path = workdir / 'metrics.jsonl'
       for line in _keep_until(path, start_step):
         self._remember(line)
-      self._file = path.open('a')
+      # A file of a bucket can only be entered.
+      self._open = contextlib.ExitStack()
+      self._file = self._open.enter_context(path.open('a'))
       self._board = _TensorBoard(workdir / 'tensorboard')
       self._bar = _Bar(start_step, total_steps)
 
@@ -97,7 +100,7 @@ class Logbook:
     if self._main:
       self._bar.close()
       self._board.close()
-      self._file.close()
+      self._open.close()
 
   def recent(self, name: str, share: float = 0.25) -> float | None:
     """Mean of a metric over the last share of its records, or None."""
@@ -122,7 +125,7 @@ class Logbook:
     )  # fmt: skip
 
 
-def _keep_until(path: pathlib.Path, step: int) -> list[dict[str, Any]]:
+def _keep_until(path: epath.Path, step: int) -> list[dict[str, Any]]:
   """Cuts lines after `step`, and a line cut short, from the metrics file."""
   if not path.exists():
     return []
@@ -136,14 +139,14 @@ def _keep_until(path: pathlib.Path, step: int) -> list[dict[str, Any]]:
       kept.append(line)
   temporary = path.with_suffix('.tmp')
   temporary.write_text(''.join(json.dumps(line) + '\n' for line in kept))
-  temporary.rename(path)
+  temporary.replace(path)
   return kept
 
 
 class _TensorBoard:
   """TensorBoard event files; none where TensorFlow is not installed."""
 
-  def __init__(self, directory: pathlib.Path):
+  def __init__(self, directory: epath.Path):
     self._writer = None
     try:
       from semppl_jax.data.tf_runtime import tf

@@ -5,9 +5,9 @@ the host finds, some steps on, is still the one before the offending step.
 Batches are a function of the step: the offending one is read again.
 """
 
-import pathlib
 from typing import Any
 
+from etils import epath
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -23,7 +23,7 @@ class NonFiniteError(RuntimeError):
 
 
 def stop(
-  job: Job, feed: Feed, state: TrainState, compiled, workdir: pathlib.Path
+  job: Job, feed: Feed, state: TrainState, compiled, workdir: epath.Path
 ) -> None:
   """Saves the state and batch of the offending step and raises.
 
@@ -38,7 +38,7 @@ def stop(
     NonFiniteError: always; says the step, the parts and the directory.
   """
   step = int(state.step)
-  directory = (workdir / 'nonfinite' / f'step_{step + 1}').absolute()
+  directory = (workdir / 'nonfinite' / f'step_{step + 1}').resolve()
   given = feed.at(step)
   # Where the devices cut the views: as the step has cut them.
   views = jax.jit(job.step.views, out_shardings=mesh_lib.sharded(job.mesh))
@@ -47,7 +47,9 @@ def stop(
     for name, x in batch_lib.to_arrays(views(given, state)).items()
   }
   directory.mkdir(parents=True, exist_ok=True)
-  np.savez_compressed(directory / f'batch_{jax.process_index()}.npz', **arrays)
+  file = directory / f'batch_{jax.process_index()}.npz'
+  with file.open('wb') as stream:
+    np.savez_compressed(stream, **arrays)
   with ocp.StandardCheckpointer() as saver:
     saver.save(directory / 'state', state, force=True)
   _, metrics = compiled(state, given)

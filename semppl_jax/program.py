@@ -80,6 +80,7 @@ def _reported(work: Callable[[], int], what_is_left: str) -> int:
     nonfinite,
     processes,
     weights,
+    workdir,
   )
 
   try:
@@ -89,6 +90,7 @@ def _reported(work: Callable[[], int], what_is_left: str) -> int:
     checkpoint.MismatchError,
     weights.WeightsError,
     config_file.ConfigError,
+    workdir.WorkdirError,
   ) as error:
     return complain(error, BAD_INPUT)
   except nonfinite.NonFiniteError as error:

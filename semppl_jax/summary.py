@@ -1,10 +1,11 @@
 """The few lines at the end of a run, and the file that holds them."""
 
 import json
-import pathlib
 import statistics
 import time
 from typing import Any
+
+from etils import epath
 
 from semppl_jax import footprint, mesh as mesh_lib, versions
 from semppl_jax.job import Job
@@ -23,14 +24,14 @@ _CLASSIFIERS = {
 }
 
 
-def read(workdir: pathlib.Path) -> dict[str, Any] | None:
+def read(workdir: epath.Path) -> dict[str, Any] | None:
   """Returns the summary of a finished run, or None."""
   path = workdir / FILE
   return json.loads(path.read_text()) if path.exists() else None
 
 
 def make(
-  job: Job, log: Logbook, floors: dict[str, float], workdir: pathlib.Path
+  job: Job, log: Logbook, floors: dict[str, float], workdir: epath.Path
 ) -> dict[str, Any]:
   """Collects what a run learned, from its records and the floors.
 
@@ -91,11 +92,11 @@ def _pace(log: Logbook) -> dict[str, float | None]:
   }
 
 
-def write(workdir: pathlib.Path, result: dict[str, Any]) -> None:
+def write(workdir: epath.Path, result: dict[str, Any]) -> None:
   """Writes the summary, whole or not at all."""
   temporary = workdir / f'{FILE}.tmp'
   temporary.write_text(json.dumps(result, indent=2) + '\n')
-  temporary.rename(workdir / FILE)
+  temporary.replace(workdir / FILE)
 
 
 def describe(result: dict[str, Any]) -> str:
@@ -111,7 +112,7 @@ def describe(result: dict[str, Any]) -> str:
       lines.append(f'{title} has {top1:.1%} of the test images right.')
   if result['pseudo_label_coverage'] is not None:
     lines.append(_pseudo_labels(result))
-  workdir = pathlib.Path(result['workdir'])
+  workdir = epath.Path(result['workdir'])
   lines.append(
     f'Files in {workdir}: {FILE}, metrics.jsonl, tensorboard/, checkpoints/,'
     ' config.json, labels.txt.'

@@ -9,10 +9,11 @@ import collections
 from collections.abc import Iterator, Sequence
 import contextlib
 import logging
-import pathlib
+import os
 import time
 from typing import Any
 
+from etils import epath
 import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
@@ -31,6 +32,7 @@ from semppl_jax import (
   processes,
   summary,
   weights as weights_lib,
+  workdir as workdir_lib,
 )
 from semppl_jax.checkpoint import BEST_METRIC, Checkpointer
 from semppl_jax.data import labels, masks
@@ -60,7 +62,7 @@ _OF_A_HOST = (
 
 def run(
   config: ml_collections.ConfigDict,
-  workdir: str | pathlib.Path,
+  workdir: str | os.PathLike[str],
   devices: Sequence[Any] | None = None,
   interrupts: Interrupts | None = None,
 ) -> dict[str, Any] | None:
@@ -68,7 +70,7 @@ def run(
 
   Args:
     config: the run's config.
-    workdir: directory of the run; made where it is missing.
+    workdir: directory of the run, or a bucket; made where it is missing.
     devices: devices to use (default: all).
     interrupts: those of a caller, entered, who has more to do than this run
       (default: its own).
@@ -79,11 +81,11 @@ def run(
   Raises:
     job.InputError: bad config or data, before anything is compiled, or more
       unreadable images than allowed.
+    workdir.WorkdirError: nothing can be written to `workdir`.
     processes.JoinError: the processes of the run are not alike.
     checkpoint.MismatchError: `workdir` holds another run.
     nonfinite.NonFiniteError: the loss or a gradient is not finite.
   """
-  workdir = pathlib.Path(workdir).expanduser()
   with contextlib.ExitStack() as stack:
     interrupts = interrupts or stack.enter_context(Interrupts())
     processes.must_agree(_shared_facts(config))
@@ -97,7 +99,7 @@ def run(
         'the saliency masks': identity.masks,
       }
     )
-    return _run(job, workdir, interrupts)
+    return _run(job, workdir_lib.path(workdir), interrupts)
 
 
 def _shared_facts(config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -115,11 +117,11 @@ def _shared_facts(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def _run(
-  job: Job, workdir: pathlib.Path, interrupts: Interrupts
+  job: Job, workdir: epath.Path, interrupts: Interrupts
 ) -> dict[str, Any] | None:
   """Opens the files of a run, then trains and finishes it."""
   config = job.config
-  workdir.mkdir(parents=True, exist_ok=True)
+  workdir_lib.make(workdir)
   _log.info('Training in %s on %s.', workdir, mesh_lib.describe(job.mesh))
   processes.meet('start')
   checkpoints = Checkpointer(
@@ -215,7 +217,7 @@ def _train(
   state: TrainState,
   checkpoints: Checkpointer,
   log: Logbook,
-  workdir: pathlib.Path,
+  workdir: epath.Path,
   interrupts: Interrupts,
 ) -> TrainState | None:
   """Takes every step that is left; None where it was told to stop."""
@@ -321,7 +323,7 @@ def _raise_if_stopped(job, feed: Feed, lines, state, compiled, workdir) -> None:
 
 
 def _finish(
-  job: Job, state: TrainState, log: Logbook, workdir: pathlib.Path
+  job: Job, state: TrainState, log: Logbook, workdir: epath.Path
 ) -> dict[str, Any]:
   """Evaluates the floors and writes the summary."""
   floors = {}

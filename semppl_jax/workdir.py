@@ -1,0 +1,34 @@
+"""Where a run goes: a folder, or a bucket (`gs://...`)."""
+
+import os
+
+from etils import epath
+
+
+class WorkdirError(ValueError):
+  """Nothing can be written where the run should go."""
+
+
+def path(where: str | os.PathLike[str]) -> epath.Path:
+  """Returns a directory as a path, whether or not it is there."""
+  return epath.Path(where).expanduser()
+
+
+def make(directory: epath.Path) -> None:
+  """Makes a directory where it is missing, and writes there once to see.
+
+  Raises:
+    WorkdirError: it cannot be written.
+  """
+  probe = directory / f'.writable_{os.getpid()}'
+  try:
+    directory.mkdir(parents=True, exist_ok=True)
+    probe.write_text('')
+    probe.unlink()
+  # Each file system has errors of its own, of the network too.
+  except Exception as error:
+    reason = str(error).strip().partition('\n')[0] or type(error).__name__
+    raise WorkdirError(
+      f'--workdir={directory} cannot be written ({reason}); it must be a folder'
+      ' or a bucket (gs://BUCKET/NAME) that every process of the run may write.'
+    ) from error
