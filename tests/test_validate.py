@@ -197,6 +197,7 @@ def test_every_number_and_string_has_a_limit():
     'network.width',
     'network.stem',
     'network.padding',
+    'network.remat',
     'optimizer.warmup',
     'init_from',
     'init_heads',

@@ -36,6 +36,7 @@ def settings(**fields: Any) -> ml_collections.ConfigDict:
       padding='torch',
       bn_decay=0.9,
       bn_eps=1e-5,
+      remat='none',
       projector=dict(hidden=4096, output=256, layers=2, last_bias=False),
       predictor=dict(hidden=4096, last_bias=False, input_norm=False),
       prototypes=0,

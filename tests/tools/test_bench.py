@@ -14,9 +14,9 @@ from configs import paws_quickstart
 from semppl_jax import config_file, job, lowering, mesh as mesh_lib
 from semppl_jax.tools import (
   arithmetic,
-  bench,
   parts as parts_lib,
   rates,
+  step_report,
   step_time,
   synthetic,
   timing,
@@ -25,7 +25,7 @@ from semppl_jax.tools import (
 from semppl_jax.tools.timing import Times
 from tests.training import tiny
 
-ROOT = pathlib.Path(bench.__file__).resolve().parents[2]
+ROOT = pathlib.Path(step_report.__file__).resolve().parents[2]
 SIZE = rates.Size(64, 1)
 
 
@@ -239,11 +239,13 @@ def test_parts_that_do_not_fit_leave_the_step(config, monkeypatch):
   found = step_time.measure(config, 1, 0, devices=jax.devices()[:1])
   assert found['parts'] is None and found['step']['median_ms'] > 0
   assert found['model_tflop'] == found['tflop'] > 0
-  assert 'The programs that tell the parts do not fit' in bench.text(found)
+  assert 'The programs that tell the parts do not fit' in step_report.text(
+    found
+  )
 
 
 def test_the_table_has_figures_and_parts(report):
-  text = bench.text(report)
+  text = step_report.text(report)
   assert re.search(r'^images_per_second +[\d,.]+$', text, re.MULTILINE)
   assert re.search(r'^heads .* networks - encoder$', text, re.MULTILINE)
   assert 'programs' not in text
@@ -262,10 +264,10 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(
       config_file.ConfigError, match=r'--out=.* cannot be written: '
     ):
-      bench.writable(str(out))
+      step_report.writable(str(out))
   with pytest.raises(config_file.ConfigError, match='is missing'):
-    bench.writable(None)
-  made = bench.writable(str(tmp_path / 'made' / 'report.json'))
+    step_report.writable(None)
+  made = step_report.writable(str(tmp_path / 'made' / 'report.json'))
   assert made.parent.is_dir() and not [*made.parent.iterdir()]
 
 
