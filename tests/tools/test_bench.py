@@ -31,7 +31,7 @@ SIZE = rates.Size(64, 1)
 
 @pytest.fixture(scope='module')
 def config():
-  config = tiny.config(pathlib.Path('nowhere'))
+  config = tiny.config(pathlib.Path('nowhere'), colours=True)
   config.views.small.count = 0  # Compiling takes all of the time here.
   config.probe.enabled, config.augment.jitter = False, 0.0
   return config

@@ -13,7 +13,11 @@ ROOT = HERE.parent.parent
 
 
 def write_config(
-  directory: pathlib.Path, images: pathlib.Path, steps: int, method='semppl'
+  directory: pathlib.Path,
+  images: pathlib.Path,
+  steps: int,
+  method: str = 'semppl',
+  colours: bool = False,
 ):
   """A config file of the tiny run, as a path."""
   path = directory / f'tiny_{steps}.py'
@@ -21,7 +25,7 @@ def write_config(
     f'import pathlib, sys\nsys.path.insert(0, {str(HERE)!r})\nimport tiny\n'
     f'def get_config():\n'
     f'  images = pathlib.Path({str(images)!r})\n'
-    f'  return tiny.config(images, {steps}, {method!r})\n'
+    f'  return tiny.config(images, {steps}, {method!r}, {colours})\n'
   )
   return path
 

@@ -16,7 +16,7 @@ SLOW = pytest.mark.slow
 def straight(images, tmp_path_factory):
   """A run that nobody kills: its config file and its last state."""
   directory = tmp_path_factory.mktemp('straight')
-  config = program.write_config(directory, images, STEPS)
+  config = program.write_config(directory, images, STEPS, colours=True)
   workdir = directory / 'run'
   status, output = program.finish(
     program.start(
@@ -28,8 +28,8 @@ def straight(images, tmp_path_factory):
   return config, _state(images, workdir)
 
 
-def _state(images, workdir):
-  config = tiny.config(images, STEPS)
+def _state(images, workdir, colours=True):
+  config = tiny.config(images, STEPS, colours=colours)
   return tiny.final_state(config, workdir, jax.devices()[:1])
 
 
@@ -66,7 +66,7 @@ def test_sigterm_saves_and_the_status_says_so(images, tmp_path):
   assert status == 75, output
   assert 'Asked to stop: saved step' in output
   saved = int(output.split('saved step ')[1].split('.')[0])
-  assert _state(images, workdir)[0] == saved
+  assert _state(images, workdir, colours=False)[0] == saved
 
 
 @SLOW

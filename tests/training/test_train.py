@@ -192,7 +192,7 @@ def test_the_step_is_traced_once(images, tmp_path, monkeypatch):
 
 def test_another_config_names_the_fields(images, reference):
   workdir, _, _ = reference
-  config = tiny.config(images)
+  config = tiny.config(images, colours=True)
   config.semppl.temperature = 0.3
   config.log_every = '2 steps'  # May change.
   with pytest.raises(checkpoint.MismatchError) as error:
