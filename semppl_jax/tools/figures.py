@@ -67,11 +67,10 @@ def roofline_ms(
     moved: bytes of each kind of collective.
     core: what the device can do.
   """
-  crossing = sum(size * _PASSES.get(kind, 1) for kind, size in moved.items())
   return {
     'compute': flops / (core.tflops * 1e12) * 1e3,
     'memory': accessed / (core.hbm_gbps * 1e9) * 1e3,
-    'communication': crossing / (core.link_gbps * 1e9) * 1e3,
+    'communication': _crossing(moved) / (core.link_gbps * 1e9) * 1e3,
   }
 
 
@@ -103,13 +102,35 @@ def out_of_memory(message: str, core: Core) -> dict[str, Any]:
 def overhead(
   full: jax.stages.Compiled, alone: jax.stages.Compiled
 ) -> dict[str, float]:
-  """Returns what a step has on top of another one, as a share of that one."""
-  full_cost, alone_cost = full.cost_analysis(), alone.cost_analysis()
-  assert full_cost is not None and alone_cost is not None
-  return {
-    name: full_cost[key] / alone_cost[key] - 1.0
-    for name, key in (('flops', 'flops'), ('bytes', 'bytes accessed'))
+  """Returns what a step has on top of another one.
+
+  Arithmetic, memory traffic and bytes across the links as a share of that one;
+  memory in GiB.
+  """
+  some, other = (_totals(compiled) for compiled in (full, alone))
+  shares = {
+    name: some[name] / other[name] - 1.0
+    for name in ('flops', 'bytes', 'collectives')
+    if other[name]
   }
+  return shares | {'hbm_gib': some['hbm_gib'] - other['hbm_gib']}
+
+
+def _totals(compiled: jax.stages.Compiled) -> dict[str, float]:
+  cost, text = compiled.cost_analysis(), compiled.as_text()
+  peak = footprint.step_gib(compiled)
+  assert cost is not None and text is not None and peak is not None
+  return {
+    'flops': cost['flops'],
+    'bytes': cost['bytes accessed'],
+    'collectives': _crossing(collectives.count(text).bytes),
+    'hbm_gib': peak,
+  }
+
+
+def _crossing(moved: dict[str, int]) -> float:
+  """Bytes that cross the links."""
+  return sum(size * _PASSES.get(kind, 1) for kind, size in moved.items())
 
 
 def table(report: dict[str, Any]) -> str:

@@ -97,6 +97,8 @@ def _check_counts(report):
   # At this batch the networks' arithmetic is all there is.
   assert -0.05 < report['overhead']['flops'] < 0.05
   assert 0 < report['overhead']['bytes'] < 1
+  assert -0.05 < report['overhead']['collectives'] < 1
+  assert abs(report['overhead']['hbm_gib']) < 0.1
   assert report['photometric']['bytes'] > 0
 
 

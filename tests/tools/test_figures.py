@@ -140,8 +140,8 @@ def test_fits_up_to_the_capacity(peak, fits):
 
 
 def test_overhead_is_what_comes_on_top():
-  full = _Compiled(flops=4.4e12, accessed=52e9)
-  alone = _Compiled(flops=4e12, accessed=50e9)
+  full = _Compiled(8.25, flops=4.4e12, accessed=52e9)
+  alone = _Compiled(8, flops=4e12, accessed=50e9)
   assert figures.overhead(full, alone) == pytest.approx(
-    {'flops': 0.1, 'bytes': 0.04}
+    {'flops': 0.1, 'bytes': 0.04, 'collectives': 0.0, 'hbm_gib': 0.25}
   )
