@@ -12,7 +12,6 @@ the tolerance of its format. Needs the extras `onnx` and `test`, and PyTorch.
 """
 
 from collections.abc import Callable
-import importlib.util
 import pathlib
 import re
 import sys
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 from absl import app, flags, logging
 import numpy as np
+import of_tests
 
 from semppl_jax.exchange import formats, serve, side_file, verified
 from semppl_jax.weights import Weights, WeightsError
@@ -50,7 +50,6 @@ ARCHITECTURES: dict[str, tuple[dict[str, Any], str]] = {
 }
 _CIFAR_SIZE = 32
 
-_TESTS = pathlib.Path(__file__).resolve().parent.parent / 'tests' / 'exchange'
 Run = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
@@ -125,13 +124,13 @@ def measure(
   """Returns the cell of each format in `rows`."""
   settings, torch_name = ARCHITECTURES[architecture]
   small = settings['stem'] == 'cifar'
-  weights = _load('random_weights').make(
+  weights = of_tests.load('random_weights').make(
     min(size, _CIFAR_SIZE) if small else size,
     heads=(),
     padding=padding,
     **settings,
   )
-  images = _load('random_weights').images(weights, count)
+  images = of_tests.load('random_weights').images(weights, count)
   original = serve.on_host(weights)
   cells = {}
   for name in rows:
@@ -161,7 +160,7 @@ def torch_run(path: pathlib.Path, name: str, weights: Weights) -> Run:
   import safetensors.torch
   import torch
 
-  network = _load('torch_networks').build(name)
+  network = of_tests.load('torch_networks').build(name)
   state = safetensors.torch.load_file(path)
   missing, surplus = network.load_state_dict(state, strict=False)
   wrong = [x for x in missing if not x.endswith('num_batches_tracked')]
@@ -182,7 +181,7 @@ def torch_run(path: pathlib.Path, name: str, weights: Weights) -> Run:
 
 def haiku_run(path: pathlib.Path, weights: Weights) -> Run:
   """Loads a file into Haiku's own network, as the released code does."""
-  networks = _load('haiku_networks')
+  networks = of_tests.load('haiku_networks')
   depth = re.fullmatch(r'resnet(\d+)', weights.network.backbone)
   if depth is None:
     raise ValueError(f'Haiku has no {weights.network.backbone}.')
@@ -200,16 +199,6 @@ def table(cells: Cells) -> str:
     [*row, *(str(cells.get((*row, x), '')) for x in columns)] for row in rows
   ]
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
-
-
-def _load(name: str) -> Any:
-  """A module that the tests share with this table."""
-  spec = importlib.util.spec_from_file_location(name, _TESTS / f'{name}.py')
-  if spec is None or spec.loader is None:
-    raise ImportError(f'{_TESTS / name}.py is missing.')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
 
 
 if __name__ == '__main__':

@@ -64,6 +64,13 @@ def run(command: Sequence[str], limits: Limits, every: float = 1.0) -> Ended:
     return Ended(process.wait(), broken, seconds, gib, errors.read())
 
 
+def complaint(ended: Ended) -> str:
+  """Returns the last line of a program's errors, or else its exit status."""
+  lines = [line.strip() for line in ended.errors.splitlines() if line.strip()]
+  last = lines[-1] if lines else f'exit status {ended.status}'
+  return last.removeprefix('semppl_jax: ')
+
+
 def _start(command: Sequence[str], errors: IO[str]) -> subprocess.Popen:
   return subprocess.Popen(
     command,

@@ -13,6 +13,8 @@ import pathlib
 import tempfile
 from typing import Any, NamedTuple
 
+import ml_collections
+
 from semppl_jax import config_file
 from semppl_jax.tools.limits import Limits
 from semppl_jax.tools.slices import Row
@@ -47,18 +49,27 @@ def at(out: str | None, limits: Limits, versions: Mapping[str, str]) -> Place:
   Raises:
     ConfigError: it cannot be written to.
   """
+  return Place(folder(out), limits, versions)
+
+
+def folder(out: str | None) -> pathlib.Path:
+  """Makes the folder of `--out`.
+
+  Raises:
+    ConfigError: it cannot be written to.
+  """
   if not out:
     raise config_file.ConfigError('--out=DIR says where the rows are kept.')
-  folder = pathlib.Path(out).expanduser()
+  made = pathlib.Path(out).expanduser()
   try:
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
+    made.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=made):
       pass
   except OSError as error:
     raise config_file.ConfigError(
       f'--out={out} cannot be written to: {error.strerror}.'
     ) from error
-  return Place(folder, limits, versions)
+  return made
 
 
 def kept(row: Row, place: Place) -> dict[str, Any] | None:
@@ -103,15 +114,18 @@ def write(path: pathlib.Path, text: str) -> None:
   os.replace(partial, path)
 
 
+def digest(config: ml_collections.ConfigDict) -> str:
+  """Returns a hash of all fields, wherever they were set."""
+  text = config.to_json_best_effort(sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _key(row: Row, place: Place) -> dict[str, Any]:
   """What must be the same for a record to be that of a row."""
-  config = config_file.load(row.config, row.overrides)
-  # All fields, wherever they were set.
-  text = config.to_json_best_effort(sort_keys=True)
   return {
     'config': row.config,
     'topology': row.topology,
-    'fields': hashlib.sha256(text.encode()).hexdigest(),
+    'fields': digest(config_file.load(row.config, row.overrides)),
     'versions': dict(place.versions),
   }
 

@@ -86,6 +86,4 @@ def _outcome(ended: children.Ended, report: dict[str, Any] | None) -> str:
 def _reason(ended: children.Ended, limits: Limits) -> str:
   if ended.broken:
     return limits_lib.sentence(limits, ended.broken)
-  lines = [line.strip() for line in ended.errors.splitlines() if line.strip()]
-  last = lines[-1] if lines else f'exit status {ended.status}'
-  return last.removeprefix('semppl_jax: ')
+  return children.complaint(ended)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ def _load():
   return module
 
 
+sys.path.insert(0, str(ROOT / 'benchmarks'))  # They import each other.
 parity = _load()
 
 
