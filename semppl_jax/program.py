@@ -62,12 +62,13 @@ def guarded(work: Callable[[], int], what_is_left: str = _GO_ON) -> int:
         _JOIN_SECONDS.value,
         _leave,
       )
-    return _reported(work, what_is_left)
+    status = _reported(work, what_is_left)
   except processes.JoinError as error:
-    # Others may wait for this one: no exchange of farewells.
-    if jax.distributed.is_initialized():
-      _leave(str(error), BAD_INPUT)
-    return complain(error, BAD_INPUT)
+    status = complain(error, BAD_INPUT)
+  if status in (FAILED, BAD_INPUT) and jax.distributed.is_initialized():
+    processes.part()
+    _exit(status)
+  return status
 
 
 def _reported(work: Callable[[], int], what_is_left: str) -> int:
@@ -163,9 +164,12 @@ def _first(error: Exception) -> str:
   return str(error).strip().partition('\n')[0]
 
 
-def _leave(error: str, status: int = FAILED) -> NoReturn:
+def _leave(error: str) -> NoReturn:
   """Ends the program at once, without the destructors of failed writes."""
-  complain(error, status)
+  _exit(complain(error, FAILED))
+
+
+def _exit(status: int) -> NoReturn:
   sys.stdout.flush()
   sys.stderr.flush()
   os._exit(status)

@@ -107,6 +107,22 @@ def test_processes_that_are_not_alike_stop_with_a_sentence(
 
 
 @pytest.mark.slow
+def test_data_that_one_process_lacks_stops_all(images, tmp_path):
+  config = program.write_config(tmp_path, images, STEPS)
+  there, lacking = _start(
+    config,
+    tmp_path / 'run',
+    2,
+    extra=lambda i: ['--config.data.path=/nowhere'] * i,
+  )
+  status, output = program.finish(lacking)
+  assert status == 2 and '/nowhere' in output, output
+  status, output = program.finish(there, timeout=NOTICED)
+  assert status not in (0, 75), output
+  assert re.search('process of the run is gone|another task died', output)
+
+
+@pytest.mark.slow
 def test_the_first_process_alone_waits_no_longer_than_asked(images, tmp_path):
   config = program.write_config(tmp_path, images, STEPS)
   alone, *others = _start(
