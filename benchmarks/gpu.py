@@ -22,7 +22,7 @@ import gpu_runs
 from gpu_runs import Sides
 
 from semppl_jax import program
-from semppl_jax.tools import row_files, sweep
+from semppl_jax.tools import out, row_files, sweep
 
 _OUT = flags.DEFINE_string('out', None, 'Folder of the reports and the table.')
 _ROWS = flags.DEFINE_list(
@@ -53,7 +53,7 @@ def _measure() -> int:
   visible = os.environ.get('CUDA_VISIBLE_DEVICES', '0')
   os.environ['CUDA_VISIBLE_DEVICES'] = visible.partition(',')[0]
   rows = gpu_rows.rows(_ROWS.value, _RESNET_BATCH.value, _SET.value)
-  folder = row_files.folder(_OUT.value)
+  folder = out.folder(_OUT.value)
   timed = Timing(_STEPS.value, _WARMUP.value)
   others = [EAGER, COMPILED] if _TORCH_COMPILE.value else [EAGER]
   found: dict[Row, Sides] = {}

@@ -17,7 +17,7 @@ import jax
 
 from semppl_jax import config_file, mesh as mesh_lib, program
 from semppl_jax.config_file import ConfigError
-from semppl_jax.tools import step_report, timing, unfed
+from semppl_jax.tools import out as out_lib, timing, unfed
 
 _CONFIG = config_file.define_flag('config')
 _STEPS = flags.DEFINE_integer('steps', 30, 'Steps that are timed.', 1)
@@ -38,7 +38,7 @@ def main(_: Sequence[str]) -> int:
 def _measure() -> int:
   import torch
 
-  out = step_report.writable(_OUT.value)
+  out = out_lib.file(_OUT.value)
   if _DEVICE.value == 'cuda' and not torch.cuda.is_available():
     raise ConfigError('PyTorch has no GPU: it may be a build for CPUs.')
   try:

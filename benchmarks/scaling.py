@@ -17,7 +17,7 @@ import scaling_plan
 import scaling_table
 
 from semppl_jax import config_file, program
-from semppl_jax.tools import ahead, limits, row_files, slices, sweep
+from semppl_jax.tools import ahead, limit_flags, row_files, slices, sweep
 from semppl_jax.tools.slices import Row
 
 _CONFIG = flags.DEFINE_string(
@@ -42,7 +42,7 @@ def main(_) -> int:
 
 
 def _measure() -> int:
-  place = row_files.at(_OUT.value, limits.of_flags(), ahead.versions())
+  place = row_files.at(_OUT.value, limit_flags.read(), ahead.versions())
   config, chip = _CONFIG.value, _CHIP.value
   points = scaling_plan.plan(
     config, _SET.value, chip, _cores(), _PER_CORE.value

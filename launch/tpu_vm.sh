@@ -54,17 +54,18 @@ on_first() { vm ssh --worker=0 "--command=$1"; }
 state() { vm describe '--format=value(state)' 2>/dev/null || true; }
 
 create() {
+  # Old shells take an empty array for one that is not set.
   local spot=()
   [[ -z $SPOT ]] || spot=(--spot)
   if [[ -z $QUEUED ]]; then
     say "Making $ACCELERATOR in $ZONE."
     vm create "--accelerator-type=$ACCELERATOR" "--version=$RUNTIME" \
-      "${spot[@]}"
+      ${spot[@]+"${spot[@]}"}
     return
   fi
   say "Asking for $ACCELERATOR in $ZONE."
   queue create "--node-id=$NAME" "--accelerator-type=$ACCELERATOR" \
-    "--runtime-version=$RUNTIME" "${spot[@]}" || return
+    "--runtime-version=$RUNTIME" ${spot[@]+"${spot[@]}"} || return
   [[ -z $DRY_RUN ]] || return 0
   local now
   while true; do
@@ -90,7 +91,7 @@ install() {
     --exclude='*.egg-info' --exclude='__pycache__' -czf "$archive" .
   act gcloud compute tpus tpu-vm scp "$archive" "$NAME:$REMOTE.tgz" \
     --worker=all "${WHERE[@]}"
-  [[ -n $DRY_RUN ]] || rm -r "$(dirname "$archive")"
+  rm -r "$(dirname "$archive")"
   # Ubuntu 22.04 has Python 3.10 by default, which is too old.
   on_all "set -e; mkdir -p $REMOTE; tar -C $REMOTE -xzf $REMOTE.tgz;\
  cd $REMOTE; command -v python3.11 >/dev/null ||\

@@ -17,7 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from semppl_jax import config_file
+from semppl_jax import config_file, errors
 from semppl_jax.data.sources.problems import naming
 
 # Fields that change what is printed and kept, and where and how fast a run
@@ -194,10 +194,9 @@ def _writing(directory: epath.Path) -> Iterator[None]:
   # Orbax passes on the errors of its threads: OSError, tensorstore's
   # ValueError, asyncio's RuntimeError.
   except (OSError, ValueError, RuntimeError) as error:
-    cause = str(error).strip().splitlines()
     raise WriteError(
       f'A checkpoint in {directory} could not be written:'
-      f' {cause[0] if cause else type(error).__name__}. The ones before it'
+      f' {errors.first_line(error)}. The ones before it'
       ' are whole; make room and start the same command again.'
     ) from error
 

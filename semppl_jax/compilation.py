@@ -1,11 +1,12 @@
 """Compiled programs that are kept from one start to the next."""
 
 import hashlib
-import os
 import pathlib
 import platform
 
 import jax
+
+from semppl_jax import kept
 
 _CPUINFO = pathlib.Path('/proc/cpuinfo')
 
@@ -13,14 +14,13 @@ _CPUINFO = pathlib.Path('/proc/cpuinfo')
 def keep() -> None:
   """Keeps what takes over a second to compile, unless JAX was told where.
 
-  They are in `SEMPPL_JAX_CACHE` (default `~/.cache/semppl_jax`). JAX's own
+  They are below `kept.folder`. JAX's own
   `JAX_COMPILATION_CACHE_DIR` names another folder, and
   `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing.
   """
   if jax.config.values.get('jax_compilation_cache_dir') is not None:
     return
-  home = os.environ.get('SEMPPL_JAX_CACHE') or '~/.cache/semppl_jax'
-  folder = pathlib.Path(home).expanduser() / 'compiled' / _machine()
+  folder = kept.folder() / 'compiled' / _machine()
   jax.config.update('jax_compilation_cache_dir', str(folder))
 
 

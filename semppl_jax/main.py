@@ -13,7 +13,9 @@ import jax
 from semppl_jax import config_file, program
 
 _CONFIG = config_file.define_flag('config')
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Directory of the run.')
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'Folder or bucket (gs://...) of the run.'
+)
 _MINUTES = flags.DEFINE_float(
   'stop_after_minutes',
   None,

@@ -1,18 +1,15 @@
-"""Several processes of one run: how they join, agree and wait."""
+"""Several processes of one run: how they join, wait and part."""
 
-import collections
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 import contextlib
-import json
 import socket
-import threading
 import time
 from typing import Any
 
 import jax
-from jax.experimental import multihost_utils
-import numpy as np
 from orbax.checkpoint import multihost
+
+from semppl_jax import alarm
 
 # Seconds. What dies in mid-step is noticed by its missing heartbeat, where the
 # network does not tell earlier.
@@ -64,7 +61,7 @@ def join(
     f' {_place(coordinator)}). Start one on each'
     ' host, all with the same --coordinator and --processes.'
   )
-  with _limit(deadline, give_up, late):
+  with alarm.after(deadline - time.monotonic(), give_up, late):
     try:
       jax.distributed.initialize(
         coordinator,
@@ -123,80 +120,6 @@ def _wait_for(coordinator: str, deadline: float, patience: int) -> None:
     f'The coordinator at {coordinator} does not answer after {patience} s'
     f' ({reason}): start process 0 there, and let the others reach that port.'
   )
-
-
-@contextlib.contextmanager
-def _limit(
-  deadline: float, give_up: Callable[[str], Any], sentence: str
-) -> Iterator[None]:
-  """Calls `give_up` when the time is over, from a thread of its own."""
-  timer = threading.Timer(deadline - time.monotonic(), give_up, [sentence])
-  timer.daemon = True
-  timer.start()
-  try:
-    yield
-  finally:
-    timer.cancel()
-
-
-def must_agree(facts: Mapping[str, Any]) -> None:
-  """Stops a run whose processes do not all say the same.
-
-  Args:
-    facts: names and values that JSON can hold.
-
-  Raises:
-    JoinError: on every process; names what differs, and where.
-  """
-  if jax.process_count() == 1:
-    return
-  devices = collections.Counter(d.process_index for d in jax.devices())
-  if len(set(devices.values())) > 1:
-    raise JoinError(
-      'Every process of a run must have as many devices as the others; process'
-      f' {_listed({str(i): n for i, n in devices.items()})}.'
-    )
-  # Over Gloo what comes late is given up.
-  meet('agree')
-  said = _exchange(json.dumps(dict(facts)))
-  different = _differences([json.loads(text) for text in said])
-  if different:
-    raise JoinError(
-      'The processes of a run must all have the same version and config:'
-      f' {"; ".join(different)}.'
-    )
-
-
-def _differences(said: list[dict[str, Any]]) -> list[str]:
-  """A part of a sentence for each fact that two processes differ in."""
-  names = sorted(set().union(*said))
-  result = []
-  for name in names:
-    values = {str(i): facts.get(name) for i, facts in enumerate(said)}
-    if len({json.dumps(v) for v in values.values()}) > 1:
-      result.append(f'{name} on process {_listed(values)}')
-  return result
-
-
-def _listed(values: dict[str, Any], most: int = 4) -> str:
-  """First of those with each value, as `0: 4, 3: 2`."""
-  first = {}
-  for place, value in values.items():
-    first.setdefault(json.dumps(value), (place, value))
-  return ', '.join(f'{i}: {v!r}' for i, v in [*first.values()][:most])
-
-
-def _exchange(text: str) -> list[str]:
-  """Returns what every process says, in their order."""
-  mine = np.frombuffer(text.encode(), np.uint8)
-  lengths = multihost_utils.process_allgather(np.asarray(mine.size, np.int32))
-  padded = np.zeros(int(np.max(lengths)), np.uint8)
-  padded[: mine.size] = mine
-  rows = multihost_utils.process_allgather(padded)
-  return [
-    bytes(row[:length]).decode()
-    for row, length in zip(rows, np.ravel(lengths), strict=True)
-  ]
 
 
 def meet(where: str) -> None:

@@ -7,11 +7,12 @@ import os
 import re
 import signal
 import sys
-import threading
 from typing import NoReturn
 
 from absl import flags, logging as absl_logging
 import jax
+
+from semppl_jax import alarm, errors
 
 _DISTRIBUTED = flags.DEFINE_boolean(
   'distributed',
@@ -101,7 +102,8 @@ def _reported(work: Callable[[], int], what_is_left: str) -> int:
   except jax.errors.JaxRuntimeError as error:
     if not processes.lost(error):
       raise
-    _leave(f'Another process of the run is gone ({_first(error)}). {_GO_ON}')
+    reason = errors.first_line(error)
+    _leave(f'Another process of the run is gone ({reason}). {_GO_ON}')
   except OSError as error:
     _leave(f'Reading or writing failed: {error}. {what_is_left}')
   except KeyboardInterrupt:
@@ -114,13 +116,8 @@ def clock(minutes: float | None) -> Iterator[None]:
   if not minutes:
     yield
     return
-  timer = threading.Timer(60 * minutes, os.kill, (os.getpid(), signal.SIGTERM))
-  timer.daemon = True
-  timer.start()
-  try:
+  with alarm.after(60 * minutes, os.kill, os.getpid(), signal.SIGTERM):
     yield
-  finally:
-    timer.cancel()
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -158,10 +155,6 @@ def complain(error: Exception | str, status: int) -> int:
   """Prints an error and returns the exit status."""
   print(f'semppl_jax: {error}', file=sys.stderr)  # noqa: T201
   return status
-
-
-def _first(error: Exception) -> str:
-  return str(error).strip().partition('\n')[0]
 
 
 def _leave(error: str) -> NoReturn:

@@ -112,10 +112,9 @@ def describe(result: dict[str, Any]) -> str:
       lines.append(f'{title} has {top1:.1%} of the test images right.')
   if result['pseudo_label_coverage'] is not None:
     lines.append(_pseudo_labels(result))
-  workdir = epath.Path(result['workdir'])
   lines.append(
-    f'Files in {workdir}: {FILE}, metrics.jsonl, tensorboard/, checkpoints/,'
-    ' config.json, labels.txt.'
+    f'Files in {result["workdir"]}: {FILE}, metrics.jsonl, tensorboard/,'
+    ' checkpoints/, config.json, labels.txt.'
   )
   return '\n'.join(lines)
 

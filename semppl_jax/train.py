@@ -22,7 +22,7 @@ import numpy as np
 
 from semppl_jax import (
   __version__,
-  checkpoint as checkpoint_lib,
+  agreement,
   feed as feed_lib,
   footprint,
   job as job_lib,
@@ -34,7 +34,7 @@ from semppl_jax import (
   weights as weights_lib,
   workdir as workdir_lib,
 )
-from semppl_jax.checkpoint import BEST_METRIC, Checkpointer
+from semppl_jax.checkpoint import BEST_METRIC, Checkpointer, plain_config
 from semppl_jax.data import labels, masks
 from semppl_jax.data.corrupt import CorruptCount
 from semppl_jax.evaluators import pretraining
@@ -88,11 +88,11 @@ def run(
   """
   with contextlib.ExitStack() as stack:
     interrupts = interrupts or stack.enter_context(Interrupts())
-    processes.must_agree(_shared_facts(config))
+    agreement.must_agree(_shared_facts(config))
     job = job_lib.build(config, devices)
     # Each process may have read the data from a disk of its own.
     identity = job_lib.identity(job)
-    processes.must_agree(
+    agreement.must_agree(
       {
         'the train set': identity.data,
         'the labelled images': identity.labels,
@@ -104,7 +104,7 @@ def run(
 
 def _shared_facts(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """What every process of a run must have alike."""
-  fields = checkpoint_lib.plain_config(config)
+  fields = plain_config(config)
   return {
     'version of semppl_jax': __version__,
     'version of jax': jax.__version__,

@@ -4,6 +4,8 @@ import os
 
 from etils import epath
 
+from semppl_jax import errors
+
 
 class WorkdirError(ValueError):
   """Nothing can be written where the run should go."""
@@ -27,8 +29,8 @@ def make(directory: epath.Path) -> None:
     probe.unlink()
   # Each file system has errors of its own, of the network too.
   except Exception as error:
-    reason = str(error).strip().partition('\n')[0] or type(error).__name__
     raise WorkdirError(
-      f'--workdir={directory} cannot be written ({reason}); it must be a folder'
-      ' or a bucket (gs://BUCKET/NAME) that every process of the run may write.'
+      f'--workdir={directory} cannot be written ({errors.first_line(error)});'
+      ' it must be a folder or a bucket (gs://BUCKET/NAME) that every process'
+      ' of the run may write.'
     ) from error

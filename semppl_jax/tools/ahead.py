@@ -10,7 +10,7 @@ import jax
 from jax.experimental import topologies
 import ml_collections
 
-from semppl_jax import __version__, config_file, mesh as mesh_lib
+from semppl_jax import __version__, config_file, footprint, mesh as mesh_lib
 from semppl_jax.tools import chips, figures, unfed
 from semppl_jax.tools.bare import bare
 
@@ -44,7 +44,7 @@ def check(
     compiled = unfed.lower(run).compile()
     found = figures.measure(compiled, core)
   except jax.errors.JaxRuntimeError as error:
-    if 'RESOURCE_EXHAUSTED' not in str(error):
+    if not footprint.no_room(error):
       raise
     compiled, found = None, figures.out_of_memory(str(error), core)
   seconds = time.monotonic() - began

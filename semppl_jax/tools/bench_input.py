@@ -12,7 +12,6 @@ Nothing is trained.
 from collections.abc import Sequence
 import json
 import os
-import pathlib
 
 from absl import flags
 
@@ -39,13 +38,13 @@ def main(_: Sequence[str]) -> int:
 
 def _measure() -> int:
   from semppl_jax import job as job_lib
-  from semppl_jax.tools import input_stages
+  from semppl_jax.tools import input_stages, out as out_lib
 
-  config, out = _CONFIG.value, pathlib.Path(_OUT.value or '')
+  config = _CONFIG.value
   if config.data.backend == 'device':
     raise config_file.ConfigError(_NO_STAGES)
+  out = out_lib.file(_OUT.value) if _OUT.value else None
   job = job_lib.build(config)
-  out.parent.mkdir(parents=True, exist_ok=True)
   try:
     alone = input_stages.decoding_alone(job, _SECONDS.value)
     costs = input_stages.measure(job, _SECONDS.value)
@@ -54,7 +53,7 @@ def _measure() -> int:
   print(input_stages.table({'decoding alone': alone}))  # noqa: T201
   print(input_stages.table(costs))  # noqa: T201
   print(_summary(alone, costs))  # noqa: T201
-  if _OUT.value:
+  if out:
     figures = {'decoding alone': alone, **costs}
     content = {name: cost._asdict() for name, cost in figures.items()}
     out.write_text(json.dumps(content, indent=2) + '\n')

@@ -18,7 +18,6 @@ or a row failed; 2 on bad input.
 
 import json
 import os
-import pathlib
 
 from absl import app, flags
 import jax
@@ -28,7 +27,8 @@ from semppl_jax.tools import (
   ahead,
   figures,
   fit_table,
-  limits,
+  limit_flags,
+  out as out_lib,
   row_files,
   slices,
   sweep,
@@ -75,13 +75,12 @@ def main(_: list[str]) -> int:
     return _complain('--topology=CHIP:SHAPE and --out=FILE are both needed.')
   _leave_accelerators_alone()
   try:
+    path = out_lib.file(out)
     report = ahead.check(
       _CONFIG.value, topology, _OVERHEAD.value, _PHOTOMETRIC.value
     )
   except ValueError as error:
     return _complain(str(error))
-  path = pathlib.Path(out)
-  path.parent.mkdir(parents=True, exist_ok=True)
   row_files.write(path, json.dumps(report, indent=2))
   print(figures.table(report))  # noqa: T201
   return FITS if report['fits'] else DOES_NOT_FIT
@@ -89,7 +88,7 @@ def main(_: list[str]) -> int:
 
 def _make_table() -> int:
   rows = _selected()
-  place = row_files.at(_OUT.value, limits.of_flags(), ahead.versions())
+  place = row_files.at(_OUT.value, limit_flags.read(), ahead.versions())
   # Rows that were made before stay in the table.
   records = {row: row_files.kept(row, place) for row in slices.ROWS}
   records = {row: x for row, x in records.items() if x or row in rows}

@@ -1,15 +1,6 @@
-"""What compiling may take: flags of the programs that compile many configs."""
+"""What a program that another one starts may take."""
 
 from typing import NamedTuple
-
-from absl import flags
-
-_MINUTES = flags.DEFINE_float(
-  'limit_minutes', 30.0, 'Of compiling a row of the table.', 0.0
-)
-_GIB = flags.DEFINE_float(
-  'limit_gib', 20.0, 'Of memory of the process that compiles a row.', 0.0
-)
 
 
 class Limits(NamedTuple):
@@ -22,11 +13,6 @@ class Limits(NamedTuple):
 
   minutes: float
   gib: float
-
-
-def of_flags() -> Limits:
-  """Returns what the flags say."""
-  return Limits(_MINUTES.value, _GIB.value)
 
 
 def broken(limits: Limits, seconds: float, gib: float) -> str | None:

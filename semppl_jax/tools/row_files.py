@@ -10,12 +10,12 @@ import hashlib
 import json
 import os
 import pathlib
-import tempfile
 from typing import Any, NamedTuple
 
 import ml_collections
 
 from semppl_jax import config_file
+from semppl_jax.tools import out as out_lib
 from semppl_jax.tools.limits import Limits
 from semppl_jax.tools.slices import Row
 
@@ -49,27 +49,7 @@ def at(out: str | None, limits: Limits, versions: Mapping[str, str]) -> Place:
   Raises:
     ConfigError: it cannot be written to.
   """
-  return Place(folder(out), limits, versions)
-
-
-def folder(out: str | None) -> pathlib.Path:
-  """Makes the folder of `--out`.
-
-  Raises:
-    ConfigError: it cannot be written to.
-  """
-  if not out:
-    raise config_file.ConfigError('--out=DIR says where the rows are kept.')
-  made = pathlib.Path(out).expanduser()
-  try:
-    made.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=made):
-      pass
-  except OSError as error:
-    raise config_file.ConfigError(
-      f'--out={out} cannot be written to: {error.strerror}.'
-    ) from error
-  return made
+  return Place(out_lib.folder(out), limits, versions)
 
 
 def kept(row: Row, place: Place) -> dict[str, Any] | None:

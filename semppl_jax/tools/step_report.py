@@ -1,10 +1,7 @@
-"""What `bench` found, as a person reads it, and the file that holds it."""
+"""What `bench` found, as a person reads it."""
 
-import pathlib
-import tempfile
 from typing import Any
 
-from semppl_jax import config_file
 from semppl_jax.tools import figures, parts
 
 _NO_PARTS = (
@@ -25,28 +22,3 @@ def text(report: dict[str, Any]) -> str:
 
 def _parts_table(found: dict[str, dict[str, Any]]) -> str:
   return parts.table({k: parts.Part(**v) for k, v in found.items()})
-
-
-def writable(out: str | None) -> pathlib.Path:
-  """Returns the file to write, so that none is missing after measuring.
-
-  Args:
-    out: where it should be; the folder is made where it is missing.
-
-  Raises:
-    config_file.ConfigError: it is not said, or it cannot be written.
-  """
-  if not out:
-    raise config_file.ConfigError('--out=FILE.json is missing.')
-  path = pathlib.Path(out).expanduser()
-  try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=path.parent):
-      pass
-    if path.is_dir():
-      raise IsADirectoryError(f'{out} is a folder')
-  except OSError as error:
-    raise config_file.ConfigError(
-      f'--out={out} cannot be written: {error}.'
-    ) from error
-  return path

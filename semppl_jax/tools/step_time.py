@@ -7,12 +7,11 @@ from typing import Any
 import jax
 import ml_collections
 
-from semppl_jax import footprint, mesh as mesh_lib, versions
+from semppl_jax import arithmetic, footprint, mesh as mesh_lib, versions
 from semppl_jax.batch import Batch
 from semppl_jax.job import InputError
 from semppl_jax.tools import (
   alone,
-  arithmetic,
   parts as parts_lib,
   rates,
   synthetic,
@@ -119,7 +118,8 @@ def _of_parts(
 def _against(run: Unfed, found: Report) -> Report:
   """Holds the step against what a device can do."""
   device = rates.of(run.mesh.local_devices[0])
-  flops, milliseconds = arithmetic.model_flops(run), found['step']['median_ms']
+  flops = arithmetic.model_flops(run.config)
+  milliseconds = found['step']['median_ms']
   model = found['tflop'] if flops is None else flops / run.mesh.size / 1e12
   # The compiler counts a loop once, and the model nothing that is done twice.
   terms = {

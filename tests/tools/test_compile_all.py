@@ -55,6 +55,17 @@ pathlib.Path(given['out']).write_text(json.dumps(report))
 """
 
 
+def _python(program, *arguments):
+  return subprocess.run(
+    [sys.executable, '-c', program, *arguments],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+    timeout=300,
+  )
+
+
 @pytest.fixture(scope='module')
 def results(tmp_path_factory):
   """Status, output and errors of each call, and what was compiled in all."""
@@ -79,17 +90,7 @@ def results(tmp_path_factory):
     'no out': ['--all'],
     'no config': ['--topology=v3:8x8', out],
   }
-  done = subprocess.run(
-    [
-      *(sys.executable, '-c', DRIVER),
-      *(str(compiler), json.dumps([*cases.values()])),
-    ],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    check=False,
-    timeout=120,
-  )
+  done = _python(DRIVER, str(compiler), json.dumps([*cases.values()]))
   assert done.returncode == 0, done.stderr
   found = dict(zip(cases, json.loads(done.stdout), strict=True))
   table = (folder / 'made' / 'table.md').read_text()
@@ -126,8 +127,8 @@ def test_another_call_compiles_what_is_left_and_shows_all(results):
     ('photometric', 'no --config, --topology or --photometric'),
     ('no row', '--rows=vgg matches no row; rows are resnet50_10pct v3:8x8'),
     ('no all', '--rows=REGEX needs --all'),
-    ('no folder', 'cannot be written to: Not a directory'),
-    ('no out', '--out=DIR says where the rows are kept'),
+    ('no folder', 'cannot be written: Not a directory'),
+    ('no out', '--out=DIR says where the results go'),
     ('no config', '--config=FILE is missing'),
   ],
 )
@@ -201,12 +202,5 @@ def test_libtpu_knows_every_slice_by_its_number_of_cores():
     'for row in slices.ROWS:\n'
     '  assert ahead.devices(row.topology)\n'
   )
-  done = subprocess.run(
-    [sys.executable, '-c', program],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    check=False,
-    timeout=300,
-  )
+  done = _python(program)
   assert done.returncode == 0, done.stderr

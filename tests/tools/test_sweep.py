@@ -185,7 +185,7 @@ def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
   ('out', 'message'),
-  [(None, '--out=DIR says'), ('file/folder', 'cannot be written to: Not a')],
+  [(None, '--out=DIR says'), ('file/folder', 'cannot be written: Not a')],
 )
 def test_a_folder_that_cannot_be_is_refused(
   tmp_path, monkeypatch, out, message

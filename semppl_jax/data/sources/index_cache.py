@@ -13,6 +13,7 @@ import zipfile
 
 import numpy as np
 
+from semppl_jax import kept
 from semppl_jax.data.sources.problems import unreadable
 from semppl_jax.data.tf_runtime import tf
 
@@ -29,9 +30,6 @@ def cache_file(shards: Sequence[Any], where: str) -> str:
   Raises:
     ValueError: a file is absent.
   """
-  folder = os.environ.get('SEMPPL_JAX_CACHE') or os.path.expanduser(
-    '~/.cache/semppl_jax'
-  )
   stats = []
   for shard in shards:
     try:
@@ -43,7 +41,7 @@ def cache_file(shards: Sequence[Any], where: str) -> str:
     for shard, stat in zip(shards, stats, strict=True)
   ]
   digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-  return os.path.join(folder, f'index_{digest[:32]}.npz')
+  return os.path.join(kept.folder(), f'index_{digest[:32]}.npz')
 
 
 def load(file: str) -> dict[str, np.ndarray] | None:
