@@ -8,7 +8,6 @@ names and input size.
 """
 
 import pathlib
-import signal
 
 from absl import app, flags
 
@@ -36,6 +35,7 @@ def main(_) -> int:
 
 
 def _export() -> int:
+  from semppl_jax import interrupts
   from semppl_jax.exchange import load, verified
 
   given = [flag.value for flag in (_CHECKPOINT, _FORMAT, _OUT)]
@@ -46,19 +46,19 @@ def _export() -> int:
       ' --checkpoint=RUN --format=onnx --out=encoder.onnx.'
     )
   out = pathlib.Path(place).expanduser().absolute()
-  # What a scheduler stops cleans up as after Ctrl-C.
-  signal.signal(signal.SIGTERM, signal.default_int_handler)
   try:
-    weights = load.load(checkpoint)
-    if _CONFIG.value is not None:
-      weights = weights._replace(config=_CONFIG.value)
-    measured = verified.export(
-      weights,
-      format_name,
-      out,
-      tuple(_HEADS.value),
-      overwrite=_OVERWRITE.value,
-    )
+    with interrupts.at_once() as unless_stopped:
+      weights = load.load(checkpoint)
+      if _CONFIG.value is not None:
+        weights = weights._replace(config=_CONFIG.value)
+      measured = verified.export(
+        weights,
+        format_name,
+        out,
+        tuple(_HEADS.value),
+        overwrite=_OVERWRITE.value,
+        before_naming=unless_stopped,
+      )
   except verified.ParityError as error:
     return program.complain(error, program.FAILED)
   print(f'{out} ({format_name}): {verified.describe(measured)}.')  # noqa: T201

@@ -1,5 +1,6 @@
 """Signals that ask a program to stop, noted so that it can save and leave."""
 
+from collections.abc import Callable, Iterator
 import contextlib
 import os
 import signal
@@ -42,3 +43,31 @@ class Interrupts:
     if jax.process_count() == 1:
       return self._asked
     return multihost_utils.reached_preemption_sync_point(step)
+
+
+@contextlib.contextmanager
+def at_once() -> Iterator[Callable[[], None]]:
+  """Raises KeyboardInterrupt at SIGTERM too, as at Ctrl-C.
+
+  Yields a function that raises it once more where a signal came: Python drops
+  what is raised while its garbage collector calls back, as it does JAX.
+  """
+  came = False
+
+  def stop(number, frame) -> None:
+    nonlocal came
+    del number, frame
+    came = True
+    raise KeyboardInterrupt
+
+  def again() -> None:
+    if came:
+      raise KeyboardInterrupt
+
+  numbers = (signal.SIGTERM, signal.SIGINT)
+  old = {number: signal.signal(number, stop) for number in numbers}
+  try:
+    yield again
+  finally:
+    for number, handler in old.items():
+      signal.signal(number, handler)

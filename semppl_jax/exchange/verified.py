@@ -47,6 +47,7 @@ def export(
   heads: tuple[str, ...] = (),
   *,
   overwrite: bool = False,
+  before_naming: Callable[[], object] = lambda: None,
 ) -> Measured:
   """Writes weights in a format, with a side file `<out>.json`.
 
@@ -56,6 +57,7 @@ def export(
     out: the file, or directory, to write.
     heads: heads to write with the encoder, and those that they stand on.
     overwrite: replace an earlier export.
+    before_naming: called when the file is right; what it raises leaves none.
 
   Raises:
     WeightsError: a value that cannot be used; nothing was computed.
@@ -83,6 +85,7 @@ def export(
       )
     said['measured'] = measured._asdict()
     side_file.write(partial, said)
+    before_naming()
     _publish(partial, out)
   return measured
 

@@ -18,7 +18,6 @@ detector.
 import datetime
 import os
 import shlex
-import signal
 import time
 from typing import Any
 
@@ -77,16 +76,16 @@ def main(_) -> int:
 
 
 def _make() -> int:
+  from semppl_jax import interrupts
   from semppl_jax.job import InputError
   from semppl_jax.saliency import making, workers
 
-  # What a scheduler stops ends as after Ctrl-C.
-  signal.signal(signal.SIGTERM, signal.default_int_handler)
   try:
-    if _TRAIN.value:
-      print(_train_network())  # noqa: T201
-      return program.OK
-    facts = _store()
+    with interrupts.at_once():
+      if _TRAIN.value:
+        print(_train_network())  # noqa: T201
+        return program.OK
+      facts = _store()
   except workers.WorkerError as error:
     return program.complain(error, program.FAILED)
   except ValueError as error:

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 import json
 import logging
 import pathlib
-import signal
 import sys
 import tempfile
 from typing import Any
 
-from semppl_jax import config_file
+from semppl_jax import config_file, interrupts
 from semppl_jax.tools import children, limits as limits_lib, row_files
 from semppl_jax.tools.limits import Limits
 from semppl_jax.tools.row_files import (
@@ -38,8 +37,7 @@ def make(
     run: runs a command under limits.
   """
   # A polite request to end would leave a running compiler behind.
-  before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-  try:
+  with interrupts.at_once():
     for row in rows:
       record = row_files.kept(row, place)
       if record is None:
@@ -47,8 +45,6 @@ def make(
         made = _compile(row, place.limits, run)
         record = row_files.keep(row, place, made)
       yield row, record
-  finally:
-    signal.signal(signal.SIGTERM, before)
 
 
 def _compile(row: Row, limits: Limits, run: _Run) -> dict[str, Any]:

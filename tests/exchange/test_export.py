@@ -281,6 +281,18 @@ def test_a_stopped_program_leaves_nothing(weights, tmp_path):
   assert not list(place.iterdir())
 
 
+@pytest.mark.usefixtures('cheap')
+def test_what_is_stopped_before_it_has_a_name_is_gone(weights, tmp_path):
+  def stopped():
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    verified.export(
+      weights, 'stablehlo', tmp_path / 'out', before_naming=stopped
+    )
+  assert not list(tmp_path.iterdir())
+
+
 def test_images_of_the_run_are_those_that_it_evaluates(weights):
   config = quickstart.get_config()
   from semppl_jax.exchange import run_data
