@@ -8,6 +8,10 @@ from semppl_jax import mesh as mesh_lib
 from semppl_jax.logbook import Logbook
 
 STEP = 'memory/step_gib'
+FULL = (
+  'The memory of a device is full; other programs may use it too, or a smaller'
+  ' batch fits'
+)
 GIB = 2**30
 
 

@@ -78,6 +78,7 @@ def _reported(work: Callable[[], int], what_is_left: str) -> int:
   from semppl_jax import (
     checkpoint,
     config_file,
+    footprint,
     job,
     nonfinite,
     processes,
@@ -100,9 +101,11 @@ def _reported(work: Callable[[], int], what_is_left: str) -> int:
   except checkpoint.WriteError as error:
     _leave(str(error))
   except jax.errors.JaxRuntimeError as error:
+    reason = errors.first_line(error)
+    if footprint.no_room(error):
+      _leave(f'{footprint.FULL} ({reason}). {what_is_left}')
     if not processes.lost(error):
       raise
-    reason = errors.first_line(error)
     _leave(f'Another process of the run is gone ({reason}). {_GO_ON}')
   except OSError as error:
     _leave(f'Reading or writing failed: {error}. {what_is_left}')
