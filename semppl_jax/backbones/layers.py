@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from semppl_jax.backbones.batch_norm import BatchNorm
+from semppl_jax.backbones.convolution import Conv2D, Padding
 
 Array = jax.Array
 
@@ -53,16 +54,9 @@ class Layers(NamedTuple):
     *,
     name: str,
     with_bias: bool = False,
-  ) -> hk.Conv2D:
+  ) -> Conv2D:
     """Makes a square convolution."""
-    return hk.Conv2D(
-      channels,
-      kernel,
-      stride,
-      padding=self._pad(kernel),
-      with_bias=with_bias,
-      name=name,
-    )
+    return Conv2D(channels, kernel, stride, self._pad(kernel), with_bias, name)
 
   def norm(
     self, name: str, scale_init: hk.initializers.Initializer = jnp.ones
@@ -88,7 +82,7 @@ class Layers(NamedTuple):
     """Takes the largest of 3x3 pixels at a stride of 2."""
     padding = self._pad(3)
     if not isinstance(padding, str):
-      padding = [(0, 0), *padding, (0, 0)]
+      padding = ((0, 0), *padding, (0, 0))
     return jax.lax.reduce_window(
       x,
       np.array(-np.inf, x.dtype),
@@ -98,11 +92,11 @@ class Layers(NamedTuple):
       padding,
     )
 
-  def _pad(self, kernel: int) -> str | list[tuple[int, int]]:
+  def _pad(self, kernel: int) -> Padding:
     if self.padding == 'same':
       return 'SAME'
     pixels = (kernel - 1) // 2
-    return [(pixels, pixels)] * 2
+    return ((pixels, pixels), (pixels, pixels))
 
 
 def space_to_depth(x: Array) -> Array:

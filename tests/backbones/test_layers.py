@@ -42,7 +42,7 @@ def _run(fn, x, seed=0):
   return params, apply(params, None, x)
 
 
-@pytest.mark.parametrize('size', [8, 9])
+@pytest.mark.parametrize('size', [1, 2, 3, 4, 8, 9])
 @pytest.mark.parametrize('kernel, stride', [(7, 2), (3, 2), (3, 1), (1, 2)])
 def test_torch_convolution_pads_both_sides_alike(kernel, stride, size):
   x = _images(size)

@@ -1,0 +1,89 @@
+"""Convolutions, of which those to a pixel or four are matrix products.
+
+XLA:CPU takes 10 to 110 times as long for a 3x3 convolution to 2x2 pixels as for
+the product of its patches (`benchmarks/small_maps.py`). A ResNet of 64 px images
+ends in such maps, and one of 32 px that reduces them in its stem.
+"""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = jax.Array
+Padding = str | tuple[tuple[int, int], tuple[int, int]]
+
+# Most pixels on a side of what is computed as a product.
+SMALL = 2
+
+
+class Conv2D(hk.Module):
+  """A square convolution with the names, weights and results of `hk.Conv2D`."""
+
+  def __init__(
+    self,
+    channels: int,
+    kernel: int,
+    stride: int,
+    padding: Padding,
+    with_bias: bool,
+    name: str,
+  ):
+    """Makes the layer; `padding` is `'SAME'` or pixels (before, after)."""
+    super().__init__(name=name)
+    self.channels = channels
+    self.kernel = kernel
+    self.stride = stride
+    self.padding = padding
+    self.with_bias = with_bias
+
+  def __call__(self, x: Array) -> Array:
+    """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""
+    shape = (self.kernel, self.kernel, x.shape[-1], self.channels)
+    deviation = 1 / np.sqrt(np.prod(shape[:-1]))
+    init = hk.initializers.TruncatedNormal(deviation)
+    weights = hk.get_parameter('w', shape, x.dtype, init)
+    out = convolve(x, weights, self.stride, self.padding)
+    if not self.with_bias:
+      return out
+    bias = hk.get_parameter('b', (self.channels,), x.dtype, jnp.zeros)
+    return out + bias.reshape(1, 1, 1, -1)
+
+
+def convolve(x: Array, weights: Array, stride: int, padding: Padding) -> Array:
+  """Convolves [N, H, W, C] with [k, k, C, channels]."""
+  kernel = weights.shape[0]
+  if isinstance(padding, str):
+    before_after = jax.lax.padtype_to_pads(
+      x.shape[1:3], (kernel, kernel), (stride, stride), padding
+    )
+  else:
+    before_after = padding
+  sides = [
+    (size + sum(pad) - kernel) // stride + 1
+    for size, pad in zip(x.shape[1:3], before_after, strict=True)
+  ]
+  if kernel > 1 and max(sides) <= SMALL:
+    return _product(x, weights, stride, before_after, sides)
+  return jax.lax.conv_general_dilated(
+    x,
+    weights,
+    (stride, stride),
+    before_after,
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+  )
+
+
+def _product(x, weights, stride, padding, sides) -> Array:
+  """One matrix product: rows are patches [N H' W', k k C]."""
+  kernel, _, _, channels = weights.shape
+  height, width = (stride * (side - 1) + 1 for side in sides)
+  padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+  taps = [
+    padded[:, i : i + height : stride, j : j + width : stride]
+    for i in range(kernel)
+    for j in range(kernel)
+  ]
+  patches = jnp.concatenate(taps, axis=-1)
+  out = patches.reshape(-1, patches.shape[-1]) @ weights.reshape(-1, channels)
+  return out.reshape(len(x), *sides, channels)
