@@ -3,7 +3,8 @@ r"""PAWS, ResNet-50 (4x), ImageNet with 1 % of the labels.
   python -m semppl_jax.main --config=configs/paws_resnet50x4_1pct.py \
     --workdir=DIR
 
-Hardware: 64 TPU v3 cores (v3:8x4), as many as the paper has GPUs.
+Hardware: 64 accelerators, as many as the paper has GPUs, with more memory than
+a TPU v3 core: its 16 GiB do not do, with network.remat='blocks' either.
 Hours: not yet run.
 Expected: 69.9 % top-1 after fine-tuning on the labels (the paper's, arXiv
 2104.13963, table 2). Not yet run.
