@@ -1,8 +1,8 @@
 """Convolutions, of which those to a pixel or four are matrix products.
 
-XLA:CPU takes 10 to 110 times as long for a 3x3 convolution to 2x2 pixels as for
-the product of its patches (`benchmarks/small_maps.py`). A ResNet of 64 px images
-ends in such maps, and one of 32 px that reduces them in its stem.
+XLA:CPU takes 10 to 110 times as long for a 3x3 convolution of 2x2 pixels as for
+the product of its patches (`benchmarks/small_maps.py`). Such maps are the last
+of a ResNet of 64 px images, and of 32 px where the stem reduces them.
 """
 
 import haiku as hk
