@@ -83,7 +83,12 @@ def main(_: list[str]) -> int:
     return _complain(str(error))
   row_files.write(path, json.dumps(report, indent=2))
   print(figures.table(report))  # noqa: T201
-  return FITS if report['fits'] else DOES_NOT_FIT
+  if report['fits']:
+    return FITS
+  need = figures.need(report)
+  return program.complain(
+    slices.too_small(topology, report['cores'], need), DOES_NOT_FIT
+  )
 
 
 def _make_table() -> int:

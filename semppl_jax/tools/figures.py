@@ -99,6 +99,12 @@ def out_of_memory(message: str, core: Core) -> dict[str, Any]:
   }
 
 
+def need(report: dict[str, Any]) -> float:
+  """Returns the memory that a step takes over what there is, 1 if unknown."""
+  memory = report['hbm_gib']
+  return (memory['peak'] or memory['capacity']) / memory['capacity']
+
+
 def overhead(
   full: jax.stages.Compiled, alone: jax.stages.Compiled
 ) -> dict[str, float]:

@@ -114,6 +114,7 @@ def test_a_step_that_does_not_fit_exits_with_1(tmp_path):
   assert report['hbm_gib']['peak'] > 16 >= report['hbm_gib']['capacity'] > 15
   assert 'overhead' not in report
   assert 'fits ' in done.stdout
+  assert f'{SLICE} is too small for this step.' in done.stderr
 
 
 @needs_libtpu

@@ -74,6 +74,7 @@ def test_the_compilers_refusal_is_read(message, peak, capacity):
   assert found['hbm_gib']['capacity'] == capacity
   assert found['compiler'].startswith('RESOURCE_EXHAUSTED')
   assert '\n' not in found['compiler']
+  assert figures.need(found) == (peak / capacity if peak else 1.0)
 
 
 def test_the_table_is_aligned():

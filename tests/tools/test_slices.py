@@ -57,6 +57,26 @@ def test_slices_by_cores():
     slices.of_cores('v9', 8)
 
 
+@pytest.mark.parametrize(
+  ('topology', 'cores', 'need', 'larger'),
+  [
+    ('v3:8x8', 128, 1.2, 'v3:16x16'),
+    ('v3:4x4', 32, 20.0, 'v3:32x32'),
+    ('v3:4x2', 16, 1.0, 'v3:4x4'),
+    ('v3:32x32', 2048, 1.5, None),
+    ('v9:2x2', 8, 1.5, None),
+  ],
+)
+def test_a_slice_that_is_too_small_says_which_to_check(
+  topology, cores, need, larger
+):
+  said = slices.too_small(topology, cores, need)
+  assert said.startswith(f'{topology} is too small for this step. Check ')
+  assert '--config.network.remat=blocks' in said
+  assert (f'--topology={larger}, ' in said) == (larger is not None)
+  assert said.count('--topology') == (larger is not None)
+
+
 def test_rows_are_selected_by_config_and_slice():
   found = slices.select(slices.ROWS, '^resnet50_10pct v[35]')
   assert [x.topology for x in found] == ['v3:8x8', 'v5e:8x8']
