@@ -75,7 +75,7 @@ def convolve(x: Array, weights: Array, stride: int, padding: Padding) -> Array:
 
 
 def _product(x, weights, stride, padding, sides) -> Array:
-  """One matrix product: rows are patches [N H' W', k k C]."""
+  """One matrix product, of patches [N, H', W', k k C]."""
   kernel, _, _, channels = weights.shape
   height, width = (stride * (side - 1) + 1 for side in sides)
   padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
@@ -85,5 +85,5 @@ def _product(x, weights, stride, padding, sides) -> Array:
     for j in range(kernel)
   ]
   patches = jnp.concatenate(taps, axis=-1)
-  out = patches.reshape(-1, patches.shape[-1]) @ weights.reshape(-1, channels)
-  return out.reshape(len(x), *sides, channels)
+  # Not of rows [N H' W'] by reshaping: exports leave N open.
+  return jnp.tensordot(patches, weights.reshape(-1, channels), axes=1)
