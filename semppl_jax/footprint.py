@@ -4,7 +4,6 @@ import jax
 from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax import mesh as mesh_lib
 from semppl_jax.logbook import Logbook
 
 STEP = 'memory/step_gib'
@@ -38,14 +37,22 @@ def no_room(error: Exception) -> bool:
   return 'RESOURCE_EXHAUSTED' in str(error)
 
 
-def too_large(config: ml_collections.ConfigDict, mesh: Mesh) -> str:
-  """A sentence for a step that does not fit, with what would help."""
+def too_large(
+  config: ml_collections.ConfigDict, place: str, more: str = 'more devices'
+) -> str:
+  """A sentence for a step that does not fit, with what would help.
+
+  Args:
+    config: the run's.
+    place: the devices, as `'8 x TPU v3'`.
+    more: what to take instead.
+  """
   remedy = f'lower it or raise config.accumulate={config.accumulate}'
   if config.network.remat != 'blocks':
     remedy += ", or set config.network.remat='blocks'"
   return (
     f'A step of config.batch_size={config.batch_size} does not fit the memory'
-    f' of {mesh_lib.describe(mesh)}; {remedy}, or take more devices.'
+    f' of {place}; {remedy}, or take {more}.'
   )
 
 

@@ -191,7 +191,7 @@ def compile_step(job: Job, state: TrainState, given: Any):
   except jax.errors.JaxRuntimeError as error:
     if not footprint.no_room(error):
       raise
-    message = footprint.too_large(job.config, job.mesh)
+    message = footprint.too_large(job.config, mesh_lib.describe(job.mesh))
     raise InputError(message) from error
   _log.info('Compiled the step in %.0f s.', time.monotonic() - began)
   return compiled

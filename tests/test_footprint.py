@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_said_with_what_helps(monkeypatch):
     " config.network.remat='blocks', or take more devices."
   )
   config.network.remat = 'blocks'
-  assert 'remat' not in footprint.too_large(config, built.mesh)
+  assert 'remat' not in footprint.too_large(config, '2 x cpu')
 
 
 def test_other_errors_of_the_compiler_stay_what_they_are(monkeypatch):

@@ -1,6 +1,6 @@
 """Convolutions, of which those to a pixel or four are matrix products.
 
-XLA:CPU takes 10 to 110 times as long for a 3x3 convolution of 2x2 pixels as for
+XLA:CPU takes up to 130 times as long for a 3x3 convolution of 2x2 pixels as for
 the product of its patches (`benchmarks/small_maps.py`). Such maps are the last
 of a ResNet of 64 px images, and of 32 px where the stem reduces them.
 """
@@ -14,7 +14,7 @@ Array = jax.Array
 Padding = str | tuple[tuple[int, int], tuple[int, int]]
 
 # Most pixels on a side of what is computed as a product.
-SMALL = 2
+_SMALL = 2
 
 
 class Conv2D(hk.Module):
@@ -50,8 +50,18 @@ class Conv2D(hk.Module):
     return out + bias.reshape(1, 1, 1, -1)
 
 
-def convolve(x: Array, weights: Array, stride: int, padding: Padding) -> Array:
-  """Convolves [N, H, W, C] with [k, k, C, channels]."""
+def convolve(
+  x: Array, weights: Array, stride: int, padding: Padding, small: int = _SMALL
+) -> Array:
+  """Convolves [N, H, W, C] with [k, k, C, channels].
+
+  Args:
+    x: the images or maps.
+    weights: of the square kernel.
+    stride: pixels from one window to the next.
+    padding: `'SAME'` or pixels (before, after).
+    small: most pixels on a side of a result that is made as a product.
+  """
   kernel = weights.shape[0]
   if isinstance(padding, str):
     before_after = jax.lax.padtype_to_pads(
@@ -63,7 +73,7 @@ def convolve(x: Array, weights: Array, stride: int, padding: Padding) -> Array:
     (size + sum(pad) - kernel) // stride + 1
     for size, pad in zip(x.shape[1:3], before_after, strict=True)
   ]
-  if kernel > 1 and max(sides) <= SMALL:
+  if kernel > 1 and max(sides) <= small:
     return _product(x, weights, stride, before_after, sides)
   return jax.lax.conv_general_dilated(
     x,

@@ -22,7 +22,7 @@ import os
 from absl import app, flags
 import jax
 
-from semppl_jax import config_file, program
+from semppl_jax import config_file, footprint, program
 from semppl_jax.tools import (
   ahead,
   figures,
@@ -85,9 +85,10 @@ def main(_: list[str]) -> int:
   print(figures.table(report))  # noqa: T201
   if report['fits']:
     return FITS
-  need = figures.need(report)
+  larger = slices.larger(topology, report['cores'], figures.need(report))
+  more = f'a larger slice: --topology={larger}' if larger else 'more cores'
   return program.complain(
-    slices.too_small(topology, report['cores'], need), DOES_NOT_FIT
+    footprint.too_large(_CONFIG.value, topology, more), DOES_NOT_FIT
   )
 
 

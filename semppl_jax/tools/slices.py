@@ -112,27 +112,21 @@ def of_cores(chip: str, cores: int) -> str:
   return f'{chip}:{_SHAPES[chip][cores]}'
 
 
-def too_small(topology: str, cores: int, need: float) -> str:
-  """A sentence for a slice that a step does not fit, with what may help.
+def larger(topology: str, cores: int, need: float) -> str | None:
+  """Returns the next slice of the chip that a step may fit, where there is one.
 
-  The larger slice is one that would do if all of the memory were shared out;
-  weights are not, and so it is to be checked.
+  It would do if all of the memory were shared out; weights are not, and so it
+  is to be checked.
 
   Args:
-    topology: the slice, as `'v3:8x8'`.
+    topology: the slice that is too small, as `'v3:8x8'`.
     cores: that it has.
     need: memory that the step takes, over what there is; 1 where unknown.
   """
   chip = topology.partition(':')[0]
-  larger = [
-    n for n in sorted(_SHAPES.get(chip, ())) if n > cores and n >= cores * need
-  ]
-  way = f'--topology={of_cores(chip, larger[0])}, ' if larger else ''
-  return (
-    f'{topology} is too small for this step. Check {way}'
-    '--config.network.remat=blocks, a smaller --config.batch_size or a larger'
-    ' --config.accumulate.'
-  )
+  known = sorted(_SHAPES.get(chip, ()))
+  enough = [n for n in known if n > cores and n >= cores * need]
+  return of_cores(chip, enough[0]) if enough else None
 
 
 def select(rows: Sequence[Row], pattern: str) -> list[Row]:

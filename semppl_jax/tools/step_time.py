@@ -55,7 +55,8 @@ def measure(
   except jax.errors.JaxRuntimeError as error:
     if not footprint.no_room(error):
       raise
-    raise InputError(footprint.too_large(run.config, run.mesh)) from error
+    where = mesh_lib.describe(run.mesh)
+    raise InputError(footprint.too_large(run.config, where)) from error
   # The rates of a device that has its memory back.
   compared = _against(run, found)
   return _about(run) | found | compared | {'versions': versions.installed()}

@@ -37,8 +37,9 @@ def make(
     run: runs a command under limits.
   """
   # A polite request to end would leave a running compiler behind.
-  with interrupts.at_once():
+  with interrupts.at_once() as unless_stopped:
     for row in rows:
+      unless_stopped()
       record = row_files.kept(row, place)
       if record is None:
         _log.info('Compiling %s for %s.', row.config, row.topology)

@@ -114,7 +114,8 @@ def test_a_step_that_does_not_fit_exits_with_1(tmp_path):
   assert report['hbm_gib']['peak'] > 16 >= report['hbm_gib']['capacity'] > 15
   assert 'overhead' not in report
   assert 'fits ' in done.stdout
-  assert f'{SLICE} is too small for this step.' in done.stderr
+  assert f'does not fit the memory of {SLICE}; lower it' in done.stderr
+  assert 'a larger slice: --topology=v3:' in done.stderr
 
 
 @needs_libtpu
