@@ -34,7 +34,7 @@ def model_flops(config: ml_collections.ConfigDict) -> float | None:
   method = methods.make(config, Setting(mesh, config.batch_size, examples))
   step = make_step(config, method, mesh, _TOTAL_STEPS, _WARMUP_STEPS)
   batch = lowering.batch_like(config, mesh, method.support)
-  lowered = lowering.lower(step, lowering.state_like(step), batch, mesh)
+  lowered = lowering.lower(step, lowering.state_like(step), batch)
   cost = lowered.cost_analysis()
   # Some versions of JAX wrap it in a list.
   cost = cost[0] if isinstance(cost, list) else cost

@@ -27,6 +27,10 @@ from rich.progress import (
   TimeRemainingColumn,
 )
 
+from semppl_jax import json_lines, mesh as mesh_lib
+from semppl_jax.guess_log import GuessLog
+from semppl_jax.step import ROWS
+
 _log = logging.getLogger(__name__)
 # Unit embeddings spread evenly over the sphere have a deviation of 1.
 COLLAPSE_DEVIATION = 0.1
@@ -45,11 +49,12 @@ class Logbook:
     self.history: dict[str, list[tuple[int, float]]] = {}
     if self._main:
       path = workdir / 'metrics.jsonl'
-      for line in _keep_until(path, start_step):
+      for line in json_lines.keep_until(path, start_step):
         self._remember(line)
       # A file of a bucket can only be entered.
       self._open = contextlib.ExitStack()
       self._file = self._open.enter_context(path.open('a'))
+      self._guesses = GuessLog(workdir, start_step)
       self._board = _TensorBoard(workdir / 'tensorboard')
       self._bar = _Bar(start_step, total_steps)
 
@@ -68,8 +73,18 @@ class Logbook:
     written = []
     while self._pending and (until is None or self._pending[0][0] <= until):
       step, metrics, host = self._pending.popleft()
-      values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+      rows = {k: v for k, v in metrics.items() if k.startswith(ROWS)}
+      scalars = {k: v for k, v in metrics.items() if k not in rows}
+      values = {k: float(v) for k, v in jax.device_get(scalars).items()}
       written.append(self.scalars(step, values | host))
+      if rows and self._main:
+        self._guesses.write(
+          step,
+          {
+            name.removeprefix(ROWS): mesh_lib.local_rows(x)
+            for name, x in rows.items()
+          },
+        )
     if until is None and self._main:
       self._board.flush()
     return written
@@ -100,6 +115,7 @@ class Logbook:
     if self._main:
       self._bar.close()
       self._board.close()
+      self._guesses.close()
       self._open.close()
 
   def recent(self, name: str, share: float = 0.25) -> float | None:
@@ -123,24 +139,6 @@ class Logbook:
         'Step %d: the projections of the batch have a deviation of %.3f (1 is'
         ' an even spread): the embedding may be collapsing.', step, deviation
     )  # fmt: skip
-
-
-def _keep_until(path: epath.Path, step: int) -> list[dict[str, Any]]:
-  """Cuts lines after `step`, and a line cut short, from the metrics file."""
-  if not path.exists():
-    return []
-  kept = []
-  for text in path.read_text().splitlines():
-    try:
-      line = json.loads(text)
-    except json.JSONDecodeError:
-      continue
-    if line['step'] <= step:
-      kept.append(line)
-  temporary = path.with_suffix('.tmp')
-  temporary.write_text(''.join(json.dumps(line) + '\n' for line in kept))
-  temporary.replace(path)
-  return kept
 
 
 class _TensorBoard:

@@ -76,15 +76,15 @@ def batch_like(
   )
 
 
-def lower(step: Step, state: Any, batch: Any, mesh: Mesh) -> jax.stages.Lowered:
+def lower(step: Step, state: Any, batch: Any) -> jax.stages.Lowered:
   """Traces the step as a run compiles it: the state donated, its layout kept.
 
   Args:
     step: the step.
     state: a train state, or its shapes with shardings.
     batch: a batch, or likewise.
-    mesh: the devices.
   """
-  shardings = step.state_sharding, mesh_lib.replicated(mesh)
+  # Metrics lie as the step has them: scalars whole, those of rows by rows.
+  shardings = step.state_sharding, None
   jitted = jax.jit(step.train, donate_argnums=0, out_shardings=shardings)
   return jitted.lower(state, batch)

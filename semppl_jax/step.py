@@ -26,10 +26,12 @@ from semppl_jax import (
 )
 from semppl_jax.batch import Batch
 from semppl_jax.gradients import Images
-from semppl_jax.methods.method import Inputs, Method
+from semppl_jax.methods.method import Guesses, Inputs, Method
 from semppl_jax.network import make_network, Network, Outputs
 
 Metrics = dict[str, jax.Array]
+# Metrics named so have a value for each row [B, ...]; the others are scalars.
+ROWS = 'rows/'
 
 # Apart, since fold_in(key, n) is also the n-th key that a split gives.
 _INIT_STREAM, _STEP_STREAM, _VIEW_STREAM = 0, 1, 2
@@ -233,7 +235,23 @@ def make_step(
     state = _keep_finite(config.on_nonfinite, finite, state, new)
     metrics = found.told.metrics | _deviation(found.online) | probed | measured
     metrics['dropped'] = state.dropped.astype(jnp.float32)
-    return state, metrics
+    return state, metrics | of_rows(batch, found.told.guesses)
+
+  def of_rows(batch: Batch, guesses: Guesses | None) -> Metrics:
+    if guesses is None:
+      return {}
+    told = guesses._asdict() | {
+      'index': batch.index,
+      'given': batch.label,
+      'true': batch.diagnostic_label,
+    }
+    split = mesh_lib.sharded(mesh)
+    return {
+      # Each process records rows of its own: nothing is exchanged for it.
+      f'{ROWS}{name}': jax.lax.with_sharding_constraint(x, split)
+      for name, x in told.items()
+      if x is not None
+    }
 
   layout = _state_sharding(init, method, mesh)
   return Step(init, start, views, train, layout, network)

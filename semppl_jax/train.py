@@ -30,6 +30,7 @@ from semppl_jax import (
   mesh as mesh_lib,
   nonfinite,
   processes,
+  run_facts,
   summary,
   weights as weights_lib,
   workdir as workdir_lib,
@@ -44,6 +45,7 @@ from semppl_jax.interrupts import Interrupts
 from semppl_jax.job import InputError, Job
 from semppl_jax.logbook import Logbook
 from semppl_jax.step import TrainState
+from semppl_jax.stopwatch import Stopwatch
 
 _log = logging.getLogger(__name__)
 # Steps that may be dispatched and not done: enough to hide the host's work,
@@ -142,12 +144,16 @@ def _run(
       (workdir / 'config.json').write_text(
         config.to_json_best_effort(indent=2) + '\n'
       )
+      run_facts.write(workdir, job, start)
     log = Logbook(workdir, start, job.total_steps)
-    with contextlib.closing(log):
-      finished = _train(job, state, checkpoints, log, workdir, interrupts)
+    watch = Stopwatch(workdir)
+    with contextlib.closing(log), contextlib.closing(watch):
+      finished = _train(
+        job, state, checkpoints, log, watch, workdir, interrupts
+      )
       if finished is None:
         return None
-      return _finish(job, finished, log, workdir)
+      return _finish(job, finished, log, watch, workdir)
 
 
 def _first_state(job: Job, checkpoints: Checkpointer) -> TrainState:
@@ -185,7 +191,7 @@ def untrained_state(job: Job) -> TrainState:
 def compile_step(job: Job, state: TrainState, given: Any):
   """Compiles the train step ahead of time: a changed shape is an error."""
   began = time.monotonic()
-  lowered = lowering.lower(job.step, state, given, job.mesh)
+  lowered = lowering.lower(job.step, state, given)
   try:
     compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:
@@ -217,6 +223,7 @@ def _train(
   state: TrainState,
   checkpoints: Checkpointer,
   log: Logbook,
+  watch: Stopwatch,
   workdir: epath.Path,
   interrupts: Interrupts,
 ) -> TrainState | None:
@@ -230,7 +237,8 @@ def _train(
     return step == job.total_steps or step % job.eval_every == 0
 
   def scores_of(step: int, state: TrainState) -> dict[str, float]:
-    scores = evaluate(state, job.splits, job.subset, interrupts.noted)
+    with watch.timed(step, 'evaluation'):
+      scores = evaluate(state, job.splits, job.subset, interrupts.noted)
     if scores:
       log.scalars(step, scores)
     return scores
@@ -245,11 +253,13 @@ def _train(
   began = time.monotonic()
   feed = feed_lib.make(job)
   with contextlib.closing(feed.start(start)) as batches:
-    given, figures = next(batches)
+    with watch.timed(start, 'first batch'):
+      given, figures = next(batches)
     _log.info(
       'Saliency masks: %s.', masks.describe(job.config, job.splits.train)
     )
-    compiled = compile_step(job, state, given)
+    with watch.timed(start, 'compile'):
+      compiled = compile_step(job, state, given)
     processes.meet('first step')
     if interrupts.asked(start):
       _log.info('Asked to stop before the first step: nothing new to save.')
@@ -257,6 +267,7 @@ def _train(
     footprint.note(log, start, compiled)
     meter = _Meter(job.config.batch_size, batches)
     running = collections.deque()
+    watch.train()
     for step in range(start + 1, job.total_steps + 1):
       state, metrics = compiled(state, given)
       running.append(metrics['loss/total'])
@@ -282,7 +293,10 @@ def _train(
               scores = scores_of(step, state)
             except StoppedError:
               stop = True
-          _save(job, feed, checkpoints, step, state, scores, compiled, workdir)
+          with watch.timed(step, 'checkpoint'):
+            _save(
+              job, feed, checkpoints, step, state, scores, compiled, workdir
+            )
         _check_input(feed.corrupt, log, step)
       if stop:
         checkpoints.wait()
@@ -323,13 +337,18 @@ def _raise_if_stopped(job, feed: Feed, lines, state, compiled, workdir) -> None:
 
 
 def _finish(
-  job: Job, state: TrainState, log: Logbook, workdir: epath.Path
+  job: Job,
+  state: TrainState,
+  log: Logbook,
+  watch: Stopwatch,
+  workdir: epath.Path,
 ) -> dict[str, Any]:
   """Evaluates the floors and writes the summary."""
   floors = {}
   if job.config.eval.baselines:
     evaluate = pretraining.make(job.config, job.step.network, job.mesh)
-    floors = evaluate.floors(untrained_state(job), job.splits, job.subset)
+    with watch.timed(job.total_steps, 'floors'):
+      floors = evaluate.floors(untrained_state(job), job.splits, job.subset)
   log.flush()
   result = summary.make(job, log, floors, workdir)
   if jax.process_index() == 0:

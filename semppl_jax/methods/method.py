@@ -38,6 +38,22 @@ class Inputs(NamedTuple):
   params: Any = None
 
 
+class Guesses(NamedTuple):
+  """What a method takes the rows of a batch for; nothing is learned from it.
+
+  Attributes:
+    label: predicted class [B], int32, or the known one; -1 where there is none.
+    share: share of the votes, or probability, behind it [B], in [0, 1].
+    voter: identities of the labelled images that voted [B, K], int32; -1: none.
+    positive: identities of the semantic positives [B, P], int32; -1: none.
+  """
+
+  label: jax.Array
+  share: jax.Array
+  voter: jax.Array | None = None
+  positive: jax.Array | None = None
+
+
 class LossResult(NamedTuple):
   """Value of a loss and what comes with it.
 
@@ -46,11 +62,13 @@ class LossResult(NamedTuple):
     memory: the method's state after this step.
     metrics: named float32 scalars; parts of the loss start with `loss/`. NaN
       says that the batch had nothing to measure, and is not recorded.
+    guesses: of a method that predicts labels, some of which are recorded.
   """
 
   loss: jax.Array
   memory: Memory
   metrics: Metrics
+  guesses: Guesses | None = None
 
 
 class Setting(NamedTuple):

@@ -17,6 +17,7 @@ from semppl_jax.batch import Batch
 from semppl_jax.facts import Facts
 from semppl_jax.methods import needs
 from semppl_jax.methods.method import (
+  Guesses,
   Inputs,
   LossResult,
   Method,
@@ -65,9 +66,12 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
       'loss/me_max': me_max,
       'paws/confidence': jnp.mean(jnp.max(aim, axis=-1)),
     }
-    metrics |= _diagnostics(target, batch, aim, p.temperature)
+    guesses = _guesses(batch, aim)
+    metrics |= _diagnostics(
+      target, batch, guesses.label, classes, p.temperature
+    )
     total = consistency + me_max if p.me_max else consistency
-    return LossResult(total, inputs.memory, metrics)
+    return LossResult(total, inputs.memory, metrics, guesses)
 
   heads = ('projector', 'predictor') if p.predictor else ('projector',)
   return Method(
@@ -95,23 +99,34 @@ def _partners(aim: jax.Array, views: int) -> jax.Array:
   return jnp.concatenate([aim[:, ::-1], small], axis=1)
 
 
+def _guesses(batch: Batch, aim: jax.Array) -> Guesses:
+  """The likeliest class of each row by the mean of its targets [B, 2, C]."""
+  support = batch.support
+  assert support is not None
+  class_of = jax.ops.segment_max(support.label, support.column, aim.shape[-1])
+  mean = jnp.mean(aim, axis=1)
+  return Guesses(class_of[jnp.argmax(mean, axis=-1)], jnp.max(mean, axis=-1))
+
+
 def _diagnostics(
-  target: Outputs, batch: Batch, aim: jax.Array, temperature: float
+  target: Outputs,
+  batch: Batch,
+  voted: jax.Array,
+  classes: int,
+  temperature: float,
 ) -> Metrics:
   """What figure 3 plots beside the loss, and how many targets are right."""
   support, rows = batch.support, target.support
   assert support is not None and rows is not None
   assert target.projection is not None and rows.projection is not None
   label = jnp.repeat(support.label, rows.projection.shape[1])
-  class_of = jax.ops.segment_max(support.label, support.column, aim.shape[-1])
-  voted = class_of[jnp.argmax(jnp.mean(aim, axis=1), axis=-1)]
   known = (batch.label < 0) & (batch.diagnostic_label >= 0)
   right = known & (voted == batch.diagnostic_label)
   # Of a class that the support batch lacks, none can be.
   share = jnp.sum(right, dtype=jnp.float32) / jnp.sum(known, dtype=jnp.float32)
   # A row alone in its class is compared with nothing.
   contrast = jnp.float32(jnp.nan)
-  if len(label) > aim.shape[-1]:
+  if len(label) > classes:
     contrast = nt_xent.suncet(_flat(rows.projection), label, temperature)
   return {
     'diagnostic/nt_xent': nt_xent.nt_xent(target.projection, temperature),

@@ -14,9 +14,10 @@ import ml_collections
 from semppl_jax import knn, memory as memory_lib
 from semppl_jax.batch import Batch
 from semppl_jax.memory import Queue
+from semppl_jax.methods.method import Guesses
 
 Metrics = dict[str, jax.Array]
-LabelRows = Callable[[jax.Array, Batch, Queue], tuple[jax.Array, Metrics]]
+LabelRows = Callable[[jax.Array, Batch, Queue], tuple[Guesses, Metrics]]
 
 
 def make(config: ml_collections.ConfigDict, mesh: Mesh) -> LabelRows:
@@ -28,23 +29,25 @@ def make(config: ml_collections.ConfigDict, mesh: Mesh) -> LabelRows:
     mesh: the devices that hold the queue.
 
   Returns:
-    `(anchor [B, V, D], batch, queue) -> (labels [B] int32, metrics)`; a row
-    without a label has -1.
+    `(anchor [B, V, D], batch, queue) -> (Guesses, metrics)`; a row without a
+    label has -1.
   """
 
   def by_votes(anchor, batch, queue):
-    result = _votes(config, mesh, anchor, batch, queue)
+    result, voter = _votes(config, mesh, anchor, batch, queue)
     label = jnp.where(batch.label >= 0, batch.label, result.label)
-    return label, _metrics(label, batch, result.share)
+    metrics = _metrics(label, batch, result.share)
+    return Guesses(label, result.share, voter), metrics
 
   def by_truth(anchor, batch, queue):
     del anchor, queue
     label = jnp.where(batch.label >= 0, batch.label, batch.diagnostic_label)
-    return label, _metrics(label, batch, jnp.ones(label.shape, jnp.float32))
+    share = jnp.ones(label.shape, jnp.float32)
+    return Guesses(label, share), _metrics(label, batch, share)
 
   def nothing(anchor, batch, queue):
     del anchor, queue
-    return batch.label, {}
+    return Guesses(batch.label, jnp.ones(batch.label.shape, jnp.float32)), {}
 
   table = {'knn': by_votes, 'oracle': by_truth, 'none': nothing}
   return table[config.pseudo_labels]
@@ -52,11 +55,12 @@ def make(config: ml_collections.ConfigDict, mesh: Mesh) -> LabelRows:
 
 def _votes(
   config, mesh: Mesh, anchor: jax.Array, batch: Batch, queue: Queue
-) -> knn.Vote:
+) -> tuple[knn.Vote, jax.Array]:
   """One vote per online large view and queue, then the majority of L x L.
 
   A k-NN with k > 1 first votes within itself, by the same rule, and its vote
-  carries the summed similarity of the winner's neighbours (choice).
+  carries the summed similarity of the winner's neighbours (choice). Beside the
+  vote go the identities of all neighbours, int32 [B, L x L x K].
   """
   views = 1 if config.vote_views == 'single' else queue.embedding.shape[0]
   bank = queue.embedding[:views]
@@ -74,16 +78,17 @@ def _votes(
     config.k,
     mesh,
   )  # [B x L, L, K]
-  label = jnp.where(
-    jnp.isfinite(found.similarity), queue.label[found.slot], knn.NO_LABEL
-  )
+  there = jnp.isfinite(found.similarity)
+  label = jnp.where(there, queue.label[found.slot], knn.NO_LABEL)
+  voter = jnp.where(there, queue.index[found.slot], memory_lib.EMPTY)
   each = knn.vote(label, found.similarity, config.tie)
   votes = views * views
-  return knn.vote(
+  result = knn.vote(
     each.label.reshape(rows, votes),
     each.similarity.reshape(rows, votes),
     config.tie,
   )
+  return result, voter.reshape(rows, -1)
 
 
 def _metrics(label: jax.Array, batch: Batch, share: jax.Array) -> Metrics:

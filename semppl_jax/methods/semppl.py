@@ -49,18 +49,19 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
     terms = pairs.against(anchors, batch.index, negative_key)
     l_augm, i_augm = view_pairs.of_views(terms, anchors)
     o = jax.lax.stop_gradient(anchors.online)
-    labels, metrics = label_rows(o, batch, queue)
+    guesses, metrics = label_rows(o, batch, queue)
     l_sempos, i_sempos = jnp.float32(0), jnp.float32(0)
     if s.semantic_positives:
       exclude = (
         batch.index if s.exclude_self else jnp.full_like(batch.index, -1)
       )
       drawn = knn.draw_same_label(
-          draw_key, queue.label, queue.index, labels, exclude,
+          draw_key, queue.label, queue.index, guesses.label, exclude,
           (large, s.num_positives),
       )  # fmt: skip
       positive = memory_lib.take(queue, drawn.slot, mesh)
       valid = drawn.valid.astype(jnp.float32)
+      guesses = guesses._replace(positive=_identities(queue, drawn))
       l_sempos, i_sempos = terms(positive, valid)
       metrics['semantic/anchors'] = jnp.mean(valid)
     contrastive = l_augm + s.semantic_weight * l_sempos
@@ -73,7 +74,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
       'loss/invariance_semantic': i_sempos,
       'queue/fill': queue.size.astype(jnp.float32) / queue.label.shape[0],
     }
-    return LossResult(total, queue, metrics)
+    return LossResult(total, queue, metrics, guesses)
 
   return Method(
     name='semppl',
@@ -84,6 +85,12 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
     memory_sharding=memory_lib.sharding(mesh),
     loss=loss,
   )
+
+
+def _identities(queue: memory_lib.Queue, drawn: knn.Draw) -> jax.Array:
+  """Images behind the drawn slots, int32 [B, L x P]; -1 where there is none."""
+  slot = drawn.slot.reshape(len(drawn.slot), -1)
+  return jnp.where(drawn.valid[:, None], queue.index[slot], memory_lib.EMPTY)
 
 
 _SHARED = view_pairs.fields('semppl')

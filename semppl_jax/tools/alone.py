@@ -39,7 +39,7 @@ def step(run: Unfed, state: TrainState, given: Any) -> Program:
   made, keeps = unfed.step(run), _has_memory(run)
 
   def lower(state: Any, given: Any) -> jax.stages.Lowered:
-    return lowering.lower(made, state, given, run.mesh)
+    return lowering.lower(made, state, given)
 
   def before(state: TrainState) -> tuple[Any, ...]:
     return (state if keeps else state._replace(memory=())), given

@@ -66,7 +66,7 @@ def lower(run: Unfed, batch: Any = None) -> jax.stages.Lowered:
   made, mesh = step(run), run.mesh
   if batch is None:
     batch = lowering.batch_like(run.config, mesh, run.method.support)
-  return lowering.lower(made, lowering.state_like(made), batch, mesh)
+  return lowering.lower(made, lowering.state_like(made), batch)
 
 
 def without_colours(run: Unfed) -> Unfed:

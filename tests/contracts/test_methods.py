@@ -129,7 +129,7 @@ def run(request):
 
 def test_steps_are_finite_and_change_the_network(run):
   for state, metrics in run.course:
-    assert all(np.isfinite(x) for x in jax.tree.leaves(metrics))
+    chex.assert_tree_all_finite(metrics)
     assert state.dropped == 0
   moved = jax.tree.map(
     lambda a, b: bool((a != b).any()), run.start.params, state.params
@@ -189,7 +189,7 @@ def test_no_step_gathers_the_memory(run):
   step, method = _make(config, mesh)
   state = lowering.state_like(step)
   batch = lowering.batch_like(config, mesh, method.support)
-  lowered = lowering.lower(step, state, batch, mesh)
+  lowered = lowering.lower(step, state, batch)
   moved = collectives.count(lowered.compile().as_text()).bytes
   held = sum(
     x.size * x.dtype.itemsize
@@ -272,8 +272,8 @@ def test_true_labels_of_unlabelled_rows_change_nothing(run):
   one, one_metrics = run.train(state, batch)
   two, two_metrics = run.train(state, hidden)
   chex.assert_trees_all_equal(jax.device_get(one), jax.device_get(two))
-  differing = {k for k, v in one_metrics.items() if v != two_metrics[k]}
-  assert differing <= {'pseudo/accuracy'}
+  differing = {k for k, v in one_metrics.items() if (v != two_metrics[k]).any()}
+  assert differing <= {'pseudo/accuracy', 'rows/true'}
 
 
 def test_a_nonfinite_batch_changes_nothing(run):
