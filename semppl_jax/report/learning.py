@@ -1,0 +1,223 @@
+"""Is it learning? k-NN and probe accuracy, floors, losses."""
+
+from collections.abc import Iterator, Sequence
+import math
+
+from semppl_jax.logbook import COLLAPSE_DEVIATION
+from semppl_jax.report import compared, drawing, words
+from semppl_jax.report.blocks import Block, Figure, Note, Section, Table
+from semppl_jax.report.compared import last
+from semppl_jax.report.course import Course
+
+_FLOORS = {'raw pixels': 'pixels', 'untrained encoder': 'untrained'}
+_LABELS_ONLY = 'labels only'
+_ASK_FLOOR = (
+  'What the labels alone give is not known here: add a run of'
+  " method='supervised' on the same labels to this page, or evaluate with"
+  ' --baseline (docs: Evaluate).'
+)
+
+
+def section(courses: Sequence[Course]) -> Section:
+  """Accuracies against the floors, and the losses."""
+  return Section(
+    'learning',
+    'Is it learning?',
+    [answer(course, courses) for course in courses[: compared.NAMED]],
+    [*_accuracies(courses), *_losses(courses)],
+  )
+
+
+def k_of(course: Course) -> int:
+  """The k that a run is judged by."""
+  return int(course.fields.get('eval.headline_k', 20))
+
+
+def answer(course: Course, courses: Sequence[Course]) -> str:
+  """One sentence of a run: how far it is, and what that is worth."""
+  value = last(course, headline(course))
+  name = f'{course.name}: ' if len(courses) > 1 else ''
+  if value is None:
+    return (
+      f'{name}{course.method}, {where(course)}: no evaluation yet'
+      f'{_first_evaluation(course)}.'
+    )
+  tests = course.facts.get('test_images') or 0
+  spread = math.sqrt(value * (1 - value) / tests) if tests else 0.0
+  error = f' ± {100 * spread:.1f}' if tests else ''
+  classes = len(course.class_names)
+  chance = f' (chance {words.percent(1 / classes, 0)})' if classes else ''
+  against = [
+    f'{words.points(value - floor)} {floor_name}'
+    for floor_name, floor in floors(course, courses).items()
+  ]
+  kind = 'k-NN' if 'knn' in headline(course) else 'classifier'
+  return (
+    f'{name}{course.method}, {where(course)}: the {kind} has'
+    f' {100 * value:.1f}{error} % of {words.count(tests, "test image")}'
+    f' right{chance}{", " if against else ""}{", ".join(against)}.'
+  )
+
+
+def where(course: Course) -> str:
+  """How far a run is."""
+  total = course.total_steps
+  if course.summary is not None:
+    return f'finished at step {course.summary.get("steps", course.step):,}'
+  of = f' of {total:,} ({course.step / total:.0%})' if total else ''
+  return f'at step {course.step:,}{of}'
+
+
+def headline(course: Course) -> str:
+  """The metric that a run is judged by."""
+  knn = f'knn/encoder/labelled/k{k_of(course)}'
+  return 'classifier/top1' if knn not in course.metrics else knn
+
+
+def floors(course: Course, courses: Sequence[Course]) -> dict[str, float]:
+  """k-NN accuracies to compare with, among the same labelled images."""
+  k, found = k_of(course), {}
+  scores = (course.summary or {}).get('knn') or {}
+  for name, kind in _FLOORS.items():
+    value = scores.get(f'knn/{kind}/labelled/k{k}')
+    if value is not None:
+      found[name] = float(value)
+  labels_only = _labels_only(course, courses, k)
+  if labels_only is not None:
+    found[_LABELS_ONLY] = labels_only
+  return found
+
+
+def _labels_only(
+  course: Course, courses: Sequence[Course], k: int
+) -> float | None:
+  """k-NN accuracy of a network that was trained on the labels alone."""
+  protocols = (course.evaluation or {}).get('protocols') or {}
+  baseline = (protocols.get('knn') or {}).get('baseline') or {}
+  value = baseline.get(f'knn/labelled/k{k}/top1')
+  if value is not None:
+    return float(value)
+  for other in courses:
+    same = other.facts.get('label_subset') == course.facts.get('label_subset')
+    if other is not course and other.method == 'supervised' and same:
+      return last(other, f'knn/encoder/labelled/k{k}')
+  return None
+
+
+def _first_evaluation(course: Course) -> str:
+  every = course.fields.get('eval.every')
+  if not course.facts.get('test_images', 1):
+    return ': there is no test set'
+  return f', eval.every={every!r}' if every else ''
+
+
+def _accuracies(courses: Sequence[Course]) -> Iterator[Block]:
+  k = k_of(courses[0])
+  metrics = {
+    f'k-NN, labelled (k = {k})': f'knn/encoder/labelled/k{k}',
+    f'k-NN, all (k = {k})': f'knn/encoder/train/k{k}',
+    'linear probe': 'probe/top1',
+    'classifier': 'classifier/top1',
+  }
+  lines = compared.curves(courses, metrics, scale=100, mark=True)
+  if not lines:
+    yield Note('There is no evaluation yet, so there is no accuracy to show.')
+    return
+  levels = {
+    name: 100 * value
+    for name, value in floors(courses[0], courses).items()
+    if len(courses) == 1 or _same_data(courses)
+  }
+  title = 'Test accuracy'
+  yield Figure(
+    title,
+    drawing.lines(
+      title, lines, x=compared.axis(courses), y='top-1, %', levels=levels
+    ),
+    'Good: it rises, and stays above every dashed line; that of the labels'
+    ' alone is the one that counts.',
+    {'curves': compared.data(lines), 'levels': levels},
+  )
+  if _LABELS_ONLY not in levels:
+    yield Note(_ASK_FLOOR)
+  yield _table(courses)
+
+
+def _same_data(courses: Sequence[Course]) -> bool:
+  """Whether floors of one run are floors of all."""
+  keys = ('data', 'test_data', 'label_subset')
+  return len({tuple(c.facts.get(key) for key in keys) for c in courses}) == 1
+
+
+def _table(courses: Sequence[Course]) -> Table:
+  rows = []
+  for course in courses:
+    k = k_of(course)
+    metrics = (
+      f'knn/encoder/labelled/k{k}', f'knn/encoder/train/k{k}',
+      f'knn/projection/labelled/k{k}', 'probe/top1', 'classifier/top1',
+    )  # fmt: skip
+    cells = [words.percent(last(course, metric)) for metric in metrics]
+    floor = floors(course, courses)
+    rows.append(
+      [course.name, course.method, where(course), *cells]
+      + [words.percent(floor.get(name)) for name in (*_FLOORS, _LABELS_ONLY)]
+    )
+  return Table(
+    'Newest test accuracy',
+    ('run', 'method', 'where', 'k-NN, labelled', 'k-NN, all',
+     'projections, labelled', 'linear probe', 'classifier', *_FLOORS,
+     _LABELS_ONLY),
+    rows,
+    'k-NN of the encoder among the labelled and among all train images, and'
+    ' floors of the same k-NN among the labelled ones.',
+  )  # fmt: skip
+
+
+def _losses(courses: Sequence[Course]) -> Iterator[Block]:
+  names = sorted({
+    name for c in courses for name in c.metrics if name.startswith('loss/')
+  })  # fmt: skip
+  metrics = {'loss': 'loss/total'} | {
+    name.removeprefix('loss/').replace('_', ' '): name
+    for name in names
+    if name != 'loss/total'
+  }
+  x = compared.axis(courses)
+  lines = compared.curves(courses, metrics)
+  if lines:
+    yield Figure(
+      'Loss',
+      drawing.lines('Loss', lines, x=x, y='loss'),
+      'Good: it falls quickly, then slowly, and never jumps; a loss says little'
+      ' across methods and settings.',
+      compared.data(lines),
+    )
+  lines = compared.curves(
+    courses, {'gradient': 'norm/grads', 'update': 'norm/updates'}
+  )
+  if lines:
+    yield Figure(
+      'Size of gradients and updates',
+      drawing.lines(
+        'Size of gradients and updates', lines, x=x, y='L2 norm', log=True
+      ),
+      'Good: it stays within a factor of ten after the warm-up; a rise of the'
+      ' gradient by itself comes before a loss that is not finite.',
+      compared.data(lines),
+    )
+  dropped = [c.name for c in courses if (last(c, 'dropped') or 0) > 0]
+  if dropped:
+    yield Note(
+      f'Updates that were not finite have been dropped: {", ".join(dropped)}.'
+    )
+  collapsed = [
+    c.name
+    for c in courses
+    if (last(c, 'deviation/projection') or 1.0) < COLLAPSE_DEVIATION
+  ]
+  if collapsed:
+    yield Note(
+      'The projections of a batch are nearly all alike, which is a collapse:'
+      f' {", ".join(collapsed)} (docs: Troubleshooting).'
+    )

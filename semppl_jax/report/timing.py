@@ -1,0 +1,193 @@
+"""Where did the time go? Pace, input, and all that is not training."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from semppl_jax.report import compared, drawing, words
+from semppl_jax.report.blocks import Block, Figure, Note, Section, Table
+from semppl_jax.report.course import Course
+from semppl_jax.stopwatch import TRAINING
+
+# In the order in which they are stacked.
+_INPUT = 'waiting for input'
+_DRAWN = 20
+
+
+def section(courses: Sequence[Course]) -> Section:
+  """Images per second, input, stretches of time, and the bench."""
+  answers = [
+    text
+    for course in courses[: compared.NAMED]
+    if (text := _answer(course, len(courses) > 1))
+  ]
+  if not answers:
+    answers = ['No run here has timed anything yet.']
+  return Section(
+    'time',
+    'Where did the time go?',
+    answers,
+    [*_paces(courses), *_stretches(courses), *_benches(courses)],
+  )
+
+
+def pace(course: Course) -> float | None:
+  """Images per second over all the time of training, or None."""
+  series = course.metrics.get('images_per_second')
+  if series is None or not (series.value > 0).all():
+    return None
+  return float(len(series.value) / (1 / series.value).sum())
+
+
+def stretches(course: Course) -> dict[str, float]:
+  """Seconds of each kind of work, input apart from the training."""
+  found: dict[str, float] = {}
+  for line in course.timing:
+    work, seconds = str(line.get('work')), line.get('seconds')
+    if isinstance(seconds, int | float):
+      found[work] = found.get(work, 0.0) + float(seconds)
+  wait = compared.recent(course, 'input_wait')
+  series = course.metrics.get('input_wait')
+  if TRAINING in found and series is not None and wait is not None:
+    found[_INPUT] = found[TRAINING] * float(series.value.mean())
+    found[TRAINING] -= found[_INPUT]
+  return found
+
+
+def _answer(course: Course, named: bool) -> str:
+  rate, spent = pace(course), stretches(course)
+  if rate is None and not spent:
+    return ''
+  parts = []
+  if rate is not None:
+    parts.append(f'{rate:,.0f} images/s while it trains')
+  whole = sum(spent.values())
+  if whole:
+    parts.append(
+      f'{words.percent(spent.get(TRAINING, 0) / whole, 0)} of'
+      f' {words.duration(whole)} went into training'
+    )
+    wait = spent.get(_INPUT, 0) / whole
+    parts.append(f'{words.percent(wait, 0)} into waiting for input')
+  measured = (course.bench or {}).get('images_per_second')
+  if rate is not None and isinstance(measured, int | float) and measured > 0:
+    parts.append(
+      f'{words.percent(rate / measured, 0)} of the {measured:,.0f} images/s'
+      ' that the bench has without input'
+    )
+  name = f'{course.name}: ' if named else ''
+  return f'{name}{"; ".join(parts)}.'
+
+
+def _paces(courses: Sequence[Course]) -> Iterator[Block]:
+  x = compared.axis(courses)
+  rates = compared.curves(courses, {'images/s': 'images_per_second'})
+  if rates:
+    levels = {}
+    if len(courses) == 1:
+      measured = (courses[0].bench or {}).get('images_per_second')
+      if isinstance(measured, int | float):
+        levels = {'bench, without input': float(measured)}
+    yield Figure(
+      'Pace',
+      drawing.lines('Pace', rates, x=x, y='images/s', bottom=0, levels=levels),
+      'Good: level, and near what tools.bench has without input; dips are a'
+      ' machine that is shared, or input that does not keep up.',
+      compared.data(rates),
+    )
+  waits = compared.curves(courses, {'input': 'input_wait'}, scale=100)
+  if waits:
+    yield Figure(
+      'Waiting for input',
+      drawing.lines(
+        'Waiting for input', waits, x=x, y='of the time, %', bottom=0
+      ),
+      'Good: below 5 %; above it the accelerator idles, and'
+      ' data.backend=device, data.crops=device or more cores help.',
+      compared.data(waits),
+    )
+
+
+def _stretches(courses: Sequence[Course]) -> Iterator[Block]:
+  spent = {c.name: stretches(c) for c in courses if stretches(c)}
+  if not spent:
+    yield Note(
+      'No run here has a timing.jsonl: the time that evaluations and'
+      ' checkpoints took is not known.'
+    )
+    return
+  works = _works(spent)
+  title = 'What the time was spent on'
+  shown = dict([*spent.items()][:_DRAWN])
+
+  def draw(axes: Any) -> None:
+    left = [0.0] * len(shown)
+    for place, work in enumerate(works):
+      widths = [each.get(work, 0.0) / 60 for each in shown.values()]
+      names = [drawing.short(name) for name in shown]
+      axes.barh(
+        range(len(names)), widths, 0.6, left,
+        color=drawing.SERIES[place % len(drawing.SERIES)], label=work,
+      )  # fmt: skip
+      axes.set_yticks(range(len(names)), names)
+      left = [a + b for a, b in zip(left, widths, strict=True)]
+    axes.invert_yaxis()
+    axes.set_xlabel('minutes')
+    drawing.legend(axes)
+
+  yield Figure(
+    title,
+    drawing.svg(title, draw, (drawing.SIZE[0], 1.7 + 0.28 * len(shown))),
+    'Good: nearly all of it is training; evaluations that take a tenth should'
+    ' come less often (eval.every).',
+    {name: {w: round(s, 3) for w, s in x.items()} for name, x in spent.items()},
+  )
+  yield Table(
+    'Time in figures',
+    ('run', *works, 'all'),
+    [
+      (
+        name,
+        *(words.duration(each.get(work, 0.0)) for work in works),
+        words.duration(sum(each.values())),
+      )
+      for name, each in spent.items()
+    ],
+    'From the first batch on, steps that a killed run took twice included.',
+    folded=True,
+  )
+
+
+def _works(spent: Mapping[str, Mapping[str, float]]) -> list[str]:
+  """Kinds of work, the training and its input first."""
+  names = {work for each in spent.values() for work in each}
+  first = [work for work in (TRAINING, _INPUT) if work in names]
+  return first + sorted(names - set(first))
+
+
+def _benches(courses: Sequence[Course]) -> Iterator[Block]:
+  having = [c for c in courses if c.bench]
+  if not having:
+    yield Note(
+      'Nothing to compare the pace with: python -m semppl_jax.tools.bench'
+      ' --config=FILE --out=RUN/bench.json measures the step without input.'
+    )
+    return
+  yield Table(
+    'Against the bench',
+    ('run', 'images/s of the run', 'images/s of the bench', 'share'),
+    [
+      (
+        c.name,
+        words.number(pace(c)),
+        words.number(_rate(c)),
+        words.percent((pace(c) or 0) / _rate(c)) if _rate(c) else '-',
+      )
+      for c in having
+    ],
+    'Good: above 90 %; what is missing is input, records and the host.',
+  )
+
+
+def _rate(course: Course) -> float | None:
+  value = (course.bench or {}).get('images_per_second')
+  return float(value) if isinstance(value, int | float) else None
