@@ -2,16 +2,20 @@
 
 Any field of the config is overridden as `--config.batch_size=256`. With
 `--check` nothing is trained: it prints the data, the cost and every problem.
+A run ends with a page that shows it, `DIR/report.html` (`semppl_jax.report`).
 
 Exit status: 0 at the end of the run, 75 where it was asked to stop before it
 (SIGTERM, Ctrl-C, `--stop_after_minutes`), 2 on bad input, 1 on other failures.
 """
+
+import logging
 
 from absl import flags
 import jax
 
 from semppl_jax import config_file, program
 
+_log = logging.getLogger(__name__)
 _CONFIG = config_file.define_flag('config')
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Folder or bucket (gs://...) of the run.'
@@ -23,6 +27,9 @@ _MINUTES = flags.DEFINE_float(
   0.0,
 )
 _CHECK = flags.DEFINE_boolean('check', False, 'Print what would run, and stop.')
+_REPORT = flags.DEFINE_boolean(
+  'report', True, 'Write DIR/report.html at the end of the run.'
+)
 
 
 def main(_) -> int:
@@ -40,8 +47,32 @@ def _run() -> int:
   if result is None:
     return program.STOPPED
   if jax.process_index() == 0:
-    print(summary.describe(result))  # noqa: T201
+    print(summary.describe(result), flush=True)  # noqa: T201
+    if _REPORT.value:
+      _write_report(_WORKDIR.value)
   return program.OK
+
+
+def _write_report(workdir: str) -> None:
+  """Writes the page of a finished run, which stands whatever becomes of it."""
+  from semppl_jax import errors, workdir as workdir_lib
+  from semppl_jax.report import writing
+
+  path = workdir_lib.path(workdir) / writing.FILE
+  if not path.exists():
+    try:
+      # Other processes have left: what needs all of them is not there.
+      alone = jax.process_count() == 1
+      writing.write([workdir], path, pictures=alone)
+    except Exception as error:
+      _log.warning(
+        'No report was written (%s); python -m semppl_jax.report %s tries'
+        ' again.',
+        errors.first_line(error),
+        workdir,
+      )
+      return
+  print(f'Report: {path}')  # noqa: T201
 
 
 def _check() -> int:

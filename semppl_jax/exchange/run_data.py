@@ -44,7 +44,7 @@ def sample(weights: Weights, count: int) -> tuple[np.ndarray, str]:
   """
   try:
     config = config_of(weights)
-    if _at_hand(config.data):
+    if at_hand(config.data):
       images, name = _of_run(config, count)
       return images, f'{len(images)} images of {name}'
   except (ValueError, OSError):
@@ -55,7 +55,7 @@ def sample(weights: Weights, count: int) -> tuple[np.ndarray, str]:
   return noise, f'{count} images of noise'
 
 
-def _at_hand(data: ml_collections.ConfigDict) -> bool:
+def at_hand(data: ml_collections.ConfigDict) -> bool:
   """False for a set that tensorflow_datasets would first download."""
   if data.kind != 'tfds':
     return True

@@ -32,6 +32,7 @@ def curves(
   *,
   scale: float = 1.0,
   mark: bool = False,
+  most: int = 200,
 ) -> list[Line]:
   """Curves of some metrics of one run, or of the first metric of many.
 
@@ -41,6 +42,7 @@ def curves(
       out.
     scale: values are multiplied by it.
     mark: whether every point is a measurement of its own, to be marked.
+    most: points of another curve; of more, neighbours are averaged.
   """
   found = []
   if len(courses) == 1:
@@ -63,7 +65,7 @@ def curves(
     x = progress(course, courses, series.step)
     y = series.value * scale
     if not mark:
-      x, y = drawing.thinned(x, y)
+      x, y = drawing.thinned(x, y, most)
     found.append(Line(label, x, y, mark, faint))
   return found
 

@@ -11,6 +11,18 @@ from semppl_jax.report.course import Course
 
 _FLOORS = {'raw pixels': 'pixels', 'untrained encoder': 'untrained'}
 _LABELS_ONLY = 'labels only'
+_COLUMNS = {
+  'k-NN, labelled': 'knn/encoder/labelled/k{k}',
+  'k-NN, all': 'knn/encoder/train/k{k}',
+  'projections, labelled': 'knn/projection/labelled/k{k}',
+  'linear probe': 'probe/top1',
+  'classifier': 'classifier/top1',
+}
+_FLOOR_WORDS = {
+  'raw pixels': 'that of raw pixels',
+  'untrained encoder': 'that of the untrained encoder',
+  _LABELS_ONLY: 'that of a network trained on the labels alone',
+}
 _ASK_FLOOR = (
   'What the labels alone give is not known here: add a run of'
   " method='supervised' on the same labels to this page, or evaluate with"
@@ -36,10 +48,10 @@ def k_of(course: Course) -> int:
 def answer(course: Course, courses: Sequence[Course]) -> str:
   """One sentence of a run: how far it is, and what that is worth."""
   value = last(course, headline(course))
-  name = f'{course.name}: ' if len(courses) > 1 else ''
+  run = f'{course.name}: ' if len(courses) > 1 else ''
   if value is None:
     return (
-      f'{name}{course.method}, {where(course)}: no evaluation yet'
+      f'{run}{course.method}, {where(course)}: no evaluation yet'
       f'{_first_evaluation(course)}.'
     )
   tests = course.facts.get('test_images') or 0
@@ -48,12 +60,12 @@ def answer(course: Course, courses: Sequence[Course]) -> str:
   classes = len(course.class_names)
   chance = f' (chance {words.percent(1 / classes, 0)})' if classes else ''
   against = [
-    f'{words.points(value - floor)} {floor_name}'
-    for floor_name, floor in floors(course, courses).items()
+    f'{words.points(value - floor)} {_FLOOR_WORDS[name]}'
+    for name, floor in floors(course, courses).items()
   ]
   kind = 'k-NN' if 'knn' in headline(course) else 'classifier'
   return (
-    f'{name}{course.method}, {where(course)}: the {kind} has'
+    f'{run}{course.method}, {where(course)}: the {kind} has'
     f' {100 * value:.1f}{error} % of {words.count(tests, "test image")}'
     f' right{chance}{", " if against else ""}{", ".join(against)}.'
   )
@@ -150,28 +162,25 @@ def _same_data(courses: Sequence[Course]) -> bool:
 
 
 def _table(courses: Sequence[Course]) -> Table:
-  rows = []
-  for course in courses:
-    k = k_of(course)
-    metrics = (
-      f'knn/encoder/labelled/k{k}', f'knn/encoder/train/k{k}',
-      f'knn/projection/labelled/k{k}', 'probe/top1', 'classifier/top1',
-    )  # fmt: skip
-    cells = [words.percent(last(course, metric)) for metric in metrics]
-    floor = floors(course, courses)
-    rows.append(
-      [course.name, course.method, where(course), *cells]
-      + [words.percent(floor.get(name)) for name in (*_FLOORS, _LABELS_ONLY)]
-    )
+  columns: dict[str, list[str]] = {
+    'run': [course.name for course in courses],
+    'method': [course.method for course in courses],
+    'where': [where(course) for course in courses],
+  }
+  for title, metric in _COLUMNS.items():
+    values = [last(c, metric.format(k=k_of(c))) for c in courses]
+    columns[title] = [words.percent(value) for value in values]
+  for title in (*_FLOORS, _LABELS_ONLY):
+    values = [floors(c, courses).get(title) for c in courses]
+    columns[title] = [words.percent(value) for value in values]
+  shown = {title: x for title, x in columns.items() if {*x} != {'-'}}
   return Table(
     'Newest test accuracy',
-    ('run', 'method', 'where', 'k-NN, labelled', 'k-NN, all',
-     'projections, labelled', 'linear probe', 'classifier', *_FLOORS,
-     _LABELS_ONLY),
-    rows,
+    tuple(shown),
+    [*zip(*shown.values(), strict=True)],
     'k-NN of the encoder among the labelled and among all train images, and'
     ' floors of the same k-NN among the labelled ones.',
-  )  # fmt: skip
+  )
 
 
 def _losses(courses: Sequence[Course]) -> Iterator[Block]:
@@ -202,8 +211,9 @@ def _losses(courses: Sequence[Course]) -> Iterator[Block]:
       drawing.lines(
         'Size of gradients and updates', lines, x=x, y='L2 norm', log=True
       ),
-      'Good: it stays within a factor of ten after the warm-up; a rise of the'
-      ' gradient by itself comes before a loss that is not finite.',
+      'Good: the gradient stays within a factor of ten, and the update follows'
+      ' the learning rate; a gradient that climbs comes before a loss that is'
+      ' not finite.',
       compared.data(lines),
     )
   dropped = [c.name for c in courses if (last(c, 'dropped') or 0) > 0]

@@ -20,7 +20,7 @@ from semppl_jax.report.guesses import Guesses
 _ASK = 'Are the pseudo-labels any good?'
 # Classes that are drawn one by one; of more, the extremes are listed.
 _DRAWN, _LISTED = 24, 12
-_BINS = 12
+_BINS, _POINTS = 12, 40
 _EDGES = (0.0, 0.25, 0.5, 0.75, 0.999, 1.0)
 _METRICS = {
   'right': 'pseudo/accuracy',
@@ -85,7 +85,8 @@ def _curves(courses: Sequence[Course]) -> Iterator[Block]:
 def _curve(
   title: str, courses: Sequence[Course], metrics: dict[str, str]
 ) -> Figure:
-  lines = compared.curves(courses, metrics, scale=100)
+  # A record is of one batch, whose rows are few.
+  lines = compared.curves(courses, metrics, scale=100, most=_POINTS)
   drawn = drawing.lines(
     title, lines, x=compared.axis(courses), y='unlabelled rows, %', bottom=0
   )

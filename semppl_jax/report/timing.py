@@ -38,6 +38,12 @@ def pace(course: Course) -> float | None:
   return float(len(series.value) / (1 / series.value).sum())
 
 
+def bench(course: Course) -> float | None:
+  """Images per second of the step without input, or None."""
+  value = (course.bench or {}).get('images_per_second')
+  return float(value) if isinstance(value, int | float) and value > 0 else None
+
+
 def stretches(course: Course) -> dict[str, float]:
   """Seconds of each kind of work, input apart from the training."""
   found: dict[str, float] = {}
@@ -68,8 +74,8 @@ def _answer(course: Course, named: bool) -> str:
     )
     wait = spent.get(_INPUT, 0) / whole
     parts.append(f'{words.percent(wait, 0)} into waiting for input')
-  measured = (course.bench or {}).get('images_per_second')
-  if rate is not None and isinstance(measured, int | float) and measured > 0:
+  measured = bench(course)
+  if rate is not None and measured:
     parts.append(
       f'{words.percent(rate / measured, 0)} of the {measured:,.0f} images/s'
       ' that the bench has without input'
@@ -84,9 +90,9 @@ def _paces(courses: Sequence[Course]) -> Iterator[Block]:
   if rates:
     levels = {}
     if len(courses) == 1:
-      measured = (courses[0].bench or {}).get('images_per_second')
-      if isinstance(measured, int | float):
-        levels = {'bench, without input': float(measured)}
+      measured = bench(courses[0])
+      if measured:
+        levels = {'bench, without input': measured}
     yield Figure(
       'Pace',
       drawing.lines('Pace', rates, x=x, y='images/s', bottom=0, levels=levels),
@@ -165,7 +171,7 @@ def _works(spent: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 
 def _benches(courses: Sequence[Course]) -> Iterator[Block]:
-  having = [c for c in courses if c.bench]
+  having = [(c, pace(c) or 0.0, rate) for c in courses if (rate := bench(c))]
   if not having:
     yield Note(
       'Nothing to compare the pace with: python -m semppl_jax.tools.bench'
@@ -177,17 +183,12 @@ def _benches(courses: Sequence[Course]) -> Iterator[Block]:
     ('run', 'images/s of the run', 'images/s of the bench', 'share'),
     [
       (
-        c.name,
-        words.number(pace(c)),
-        words.number(_rate(c)),
-        words.percent((pace(c) or 0) / _rate(c)) if _rate(c) else '-',
+        course.name,
+        words.number(own),
+        words.number(rate),
+        words.percent(own / rate),
       )
-      for c in having
+      for course, own, rate in having
     ],
     'Good: above 90 %; what is missing is input, records and the host.',
   )
-
-
-def _rate(course: Course) -> float | None:
-  value = (course.bench or {}).get('images_per_second')
-  return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,187 @@
+"""The data and the network of a run, as far as a report looks at them.
+
+Images are read one by one, wherever they are, and features are those of a
+sample that is bounded by number and by time: a report of ImageNet takes no
+longer than one of a folder.
+"""
+
+from collections.abc import Iterable
+import contextlib
+import logging
+import pathlib
+import time
+from typing import NamedTuple
+
+import jax
+from jax.sharding import Mesh
+import ml_collections
+import numpy as np
+
+from semppl_jax import config_file, errors, mesh as mesh_lib
+from semppl_jax.data import dataset, labels, masks, pipeline
+from semppl_jax.data.dataset import Dataset
+from semppl_jax.evaluators import features as features_lib
+from semppl_jax.evaluators.features import Features
+from semppl_jax.exchange import run as run_lib, run_data
+from semppl_jax.network import make_network
+from semppl_jax.report.course import Course
+from semppl_jax.weights import Weights
+
+_log = logging.getLogger(__name__)
+_CHUNK = 128
+# Of what makes features: images, and seconds after which no more are made.
+_MOST_IMAGES, _MOST_SECONDS = 1024, 25.0
+
+
+class MaterialError(ValueError):
+  """The data or the weights of a run are not at hand; a sentence says why."""
+
+
+class Material(NamedTuple):
+  """What a run learned from.
+
+  Attributes:
+    config: its config, which reads images one by one.
+    own: its config as it was.
+    splits: its data.
+    subset: the images whose label it knew.
+    mesh: one device.
+  """
+
+  config: ml_collections.ConfigDict
+  own: ml_collections.ConfigDict
+  splits: dataset.Splits
+  subset: labels.LabelSubset
+  mesh: Mesh
+
+  @property
+  def known(self) -> np.ndarray:
+    """Whether the run may know the label of each train image, bool [n]."""
+    known = np.zeros(self.splits.train.size, bool)
+    known[self.subset.index] = True
+    return known
+
+
+def load(course: Course) -> Material:
+  """Finds the data of a run again.
+
+  Raises:
+    MaterialError: it is not at hand, or not the same any more.
+  """
+  if course.config is None:
+    raise MaterialError('There is no config.json that names the data.')
+  own = course.config
+  try:
+    if not run_data.at_hand(own.data):
+      raise MaterialError(
+        f'The data set {own.data.name!r} is not prepared on this machine.'
+      )
+    splits = masks.load(own)
+    subset = labels.select(own.data, splits.train)
+  except MaterialError:
+    raise
+  except (ValueError, OSError, ImportError) as error:
+    raise MaterialError(
+      f'The data cannot be read: {errors.first_line(error)}'
+    ) from error
+  fingerprint = course.facts.get('data', splits.train.fingerprint)
+  if fingerprint != splits.train.fingerprint:
+    raise MaterialError(
+      'The data is not what the run learned from any more: images were added,'
+      ' removed, renamed or labelled otherwise.'
+    )
+  config = config_file.copy(own)
+  config.data.backend = 'device'
+  mesh = mesh_lib.make_mesh(jax.local_devices()[:1])
+  return Material(config.lock(), own, splits, subset, mesh)
+
+
+def weights(course: Course) -> Weights:
+  """Reads the network of the newest checkpoint.
+
+  Raises:
+    MaterialError: there is none yet, or it cannot be read.
+  """
+  try:
+    return run_lib.read(pathlib.Path(course.path))
+  except (ValueError, OSError) as error:
+    raise MaterialError(str(error)) from error
+
+
+def images(
+  material: Material, data: Dataset, wanted: Iterable[int]
+) -> dict[int, np.ndarray]:
+  """Centre crops of some images by position; unreadable ones are left out.
+
+  Args:
+    material: the run's data.
+    data: one of its splits.
+    wanted: positions, in any order; those that are none are passed over.
+  """
+  rows = np.unique([row for row in wanted if 0 <= row < data.size])
+  found = {}
+  for batch in pipeline.eval_batches(
+    material.config, data, rows.astype(np.int32), _CHUNK
+  ):
+    for image, index, valid in zip(
+      batch.image, batch.index, batch.valid, strict=True
+    ):
+      if valid:
+        found[int(index)] = image
+  return found
+
+
+class Embedder:
+  """Features of samples, by the network of a run."""
+
+  def __init__(self, material: Material, of: Weights):
+    self._material = material
+    network = make_network(of.network, heads=of.heads, bn_groups='view')
+    self._embed = features_lib.make_embed(
+      material.config.augment, network, material.mesh, ('encoder', 'projection')
+    )
+    self._trees = jax.device_put(
+      (of.params, of.net_state), mesh_lib.replicated(material.mesh)
+    )
+
+  def sample(
+    self, data: Dataset, rows: np.ndarray, seed: int = 0
+  ) -> Features | None:
+    """Features of as many of some images, drawn evenly, as time allows.
+
+    Args:
+      data: one of the run's splits.
+      rows: positions in it, at random of which some are taken.
+      seed: of the draw.
+
+    Returns:
+      The features, or None where no image is there or can be read.
+    """
+    drawn = np.random.default_rng(seed).permutation(rows)[:_MOST_IMAGES]
+    parts, began = [], time.monotonic()
+    for start in range(0, len(drawn), _CHUNK):
+      chunk = np.sort(drawn[start : start + _CHUNK]).astype(np.int32)
+      # Of these, none may be readable.
+      with contextlib.suppress(ValueError):
+        parts.append(self._features(data, chunk))
+      if time.monotonic() - began > _MOST_SECONDS:
+        _log.info('A sample of %d images is all that time allows.', start)
+        break
+    return _joined(parts) if parts else None
+
+  def _features(self, data: Dataset, rows: np.ndarray) -> Features:
+    batches = pipeline.eval_batches(self._material.config, data, rows, _CHUNK)
+    return features_lib.collect(
+      batches, self._embed, *self._trees, self._material.mesh
+    )
+
+
+def _joined(parts: list[Features]) -> Features:
+  return Features(
+    {
+      kind: np.concatenate([part.values[kind] for part in parts])
+      for kind in parts[0].values
+    },
+    np.concatenate([part.label for part in parts]),
+    np.concatenate([part.index for part in parts]),
+  )
