@@ -130,7 +130,7 @@ def svg(
   import matplotlib
   from matplotlib.figure import Figure
 
-  settings = {
+  settings: Any = {
     'svg.fonttype': 'none',
     'svg.hashsalt': title,
     'text.parse_math': False,
@@ -192,8 +192,11 @@ def thinned(
 
 
 def short(text: str, most: int = 28) -> str:
-  """A name in at most so many characters, its end kept."""
-  return text if len(text) <= most else f'…{text[1 - most :]}'
+  """A name in at most so many characters; its beginning and end are kept."""
+  if len(text) <= most:
+    return text
+  end = most // 3
+  return f'{text[: most - end - 1]}\u2026{text[-end:]}'
 
 
 def rounded(values: Any) -> list[float | None]:

@@ -35,7 +35,7 @@ def section(courses: Sequence[Course]) -> Section:
   return Section(
     'learning',
     'Is it learning?',
-    [answer(course, courses) for course in courses[: compared.NAMED]],
+    _answers(courses),
     [*_accuracies(courses), *_losses(courses)],
   )
 
@@ -43,6 +43,27 @@ def section(courses: Sequence[Course]) -> Section:
 def k_of(course: Course) -> int:
   """The k that a run is judged by."""
   return int(course.fields.get('eval.headline_k', 20))
+
+
+def _answers(courses: Sequence[Course]) -> list[str]:
+  """A sentence of each run; of many, of the best and the middle one."""
+  if len(courses) <= compared.NAMED:
+    return [answer(course, courses) for course in courses]
+  judged = [c for c in courses if last(c, headline(c)) is not None]
+  ranked = sorted(judged, key=lambda c: -(last(c, headline(c)) or 0.0))
+  finished = sum(course.summary is not None for course in courses)
+  counted = (
+    f'{len(courses)} runs, {finished} of them finished and {len(judged)}'
+    f' evaluated; the curves of the first {compared.NAMED} have names, the'
+    ' others are grey.'
+  )
+  if not ranked:
+    return [counted]
+  return [
+    counted,
+    f'The best: {answer(ranked[0], courses)}',
+    f'In the middle: {answer(ranked[len(ranked) // 2], courses)}',
+  ]
 
 
 def answer(course: Course, courses: Sequence[Course]) -> str:
@@ -57,8 +78,7 @@ def answer(course: Course, courses: Sequence[Course]) -> str:
   tests = course.facts.get('test_images') or 0
   spread = math.sqrt(value * (1 - value) / tests) if tests else 0.0
   error = f' ± {100 * spread:.1f}' if tests else ''
-  classes = len(course.class_names)
-  chance = f' (chance {words.percent(1 / classes, 0)})' if classes else ''
+  chance = words.chance(len(course.class_names))
   against = [
     f'{words.points(value - floor)} {_FLOOR_WORDS[name]}'
     for name, floor in floors(course, courses).items()

@@ -171,8 +171,9 @@ class Embedder:
 
   def _features(self, data: Dataset, rows: np.ndarray) -> Features:
     batches = pipeline.eval_batches(self._material.config, data, rows, _CHUNK)
+    params, net_state = self._trees
     return features_lib.collect(
-      batches, self._embed, *self._trees, self._material.mesh
+      batches, self._embed, params, net_state, self._material.mesh
     )
 
 

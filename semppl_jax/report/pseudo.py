@@ -21,6 +21,7 @@ _ASK = 'Are the pseudo-labels any good?'
 # Classes that are drawn one by one; of more, the extremes are listed.
 _DRAWN, _LISTED = 24, 12
 _BINS, _POINTS = 12, 40
+_FEW = 5  # Rows of each class in a bin.
 _EDGES = (0.0, 0.25, 0.5, 0.75, 0.999, 1.0)
 _METRICS = {
   'right': 'pseudo/accuracy',
@@ -38,7 +39,8 @@ def section(courses: Sequence[Course], detailed: Sequence[Course]) -> Section:
       ' yet: there is nothing to judge.'
     )
     return Section('pseudo', _ASK, [text], [])
-  answers = [_answer(c, len(courses) > 1) for c in having[: compared.NAMED]]
+  few = having if len(having) <= compared.NAMED else detailed
+  answers = [_answer(c, len(courses) > 1) for c in few if c in having]
   blocks = [*_curves(having)]
   for course in detailed:
     found = guesses_lib.collect(course.guesses)
@@ -64,8 +66,7 @@ def _answer(course: Course, named: bool) -> str:
       f'{name}{covered}. How many are right is not known, as no unlabelled'
       ' image has a true label.'
     )
-  classes = len(course.class_names)
-  chance = f' (chance {words.percent(1 / classes, 0)})' if classes else ''
+  chance = words.chance(len(course.class_names))
   return (
     f'{name}{words.percent(right)} are right{chance}; {covered}. Means of the'
     ' last quarter of the records.'
@@ -126,7 +127,7 @@ def class_names(course: Course, found: Guesses) -> list[str]:
   return names + [str(n) for n in range(len(names), most)]
 
 
-def _bars(names: Sequence[str], scores: guesses_lib.Scores) -> Figure:
+def _bars(names: list[str], scores: guesses_lib.Scores) -> Figure:
   title = 'Precision and recall by class'
 
   def draw(axes: Any) -> None:
@@ -153,7 +154,7 @@ def _bars(names: Sequence[str], scores: guesses_lib.Scores) -> Figure:
   )
 
 
-def _scores(names: Sequence[str], scores: guesses_lib.Scores) -> dict[str, Any]:
+def _scores(names: list[str], scores: guesses_lib.Scores) -> dict[str, Any]:
   return {
     'class': list(names),
     'precision': drawing.rounded(scores.precision),
@@ -163,9 +164,7 @@ def _scores(names: Sequence[str], scores: guesses_lib.Scores) -> dict[str, Any]:
   }
 
 
-def _extremes(
-  names: Sequence[str], scores: guesses_lib.Scores
-) -> Iterator[Block]:
+def _extremes(names: list[str], scores: guesses_lib.Scores) -> Iterator[Block]:
   title = 'Recall of the classes, worst to best'
   recall = np.sort(scores.recall[np.isfinite(scores.recall)])
   precision = np.sort(scores.precision[np.isfinite(scores.precision)])
@@ -206,7 +205,7 @@ def _extremes(
     )
 
 
-def _matrix(names: Sequence[str], known: Guesses) -> Figure:
+def _matrix(names: list[str], known: Guesses) -> Figure:
   title = 'Confusion matrix'
   counts = guesses_lib.confusion(known, len(names))
   share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -238,7 +237,7 @@ def _matrix(names: Sequence[str], known: Guesses) -> Figure:
   )
 
 
-def _mistakes(names: Sequence[str], known: Guesses) -> Table:
+def _mistakes(names: list[str], known: Guesses) -> Table:
   actual = np.bincount(known.true, minlength=len(names))
   return Table(
     'Most frequent mistakes',
@@ -252,13 +251,15 @@ def _mistakes(names: Sequence[str], known: Guesses) -> Table:
   )
 
 
-def _balance(course: Course, found: Guesses, names: Sequence[str]) -> Figure:
+def _balance(course: Course, found: Guesses, names: list[str]) -> Figure:
   title = 'Class balance of the pseudo-labels over time'
-  steps, shares = guesses_lib.balance(found, len(names), _BINS)
+  # In each bin a few of each class, or all that is seen is chance.
+  bins = np.clip(len(found.label) // (_FEW * len(names)), 3, _BINS)
+  steps, shares = guesses_lib.balance(found, len(names), int(bins))
   reference, of = _reference(course, found, len(names))
   with np.errstate(divide='ignore', invalid='ignore'):
     ratio = np.log2(shares / reference)
-  chosen = _furthest(ratio, _DRAWN)
+  chosen = _furthest(shares[-1], reference, _DRAWN)
   shown = np.clip(np.nan_to_num(ratio, neginf=-3, posinf=3), -2, 2)
 
   def draw(axes: Any) -> None:
@@ -309,12 +310,15 @@ def _reference(
   return counts / counts.sum(), 'the share among the labels'
 
 
-def _furthest(ratio: np.ndarray, most: int) -> np.ndarray:
-  """Classes in their order; of many, those furthest from the reference."""
-  if ratio.shape[1] <= most:
-    return np.arange(ratio.shape[1])
-  last = np.nan_to_num(ratio[-1], neginf=-3, posinf=3)
-  return np.sort(np.argsort(-np.abs(last), kind='stable')[:most])
+def _furthest(
+  share: np.ndarray, reference: np.ndarray, most: int
+) -> np.ndarray:
+  """Classes in their order; of many, those surest to be off the reference."""
+  if len(share) <= most:
+    return np.arange(len(share))
+  # What is counted of a class scatters by the root of what is expected.
+  off = np.abs(share - reference) / np.sqrt(np.maximum(reference, 1e-9))
+  return np.sort(np.argsort(-off, kind='stable')[:most])
 
 
 def _reliability(known: Guesses) -> Figure:

@@ -120,7 +120,9 @@ def _card(
       for n, view in enumerate(views[place], 1)
     ]
   if masked is not None and batch.mask is not None:
-    shown.append(Picture(pictures.encode(255 * batch.mask[place, 0]), 'mask 1'))
+    shown.append(
+      Picture(pictures.encode(np.asarray(255 * batch.mask[place, 0])), 'mask 1')
+    )
     shown += [
       Picture(pictures.encode(view), f'masked view {n}')
       for n, view in enumerate(masked[place], 1)

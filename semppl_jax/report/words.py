@@ -11,6 +11,11 @@ def percent(value: float | None, digits: int = 1) -> str:
   return f'{100 * value:.{digits}f} %'
 
 
+def chance(classes: int) -> str:
+  """What guessing has right, in parentheses after a blank; '' if unknown."""
+  return f' (chance {100 / classes:.2g} %)' if classes else ''
+
+
 def points(difference: float) -> str:
   """A difference of two shares, as a phrase such as `2.0 points above`."""
   side = 'above' if difference >= 0 else 'below'

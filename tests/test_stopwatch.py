@@ -1,0 +1,53 @@
+"""Stretches of time add up to all of it."""
+
+import json
+import time
+
+import pytest
+
+from semppl_jax import stopwatch
+
+
+def _lines(path):
+  return [json.loads(line) for line in (path / stopwatch.FILE).open()]
+
+
+def test_all_time_is_of_some_work(tmp_path, monkeypatch):
+  now = [100.0]
+  monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+  watch = stopwatch.Stopwatch(tmp_path)
+  with watch.timed(0, 'compile'):
+    now[0] += 5
+  now[0] += 1  # Before the training begins time is of nobody.
+  watch.train()
+  now[0] += 20
+  with watch.timed(10, 'evaluation'):
+    now[0] += 3
+  now[0] += 2
+  with watch.timed(12, 'checkpoint'):
+    now[0] += 4
+  watch.close()
+  assert [(x['step'], x['work'], x['seconds']) for x in _lines(tmp_path)] == [
+    (0, 'compile', 5),
+    (10, 'training', 20),
+    (10, 'evaluation', 3),
+    (12, 'training', 2),
+    (12, 'checkpoint', 4),
+  ]
+
+
+def test_a_restart_adds_to_the_file(tmp_path):
+  for _ in range(2):
+    watch = stopwatch.Stopwatch(tmp_path)
+    with watch.timed(1, 'compile'):
+      pass
+    watch.close()
+  assert len(_lines(tmp_path)) == 2
+
+
+def test_work_that_fails_is_not_on_record(tmp_path):
+  watch = stopwatch.Stopwatch(tmp_path)
+  with pytest.raises(ZeroDivisionError), watch.timed(1, 'compile'):
+    _ = 1 / 0
+  watch.close()
+  assert _lines(tmp_path) == []
