@@ -35,11 +35,13 @@ def start(
   devices: int = 1,
   file_kib: int | None = None,
   as_users_do: bool = False,
+  report: bool = False,
 ):
   """Starts the program on so many CPU devices; output is kept.
 
   With `file_kib`, writing beyond so many KiB of a file fails as on a full disk.
-  With `as_users_do`, it is compiled as theirs are, which takes longer.
+  With `as_users_do`, it is compiled as theirs are, which takes longer; with
+  `report`, it writes the page of the run at its end.
   """
   environment = os.environ | {
     'JAX_PLATFORMS': 'cpu',
@@ -50,6 +52,8 @@ def start(
     environment['XLA_FLAGS'] = ''
 
   command = [sys.executable, '-m', 'semppl_jax.main', *map(str, arguments)]
+  if not report:
+    command.append('--noreport')
   if file_kib is not None:
     # The cache of compiled programs is shared: no cut entry may get there.
     environment['JAX_ENABLE_COMPILATION_CACHE'] = 'false'

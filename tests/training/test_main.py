@@ -20,11 +20,16 @@ def straight(images, tmp_path_factory):
   workdir = directory / 'run'
   status, output = program.finish(
     program.start(
-      f'--config={config}', f'--workdir={workdir}', as_users_do=True
+      f'--config={config}',
+      f'--workdir={workdir}',
+      as_users_do=True,
+      report=True,
     )
   )
   assert status == 0, output
   assert 'k-NN top-1 on 18 test images' in output
+  assert output.rstrip().endswith(f'Report: {workdir / "report.html"}')
+  assert 't-SNE' in (workdir / 'report.html').read_text()
   return config, _state(images, workdir)
 
 

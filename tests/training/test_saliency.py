@@ -14,6 +14,11 @@ import tiny
 from semppl_jax import checkpoint, job as job_lib, train
 from semppl_jax.data import mask_facts, pipeline
 from semppl_jax.data.sources import plain_records
+from semppl_jax.report import (
+  course as course_lib,
+  material as material_lib,
+  sight,
+)
 from semppl_jax.saliency import making, masker, pieces
 
 MAKER = masker.of_detector('mean', 0.5)
@@ -114,3 +119,16 @@ def test_a_store_that_is_no_store_is_bad_input(images, tmp_path):
   with pytest.raises(job_lib.InputError, match='is no folder of masks'):
     job_lib.build(_config(images, str(tmp_path)), jax.devices()[:1])
   assert not (tmp_path / mask_facts.FILE).exists()
+
+
+def test_the_report_shows_masks_and_masked_views(images, store, straight):
+  (course,) = course_lib.read_all([straight])
+  (gallery,) = sight.blocks(material_lib.load(course))
+  for card in gallery.cards:
+    captions = [picture.caption for picture in card.pictures]
+    assert captions == [
+      'as evaluated', 'large view 1', 'large view 2', 'small view 1', 'mask 1',
+      'masked view 1', 'masked view 2',
+    ]  # fmt: skip
+    sources = [picture.source for picture in card.pictures]
+    assert len(set(sources)) == len(sources)
