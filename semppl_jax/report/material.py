@@ -29,8 +29,8 @@ from semppl_jax.weights import Weights
 
 _log = logging.getLogger(__name__)
 _CHUNK = 128
-# Of what makes features: images, and seconds after which no more are made.
-_MOST_IMAGES, _MOST_SECONDS = 1024, 25.0
+# Of a sample: images, and seconds after which no more are taken.
+_MOST_IMAGES, _MOST_SECONDS = 1024, 15.0
 
 
 class MaterialError(ValueError):

@@ -46,9 +46,8 @@ def blocks(material: Material, seed: int = 0) -> Iterator[Block]:
     'Good: a person still recognises the object in the large views; small ones'
     ' may show a part; colours vary, and do not hide the object.',
   )
-  if masked is None:
-    about = masks.describe(material.own, material.splits.train)
-    yield Note(f'Saliency masks: {about}.')
+  about = masks.describe(material.own, material.splits.train)
+  yield Note(f'Saliency masks: {about}.')
 
 
 def _drawn(material: Material, seed: int) -> np.ndarray:

@@ -123,7 +123,7 @@ def test_a_store_that_is_no_store_is_bad_input(images, tmp_path):
 
 def test_the_report_shows_masks_and_masked_views(images, store, straight):
   (course,) = course_lib.read_all([straight])
-  (gallery,) = sight.blocks(material_lib.load(course))
+  gallery, note = sight.blocks(material_lib.load(course))
   for card in gallery.cards:
     captions = [picture.caption for picture in card.pictures]
     assert captions == [
@@ -132,3 +132,4 @@ def test_the_report_shows_masks_and_masked_views(images, store, straight):
     ]  # fmt: skip
     sources = [picture.source for picture in card.pictures]
     assert len(set(sources)) == len(sources)
+  assert 'a large view is masked with chance 0.5' in note.text
