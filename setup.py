@@ -23,7 +23,7 @@ setuptools.setup(
   packages=setuptools.find_packages(
     include=['configs', 'configs.*', 'semppl_jax', 'semppl_jax.*']
   ),
-  package_data={'semppl_jax': ['data/embedded/*']},
+  package_data={'semppl_jax': ['data/embedded/*', 'report/page.*']},
   python_requires='>=3.11,<3.14',
   install_requires=_requirements(),
   extras_require={
@@ -35,6 +35,8 @@ setuptools.setup(
     'test': [
       *ONNX,
       'hypothesis>=6.100',
+      # Drives the Chromium that looks at pages.
+      'playwright>=1.50,<2',
       'pre-commit>=4.0',
       'pyright[nodejs]>=1.1.390',
       'pytest>=8.0',
