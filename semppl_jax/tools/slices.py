@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
   @property
   def title(self) -> str:
-    """Config and slice, as `'resnet50_10pct v3:8x8'`."""
+    """Config and slice as one name, which the table begins with."""
     return f'{pathlib.Path(self.config).stem} {self.topology}'
 
 

@@ -1,0 +1,73 @@
+"""How the documentation is built: `make docs`."""
+
+import pathlib
+import re
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+_SETUP = (_ROOT / 'setup.py').read_text()
+
+project = 'semppl_jax'
+author = 'The authors of semppl_jax'
+copyright = 'The authors of semppl_jax, Apache-2.0'
+release = re.search(r"version='([^']+)'", _SETUP)[1]
+
+extensions = [
+  'myst_parser',
+  'autoapi.extension',
+  'sphinx.ext.napoleon',
+  'sphinx.ext.mathjax',
+]
+html_theme = 'furo'
+html_title = 'semppl_jax'
+exclude_patterns = ['_build']
+
+# Headings can be linked to, as in scale.md#how-a-step-scales.
+myst_heading_anchors = 3
+myst_enable_extensions = ['dollarmath', 'deflist']
+
+# The pages of functions are read from the source, as two programs cannot be
+# imported into one process: both would define their flags.
+autoapi_dirs = [str(_ROOT / 'semppl_jax')]
+autoapi_root = 'api'
+autoapi_add_toctree_entry = False
+autoapi_keep_files = False
+autoapi_member_order = 'bysource'
+autoapi_options = ['members', 'undoc-members', 'show-module-summary']
+autoapi_python_class_content = 'class'
+autoapi_own_page_level = 'module'
+
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+# Attributes as a part of the class: a NamedTuple has them a second time.
+napoleon_use_ivar = True
+# Single backticks are code here.
+default_role = 'code'
+
+suppress_warnings = [
+  # Of constants that a module takes from another: their pages have them.
+  'autoapi.python_import_resolution',
+  # Two rooms have an error of one name.
+  'ref.python',
+]
+
+
+def _as_plain_text(app, what, name, obj, options, lines):
+  """Docstrings are plain text with backticks: no other markup is meant."""
+  del app, name, obj, options
+  text = _escaped('\n'.join(lines))
+  if what == 'module':
+    # What a module sets apart, as a command or a table, stands as it is.
+    text = re.sub(r'\n\n(?=  )', '\n\n::\n\n', text)
+  lines[:] = text.split('\n')
+
+
+def _escaped(text):
+  """Bars and stars outside of backticks, which reStructuredText would read."""
+  parts = text.split('`')
+  parts[::2] = [re.sub(r'([|*])', r'\\\1', part) for part in parts[::2]]
+  return '`'.join(parts)
+
+
+def setup(app):
+  """Has the hook called before napoleon reads the sections."""
+  app.connect('autodoc-process-docstring', _as_plain_text, priority=100)
