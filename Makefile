@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 STAMP_TEST := $(VENV)/.installed-test
 STAMP_ALL := $(VENV)/.installed-all
+STAMP_DOCS := $(VENV)/.installed-docs
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
 	--no-loadscope-reorder
 JOBS ?= 2
@@ -12,7 +13,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && echo $$p && break; done)
 
-.PHONY: quickstart evaluate test test-all lint types install clean
+.PHONY: quickstart evaluate test test-all lint types docs install clean
 
 quickstart: $(STAMP)  ## Trains on the embedded images, in minutes on a CPU.
 	$(BIN)/python -m semppl_jax.main --config=configs/quickstart.py \
@@ -36,6 +37,10 @@ lint: $(STAMP_TEST)  ## Style and likely bugs.
 types: $(STAMP_TEST)  ## Type errors.
 	$(BIN)/pyright
 
+docs: $(STAMP_DOCS)  ## The documentation, in docs/_build/html; a warning fails.
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet \
+	  -b html docs docs/_build/html
+
 install: $(STAMP_TEST)  ## The environment alone, that of the tests included.
 
 $(STAMP): setup.py requirements.txt
@@ -50,6 +55,10 @@ $(STAMP_TEST): $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $(STAMP_TEST)
 
+$(STAMP_DOCS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $(STAMP_DOCS)
+
 # The compile check's tests need libtpu, which is large and made for Linux.
 $(STAMP_ALL): $(STAMP_TEST)
 	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then \
@@ -58,4 +67,4 @@ $(STAMP_ALL): $(STAMP_TEST)
 
 clean:  ## Removes the environment and caches, and keeps runs/.
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build \
-	  *.egg-info
+	  docs/_build *.egg-info

@@ -1,4 +1,4 @@
-"""Installs it: `pip install -e .` (extras: tpu, cuda, onnx, beam, test)."""
+"""Installs it: `pip install -e .` (extras: tpu, cuda, onnx, beam, docs, test)."""
 
 import pathlib
 
@@ -32,6 +32,13 @@ setuptools.setup(
     'onnx': ONNX,
     # It asks for an older protobuf and pillow than pip takes without it.
     'beam': ['apache-beam>=2.77,<3'],
+    'docs': [
+      'furo>=2024.8',
+      'latex2mathml>=3.77,<4',
+      'myst-parser>=4.0',
+      'sphinx>=8.0',
+      'sphinx-autoapi>=3.6',
+    ],
     'test': [
       *ONNX,
       'hypothesis>=6.100',

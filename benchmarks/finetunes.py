@@ -7,7 +7,7 @@ is there, else trained), fine-tuned on its 600 labels, beside the same network
 trained on the same labels from scratch, for as many steps as SemPPL; and k-NN
 on the features of both, SemPPL's before fine-tuning. Settings are those of
 `configs/evaluate/quickstart.py`, in which both have the quick start's rate.
-What was stopped goes on. Prints the table of the README.
+What was stopped goes on. Prints the table of docs/evaluate.md.
 """
 
 import pathlib

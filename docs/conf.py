@@ -3,6 +3,9 @@
 import pathlib
 import re
 
+from docutils import nodes
+import latex2mathml.converter
+
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _SETUP = (_ROOT / 'setup.py').read_text()
 
@@ -15,10 +18,12 @@ extensions = [
   'myst_parser',
   'autoapi.extension',
   'sphinx.ext.napoleon',
-  'sphinx.ext.mathjax',
 ]
 html_theme = 'furo'
 html_title = 'semppl_jax'
+html_math_renderer = 'mathml'
+html_static_path = ['_static']
+html_css_files = ['pages.css']
 exclude_patterns = ['_build']
 
 # Headings can be linked to, as in scale.md#how-a-step-scales.
@@ -68,6 +73,23 @@ def _escaped(text):
   return '`'.join(parts)
 
 
+def _show_math(display):
+  """Returns what writes a formula as MathML, which browsers draw themselves."""
+
+  def visit(translator, node):
+    mathml = latex2mathml.converter.convert(node.astext(), display=display)
+    if display == 'block':
+      mathml = f'<div class="math">{mathml}</div>'
+    translator.body.append(mathml)
+    raise nodes.SkipNode
+
+  return visit
+
+
 def setup(app):
-  """Has the hook called before napoleon reads the sections."""
+  """Adds what stands above."""
+  # Before napoleon reads the sections.
   app.connect('autodoc-process-docstring', _as_plain_text, priority=100)
+  app.add_html_math_renderer(
+    'mathml', (_show_math('inline'), None), (_show_math('block'), None)
+  )

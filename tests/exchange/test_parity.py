@@ -1,4 +1,4 @@
-"""The table of benchmarks/parity.py, which the README shows."""
+"""The table of benchmarks/parity.py, which docs/weights.md shows."""
 
 import importlib.util
 import pathlib
