@@ -163,7 +163,7 @@ def _lines(path: epath.Path, problems: list[str]) -> list[dict[str, Any]]:
   if damaged:
     problems.append(
       f'{path.name} has {damaged} damaged line(s), as of a run that was killed'
-      ' while it wrote; they are left out.'
+      ' while it wrote, or writes now; they are left out.'
     )
   return lines
 

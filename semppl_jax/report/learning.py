@@ -130,7 +130,8 @@ def _labels_only(
   if value is not None:
     return float(value)
   for other in courses:
-    same = other.facts.get('label_subset') == course.facts.get('label_subset')
+    subset = other.facts.get('label_subset')
+    same = subset and subset == course.facts.get('label_subset')
     if other is not course and other.method == 'supervised' and same:
       return last(other, f'knn/encoder/labelled/k{k}')
   return None

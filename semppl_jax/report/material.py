@@ -102,8 +102,13 @@ def weights(course: Course) -> Weights:
   Raises:
     MaterialError: there is none yet, or it cannot be read.
   """
+  place = str(course.path)
+  if '://' in place:
+    raise MaterialError(
+      f'{place} is no folder of this machine; fetch the run to see features.'
+    )
   try:
-    return run_lib.read(pathlib.Path(course.path))
+    return run_lib.read(pathlib.Path(place))
   except (ValueError, OSError) as error:
     raise MaterialError(str(error)) from error
 

@@ -68,7 +68,7 @@ def test_every_command_runs_and_prints_what_the_document_says(
       printed = {_shape(line) for line in output.splitlines()}
       for line in content.splitlines():
         assert _shape(line) in printed, (line, output)
-  assert ran == 7
+  assert ran == 6
   page = tmp_path / 'runs' / 'photos' / 'report.html'
   assert 'How many are right is not known' in page.read_text()
 
@@ -78,6 +78,6 @@ def test_the_commands_name_what_the_document_shows():
   files = re.findall(r'--config=(configs/[\w/]+\.py)', TEXT)
   assert files and all((ROOT / file).exists() for file in files)
   kinds = [kind for kind, *_ in _blocks()]
-  assert kinds.count('bash') == 7 and kinds.count('python') == 2
+  assert kinds.count('bash') == 6 and kinds.count('python') == 2
   for link in re.findall(r'\]\(([\w.]+\.md)\)', TEXT):
     assert (ROOT / 'docs' / link).exists(), link
