@@ -11,6 +11,7 @@ Exit status: 0 at the end of the run, 75 where it was asked to stop before it
 import logging
 
 from absl import flags
+from etils import epath
 import jax
 
 from semppl_jax import config_file, program
@@ -55,11 +56,12 @@ def _run() -> int:
 
 def _write_report(workdir: str) -> None:
   """Writes the page of a finished run, which stands whatever becomes of it."""
-  from semppl_jax import errors, workdir as workdir_lib
+  from semppl_jax import errors, summary, workdir as workdir_lib
   from semppl_jax.report import writing
 
-  path = workdir_lib.path(workdir) / writing.FILE
-  if not path.exists():
+  directory = workdir_lib.path(workdir)
+  path = directory / writing.FILE
+  if not _newer(path, directory / summary.FILE):
     try:
       # Other processes have left: what needs all of them is not there.
       alone = jax.process_count() == 1
@@ -73,6 +75,11 @@ def _write_report(workdir: str) -> None:
       )
       return
   print(f'Report: {path}')  # noqa: T201
+
+
+def _newer(page: epath.Path, end: epath.Path) -> bool:
+  """Whether a page was made after the end of its run, and not on the way."""
+  return page.exists() and page.stat().mtime >= end.stat().mtime
 
 
 def _check() -> int:
