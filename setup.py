@@ -1,4 +1,4 @@
-"""Installs it: `pip install -e .` (extras: tpu, cuda, onnx, beam, docs, test)."""
+"""Installs it: `pip install -e .`, with the extras below where they are asked."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""How far is each export from its original? Prints the table of docs/weights.md.
+"""How far is each export from its original? The table of docs/weights.md.
 
   python benchmarks/parity.py [--size=64] [--only=onnx,ResNet-18]
 

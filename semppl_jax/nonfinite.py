@@ -53,12 +53,13 @@ def stop(
   with ocp.StandardCheckpointer() as saver:
     saver.save(directory / 'state', state, force=True)
   _, metrics = compiled(state, given)
-  values = jax.device_get(metrics)
-  # Other metrics are NaN where a batch has nothing to measure.
+  # Others are NaN where a batch has nothing to measure, or, of rows, not whole
+  # in any process.
+  values = jax.device_get(
+    {k: v for k, v in metrics.items() if k.startswith(('loss/', 'norm/'))}
+  )
   parts = [
-    name
-    for name, value in values.items()
-    if name.startswith(('loss/', 'norm/')) and not np.isfinite(value)
+    name for name, value in values.items() if not np.isfinite(value)
   ] or ['the batch-norm averages']
   raise NonFiniteError(
     f'Step {step + 1} is not finite in {", ".join(sorted(parts))}. Its batch'

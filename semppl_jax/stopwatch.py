@@ -1,8 +1,8 @@
 """Where the time of a run goes: `timing.jsonl`.
 
 A line for each stretch of `work`, with the `step` at which it ended and its
-`seconds`. Together they are all the time from the first batch on, that of steps
-which a killed run took twice included: nothing is cut on a resume.
+`seconds`. Together they are the time from the first batch to the last line, that
+of steps which a killed run took twice included: nothing is cut on a resume.
 """
 
 from collections.abc import Iterator
@@ -38,11 +38,14 @@ class Stopwatch:
     began = time.monotonic()
     if self._training is not None:
       self._write(step, TRAINING, began - self._training)
-    yield
-    ended = time.monotonic()
-    self._write(step, work, ended - began)
-    if self._training is not None:
-      self._training = ended
+    try:
+      yield
+    finally:
+      # Of work that was given up as well.
+      ended = time.monotonic()
+      self._write(step, work, ended - began)
+      if self._training is not None:
+        self._training = ended
 
   def close(self) -> None:
     """Closes the file."""

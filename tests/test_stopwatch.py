@@ -45,9 +45,17 @@ def test_a_restart_adds_to_the_file(tmp_path):
   assert len(_lines(tmp_path)) == 2
 
 
-def test_work_that_fails_is_not_on_record(tmp_path):
+def test_work_that_is_given_up_counts_once(tmp_path, monkeypatch):
+  now = [0.0]
+  monkeypatch.setattr(time, 'monotonic', lambda: now[0])
   watch = stopwatch.Stopwatch(tmp_path)
-  with pytest.raises(ZeroDivisionError), watch.timed(1, 'compile'):
+  watch.train()
+  now[0] += 100
+  with pytest.raises(ZeroDivisionError), watch.timed(1, 'evaluation'):
+    now[0] += 30
     _ = 1 / 0
+  with watch.timed(1, 'checkpoint'):
+    now[0] += 5
   watch.close()
-  assert _lines(tmp_path) == []
+  spent = {x['work']: x['seconds'] for x in _lines(tmp_path) if x['seconds']}
+  assert spent == {'training': 100, 'evaluation': 30, 'checkpoint': 5}

@@ -16,9 +16,10 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax import knn, memory as memory_lib, schedules
+from semppl_jax import knn, memory as memory_lib, mesh as mesh_lib, schedules
 from semppl_jax.facts import Facts
 from semppl_jax.methods import needs, pseudo_labels, view_pairs
 from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
@@ -61,7 +62,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
       )  # fmt: skip
       positive = memory_lib.take(queue, drawn.slot, mesh)
       valid = drawn.valid.astype(jnp.float32)
-      guesses = guesses._replace(positive=_identities(queue, drawn))
+      guesses = guesses._replace(positive=_identities(queue, drawn, mesh))
       l_sempos, i_sempos = terms(positive, valid)
       metrics['semantic/anchors'] = jnp.mean(valid)
     contrastive = l_augm + s.semantic_weight * l_sempos
@@ -87,10 +88,18 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   )
 
 
-def _identities(queue: memory_lib.Queue, drawn: knn.Draw) -> jax.Array:
+def _identities(
+  queue: memory_lib.Queue, drawn: knn.Draw, mesh: Mesh
+) -> jax.Array:
   """Images behind the drawn slots, int32 [B, L x P]; -1 where there is none."""
-  slot = drawn.slot.reshape(len(drawn.slot), -1)
-  return jnp.where(drawn.valid[:, None], queue.index[slot], memory_lib.EMPTY)
+  # Else the compiler splits the identities, and sums over the devices.
+  index = jax.lax.with_sharding_constraint(
+    queue.index, mesh_lib.replicated(mesh)
+  )
+  slot = jax.lax.with_sharding_constraint(
+    drawn.slot.reshape(len(drawn.slot), -1), mesh_lib.sharded(mesh)
+  )
+  return jnp.where(drawn.valid[:, None], index[slot], memory_lib.EMPTY)
 
 
 _SHARED = view_pairs.fields('semppl')

@@ -1,5 +1,6 @@
 """Every law on every method of the table, on the one train step."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import chex
@@ -179,6 +180,26 @@ def test_in_parts_eight_devices_are_one(run):
     _run(name, devices, 3, traces=2, accumulate=2) for devices in (1, 8)
   )
   _assert_close(one, many)
+
+
+@SLOW
+@pytest.mark.parametrize('name', ['semppl', 'paws'])
+def test_what_is_recorded_of_rows_is_not_exchanged(name):
+  """The partitioner's program has no collective more for it."""
+
+  def exchanges(change):
+    config, mesh = _config(name), mesh_lib.make_mesh()
+    method = methods.make(config, Setting(mesh, ROWS, 10 * ROWS))
+    loss = method.loss
+    method = dataclasses.replace(method, loss=lambda x: change(loss(x)))
+    step = make_step(config, method, mesh, 10, 2)
+    batch = lowering.batch_like(config, mesh, method.support)
+    lowered = lowering.lower(step, lowering.state_like(step), batch)
+    return collectives.count(lowered.compile().as_text())
+
+  silent = exchanges(lambda result: result._replace(guesses=None))
+  told = exchanges(lambda result: result)
+  assert (told.count, told.bytes) == (silent.count, silent.bytes)
 
 
 @SLOW
