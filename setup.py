@@ -1,4 +1,4 @@
-"""Installs it: `pip install -e .`, with the extras below where they are asked."""
+"""Installs it: `pip install -e .`, with the extras below where asked for."""
 
 import pathlib
 

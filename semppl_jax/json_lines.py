@@ -19,7 +19,7 @@ def read(path: epath.Path) -> tuple[list[dict[str, Any]], int]:
       line = json.loads(text)
       line['step'] = int(line['step'])
       lines.append(line)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
       damaged += 1
   return lines, damaged
 

@@ -1,8 +1,8 @@
 """Where the time of a run goes: `timing.jsonl`.
 
 A line for each stretch of `work`, with the `step` at which it ended and its
-`seconds`. Together they are the time from the first batch to the last line, that
-of steps which a killed run took twice included: nothing is cut on a resume.
+`seconds`. Together they are the time from the first batch to the last line;
+nothing is cut on a resume, so that steps of a killed run count twice.
 """
 
 from collections.abc import Iterator

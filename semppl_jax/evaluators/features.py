@@ -40,6 +40,10 @@ class Features(NamedTuple):
     return Features(values, self.label[rows], self.index[rows])
 
 
+class UnreadableError(ValueError):
+  """No image could be read."""
+
+
 class StoppedError(Exception):
   """Work was given up because somebody asked; the same command goes on."""
 
@@ -98,7 +102,7 @@ def collect(
 
   Raises:
     StoppedError: `stop` said so.
-    ValueError: no image could be read.
+    UnreadableError: no image could be read.
   """
   parts = []
   whole = jax.jit(lambda x: x, out_shardings=mesh_lib.replicated(mesh))
@@ -117,7 +121,7 @@ def collect(
       kept.values['pixels'] = _standardised(kept.values['pixels'])
     parts.append(kept)
   if not sum(len(part.index) for part in parts):
-    raise ValueError('None of the images to evaluate can be read.')
+    raise UnreadableError('None of the images to evaluate can be read.')
   values = {
     kind: np.concatenate([part.values[kind] for part in parts])
     for kind in parts[0].values

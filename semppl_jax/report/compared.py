@@ -53,9 +53,7 @@ def curves(
       if metric in course.metrics
     ]
   else:
-    metric = next(
-      (m for m in metrics.values() if any(m in c.metrics for c in courses)), ''
-    )
+    metric = metrics.get(_first(courses, metrics), '')
     wanted = [
       (course.name, course, metric, place >= NAMED)
       for place, course in enumerate(c for c in courses if metric in c.metrics)
@@ -68,6 +66,21 @@ def curves(
       x, y = drawing.thinned(x, y, most)
     found.append(Line(label, x, y, mark, faint))
   return found
+
+
+def title(
+  text: str, courses: Sequence[Course], metrics: Mapping[str, str]
+) -> str:
+  """A title; of many runs with the one metric that is drawn of them."""
+  label = _first(courses, metrics) if len(courses) > 1 else ''
+  return f'{text}: {label}' if label else text
+
+
+def _first(courses: Sequence[Course], metrics: Mapping[str, str]) -> str:
+  """Label of the first metric that any of the runs has, or ''."""
+  return next(
+    (k for k, m in metrics.items() if any(m in c.metrics for c in courses)), ''
+  )
 
 
 def data(lines: Sequence[Line]) -> dict[str, Any]:

@@ -13,11 +13,32 @@ from etils import epath
 import ml_collections
 import numpy as np
 
-from semppl_jax import guess_log, json_lines, run_facts, stopwatch, summary
+from semppl_jax import (
+  errors,
+  guess_log,
+  json_lines,
+  run_facts,
+  stopwatch,
+  summary,
+)
 from semppl_jax.exchange import run as run_lib
 
 _METRICS, _CONFIG = 'metrics.jsonl', 'config.json'
 _EVALUATION, _BENCH = 'evaluation.json', 'bench.json'
+# What other types than these would break.
+_FACTS = {
+  **dict.fromkeys(
+    ('batch_size', 'total_steps', 'train_images', 'labelled_images',
+     'test_images'), int,
+  ),
+  **dict.fromkeys(
+    ('method', 'data', 'data_name', 'test_data', 'label_subset', 'masks'), str
+  ),
+  **dict.fromkeys(('class_names', 'labelled_per_class', 'starts'), list),
+}  # fmt: skip
+_SUMMARY = {'steps': int, 'knn': dict}
+_COLUMNS = ('index', 'label', 'true', 'share')
+_MOST_LINES = 2000
 
 
 class CourseError(ValueError):
@@ -51,11 +72,13 @@ class Course(NamedTuple):
   Attributes:
     name: what tells it from the other runs.
     path: its directory.
-    facts: of `run.json`; empty where there is none.
+    facts: of `run.json`, and of the summary where that has none; what is not
+      known is not there.
     config: its config, or None.
     fields: the same by dotted name.
     metrics: series by name.
-    guesses: lines of `pseudo_labels.jsonl`.
+    guesses: lines of `pseudo_labels.jsonl`, of so many at most that they can be
+      held; none of runs that are not shown in detail.
     timing: lines of `timing.jsonl`.
     summary: of a finished run, else None.
     evaluation: `evaluation.json` of the run, or of a folder beside it that is
@@ -88,9 +111,15 @@ class Course(NamedTuple):
     return self.facts.get('total_steps')
 
   @property
+  def finished(self) -> bool:
+    """Whether it is at its end; one that was begun anew is not."""
+    return self.summary is not None and self.step >= self.summary['steps']
+
+  @property
   def batch_size(self) -> int:
     """Images per step; 1 where nothing says."""
-    return int(self.fields.get('batch_size', self.facts.get('batch_size', 1)))
+    size = self.fields.get('batch_size')
+    return size if isinstance(size, int) else self.facts.get('batch_size', 1)
 
   @property
   def class_names(self) -> tuple[str, ...]:
@@ -103,18 +132,30 @@ class Course(NamedTuple):
     return str(self.fields.get('method', self.facts.get('method', '?')))
 
 
-def read_all(places: Sequence[str | os.PathLike[str]]) -> list[Course]:
+def read_all(
+  places: Sequence[str | os.PathLike[str]], detailed: int = 1
+) -> list[Course]:
   """Reads runs, in their order.
+
+  Args:
+    places: their directories.
+    detailed: how many of them, from the first on, with their pseudo-labels.
 
   Raises:
     CourseError: one of them is no run; says which and what a run has.
   """
-  paths = [epath.Path(place).expanduser() for place in places]
-  names = distinct([str(path).rstrip('/') for path in paths])
-  return [read(path, name) for path, name in zip(paths, names, strict=True)]
+  paths = [epath.Path(os.path.expanduser(place)) for place in places]
+  whole = [
+    str(path if '://' in str(path) else path.absolute()) for path in paths
+  ]
+  names = distinct([place.rstrip('/') for place in whole])
+  return [
+    read(path, name, with_guesses=n < detailed)
+    for n, (path, name) in enumerate(zip(paths, names, strict=True))
+  ]
 
 
-def read(path: epath.Path, name: str) -> Course:
+def read(path: epath.Path, name: str, with_guesses: bool = True) -> Course:
   """Reads one run; raises as `read_all`."""
   files = (_METRICS, _CONFIG, run_facts.FILE)
   if not any((path / file).exists() for file in files):
@@ -124,24 +165,58 @@ def read(path: epath.Path, name: str) -> Course:
       ' --workdir of semppl_jax.main names.'
     )
   problems: list[str] = []
-  metrics = _lines(path / _METRICS, problems)
   fields = _flat(_json(path / _CONFIG, problems) or {})
-  beside = path.parent / f'{path.name}-evaluation'
+  end = _of_types(_json(path / summary.FILE, problems), _SUMMARY)
+  facts = _of_types(_json(path / run_facts.FILE, problems), _FACTS)
+  beside = path.parent / f'{path.absolute().name}-evaluation'
   return Course(
     name=name,
     path=path,
-    facts=run_facts.read(path),
-    config=run_lib.settings(fields) if fields else None,
+    facts=_of_types(end, _FACTS) | facts,
+    config=_config(fields, problems),
     fields=fields,
-    metrics=_series(metrics),
-    guesses=_lines(path / guess_log.FILE, problems),
+    metrics=_series(_lines(path / _METRICS, problems)),
+    guesses=_guesses(path, problems) if with_guesses else (),
     timing=_lines(path / stopwatch.FILE, problems),
-    summary=_json(path / summary.FILE, problems),
+    summary=end if 'steps' in end else None,
     evaluation=_json(path / _EVALUATION, problems)
     or _json(beside / _EVALUATION, problems),
     bench=_json(path / _BENCH, problems),
     problems=problems,
   )
+
+
+def _of_types(
+  content: Mapping[str, Any] | None, types: Mapping[str, type]
+) -> dict[str, Any]:
+  """What of a file is of the type that it should be."""
+  return {
+    name: value
+    for name, value in (content or {}).items()
+    if isinstance(value, types.get(name, object)) and value is not None
+  }
+
+
+def _config(
+  fields: Mapping[str, Any], problems: list[str]
+) -> ml_collections.ConfigDict | None:
+  if not fields:
+    return None
+  try:
+    return run_lib.settings(fields)
+  except (TypeError, ValueError, KeyError) as error:
+    problems.append(f'{_CONFIG} is of no run: {errors.first_line(error)}.')
+    return None
+
+
+def _guesses(path: epath.Path, problems: list[str]) -> list[dict[str, Any]]:
+  """The lines whose columns can be read, evenly thinned where they are many."""
+  lines = [
+    line
+    for line in _lines(path / guess_log.FILE, problems)
+    if all(isinstance(line.get(name), list) for name in _COLUMNS)
+  ]
+  return lines[:: -(-len(lines) // _MOST_LINES)] if lines else []
 
 
 def distinct(paths: Sequence[str]) -> list[str]:

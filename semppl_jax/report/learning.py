@@ -1,7 +1,8 @@
 """Is it learning? k-NN and probe accuracy, floors, losses."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import math
+from typing import Any
 
 from semppl_jax.logbook import COLLAPSE_DEVIATION
 from semppl_jax.report import compared, drawing, words
@@ -9,8 +10,10 @@ from semppl_jax.report.blocks import Block, Figure, Note, Section, Table
 from semppl_jax.report.compared import last
 from semppl_jax.report.course import Course
 
+QUESTION = 'Is it learning?'
 _FLOORS = {'raw pixels': 'pixels', 'untrained encoder': 'untrained'}
-_LABELS_ONLY = 'labels only'
+_LABELS_ONLY, _SUPERVISED = 'labels only', 'supervised'
+_CLASSIFIER = 'classifier/top1'
 _COLUMNS = {
   'k-NN, labelled': 'knn/encoder/labelled/k{k}',
   'k-NN, all': 'knn/encoder/train/k{k}',
@@ -34,7 +37,7 @@ def section(courses: Sequence[Course]) -> Section:
   """Accuracies against the floors, and the losses."""
   return Section(
     'learning',
-    'Is it learning?',
+    QUESTION,
     _answers(courses),
     [*_accuracies(courses), *_losses(courses)],
   )
@@ -51,7 +54,7 @@ def _answers(courses: Sequence[Course]) -> list[str]:
     return [answer(course, courses) for course in courses]
   judged = [c for c in courses if last(c, headline(c)) is not None]
   ranked = sorted(judged, key=lambda c: -(last(c, headline(c)) or 0.0))
-  finished = sum(course.summary is not None for course in courses)
+  finished = sum(course.finished for course in courses)
   counted = (
     f'{len(courses)} runs, {finished} of them finished and {len(judged)}'
     f' evaluated; the curves of the first {compared.NAMED} have names, the'
@@ -76,43 +79,47 @@ def answer(course: Course, courses: Sequence[Course]) -> str:
       f'{_first_evaluation(course)}.'
     )
   tests = course.facts.get('test_images') or 0
-  spread = math.sqrt(value * (1 - value) / tests) if tests else 0.0
+  spread = math.sqrt(max(value * (1 - value), 0.0) / max(tests, 1))
   error = f' ± {100 * spread:.1f}' if tests else ''
+  judged = words.count(tests, 'test image') if tests else 'the test images'
   chance = words.chance(len(course.class_names))
+  by_neighbours = headline(course) != _CLASSIFIER
   against = [
     f'{words.points(value - floor)} {_FLOOR_WORDS[name]}'
     for name, floor in floors(course, courses).items()
+    if by_neighbours
   ]
-  kind = 'k-NN' if 'knn' in headline(course) else 'classifier'
+  kind = 'k-NN' if by_neighbours else 'classifier'
+  phrases = ', '.join([f'{judged} right{chance}', *against])
   return (
     f'{run}{course.method}, {where(course)}: the {kind} has'
-    f' {100 * value:.1f}{error} % of {words.count(tests, "test image")}'
-    f' right{chance}{", " if against else ""}{", ".join(against)}.'
+    f' {100 * value:.1f}{error} % of {phrases}.'
   )
 
 
 def where(course: Course) -> str:
   """How far a run is."""
   total = course.total_steps
-  if course.summary is not None:
-    return f'finished at step {course.summary.get("steps", course.step):,}'
+  if course.finished:
+    return f'finished at step {course.step:,}'
   of = f' of {total:,} ({course.step / total:.0%})' if total else ''
   return f'at step {course.step:,}{of}'
 
 
 def headline(course: Course) -> str:
-  """The metric that a run is judged by."""
-  knn = f'knn/encoder/labelled/k{k_of(course)}'
-  return 'classifier/top1' if knn not in course.metrics else knn
+  """The metric that a run is judged by: of its classifier, where it has one."""
+  if _CLASSIFIER in course.metrics:
+    return _CLASSIFIER
+  return f'knn/encoder/labelled/k{k_of(course)}'
 
 
 def floors(course: Course, courses: Sequence[Course]) -> dict[str, float]:
   """k-NN accuracies to compare with, among the same labelled images."""
   k, found = k_of(course), {}
-  scores = (course.summary or {}).get('knn') or {}
+  scores = (course.summary or {}).get('knn', {})
   for name, kind in _FLOORS.items():
     value = scores.get(f'knn/{kind}/labelled/k{k}')
-    if value is not None:
+    if _is_share(value):
       found[name] = float(value)
   labels_only = _labels_only(course, courses, k)
   if labels_only is not None:
@@ -124,17 +131,25 @@ def _labels_only(
   course: Course, courses: Sequence[Course], k: int
 ) -> float | None:
   """k-NN accuracy of a network that was trained on the labels alone."""
-  protocols = (course.evaluation or {}).get('protocols') or {}
-  baseline = (protocols.get('knn') or {}).get('baseline') or {}
-  value = baseline.get(f'knn/labelled/k{k}/top1')
-  if value is not None:
+  value: Any = course.evaluation
+  for key in ('protocols', 'knn', 'baseline', f'knn/labelled/k{k}/top1'):
+    value = value.get(key) if isinstance(value, Mapping) else None
+  if _is_share(value):
     return float(value)
-  for other in courses:
-    subset = other.facts.get('label_subset')
-    same = subset and subset == course.facts.get('label_subset')
-    if other is not course and other.method == 'supervised' and same:
-      return last(other, f'knn/encoder/labelled/k{k}')
-  return None
+  subset = course.facts.get('label_subset')
+  scores = [
+    last(other, f'knn/encoder/labelled/k{k}')
+    for other in courses
+    if other is not course
+    and other.method == _SUPERVISED
+    and subset
+    and subset == other.facts.get('label_subset')
+  ]
+  return max((score for score in scores if score is not None), default=None)
+
+
+def _is_share(value: Any) -> bool:
+  return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _first_evaluation(course: Course) -> str:
@@ -156,12 +171,14 @@ def _accuracies(courses: Sequence[Course]) -> Iterator[Block]:
   if not lines:
     yield Note('There is no evaluation yet, so there is no accuracy to show.')
     return
+  # Of several runs pixels and networks may differ, and labels too.
+  shared = {_LABELS_ONLY} if _same_data(courses) else set()
   levels = {
     name: 100 * value
     for name, value in floors(courses[0], courses).items()
-    if len(courses) == 1 or _same_data(courses)
+    if len(courses) == 1 or name in shared
   }
-  title = 'Test accuracy'
+  title = compared.title('Test accuracy', courses, metrics)
   yield Figure(
     title,
     drawing.lines(
@@ -171,7 +188,10 @@ def _accuracies(courses: Sequence[Course]) -> Iterator[Block]:
     ' alone is the one that counts.',
     {'curves': compared.data(lines), 'levels': levels},
   )
-  if _LABELS_ONLY not in levels:
+  if not any(
+    _LABELS_ONLY in floors(course, courses) or course.method == _SUPERVISED
+    for course in courses
+  ):
     yield Note(_ASK_FLOOR)
   yield _table(courses)
 
@@ -179,7 +199,8 @@ def _accuracies(courses: Sequence[Course]) -> Iterator[Block]:
 def _same_data(courses: Sequence[Course]) -> bool:
   """Whether floors of one run are floors of all."""
   keys = ('data', 'test_data', 'label_subset')
-  return len({tuple(c.facts.get(key) for key in keys) for c in courses}) == 1
+  seen = {tuple(c.facts.get(key) for key in keys) for c in courses}
+  return len(seen) == 1 and None not in next(iter(seen))
 
 
 def _table(courses: Sequence[Course]) -> Table:
@@ -223,15 +244,13 @@ def _losses(courses: Sequence[Course]) -> Iterator[Block]:
       ' across methods and settings.',
       compared.data(lines),
     )
-  lines = compared.curves(
-    courses, {'gradient': 'norm/grads', 'update': 'norm/updates'}
-  )
+  metrics = {'gradient': 'norm/grads', 'update': 'norm/updates'}
+  lines = compared.curves(courses, metrics)
   if lines:
+    title = compared.title('Size of gradients and updates', courses, metrics)
     yield Figure(
-      'Size of gradients and updates',
-      drawing.lines(
-        'Size of gradients and updates', lines, x=x, y='L2 norm', log=True
-      ),
+      title,
+      drawing.lines(title, lines, x=x, y='L2 norm', log=True),
       'Good: the gradient stays within a factor of ten, and the update follows'
       ' the learning rate; a gradient that climbs comes before a loss that is'
       ' not finite.',

@@ -28,9 +28,10 @@ from semppl_jax.report.course import Course
 from semppl_jax.weights import Weights
 
 _log = logging.getLogger(__name__)
-_CHUNK = 128
-# Of a sample: images, and seconds after which no more are taken.
-_MOST_IMAGES, _MOST_SECONDS = 1024, 15.0
+# Images that are embedded at once: a few until the pace is known.
+_CHUNKS = (8, 128)
+_MOST_IMAGES = 1024  # Of a sample.
+_SLOW_SECONDS = 0.15  # Where a few take longer, no more are taken at once.
 
 
 class MaterialError(ValueError):
@@ -71,6 +72,11 @@ def load(course: Course) -> Material:
   if course.config is None:
     raise MaterialError('There is no config.json that names the data.')
   own = course.config
+  if '://' in own.data.path:
+    raise MaterialError(
+      f'The data is in {own.data.path}, and images are shown of what is on this'
+      ' machine alone.'
+    )
   try:
     if not run_data.at_hand(own.data):
       raise MaterialError(
@@ -80,12 +86,13 @@ def load(course: Course) -> Material:
     subset = labels.select(own.data, splits.train)
   except MaterialError:
     raise
-  except (ValueError, OSError, ImportError) as error:
+  # Errors of TensorFlow and its data sets have no kind in common.
+  except Exception as error:
     raise MaterialError(
       f'The data cannot be read: {errors.first_line(error)}'
     ) from error
-  fingerprint = course.facts.get('data', splits.train.fingerprint)
-  if fingerprint != splits.train.fingerprint:
+  now = {'data': splits.train.fingerprint, 'label_subset': subset.hash}
+  if any(course.facts.get(name, value) != value for name, value in now.items()):
     raise MaterialError(
       'The data is not what the run learned from any more: images were added,'
       ' removed, renamed or labelled otherwise.'
@@ -109,8 +116,8 @@ def weights(course: Course) -> Weights:
     )
   try:
     return run_lib.read(pathlib.Path(place))
-  except (ValueError, OSError) as error:
-    raise MaterialError(str(error)) from error
+  except (ValueError, OSError, KeyError, TypeError) as error:
+    raise MaterialError(errors.first_line(error)) from error
 
 
 def images(
@@ -126,7 +133,7 @@ def images(
   rows = np.unique([row for row in wanted if 0 <= row < data.size])
   found = {}
   for batch in pipeline.eval_batches(
-    material.config, data, rows.astype(np.int32), _CHUNK
+    material.config, data, rows.astype(np.int32), _CHUNKS[0]
   ):
     for image, index, valid in zip(
       batch.image, batch.index, batch.valid, strict=True
@@ -150,32 +157,38 @@ class Embedder:
     )
 
   def sample(
-    self, data: Dataset, rows: np.ndarray, seed: int = 0
+    self,
+    data: Dataset,
+    rows: np.ndarray,
+    seconds: float,
+    seed: int = 0,
   ) -> Features | None:
     """Features of as many of some images, drawn evenly, as time allows.
 
     Args:
       data: one of the run's splits.
       rows: positions in it, at random of which some are taken.
+      seconds: after so many no more are begun; a few are made in any case.
       seed: of the draw.
 
     Returns:
       The features, or None where no image is there or can be read.
     """
-    drawn = np.random.default_rng(seed).permutation(rows)[:_MOST_IMAGES]
-    parts, began = [], time.monotonic()
-    for start in range(0, len(drawn), _CHUNK):
-      chunk = np.sort(drawn[start : start + _CHUNK]).astype(np.int32)
+    left = np.random.default_rng(seed).permutation(rows)[:_MOST_IMAGES]
+    parts, began, size = [], time.monotonic(), _CHUNKS[0]
+    while len(left) and (not parts or time.monotonic() - began < seconds):
+      chunk, left = np.sort(left[:size]).astype(np.int32), left[size:]
+      at = time.monotonic()
       # Of these, none may be readable.
-      with contextlib.suppress(ValueError):
+      with contextlib.suppress(features_lib.UnreadableError):
         parts.append(self._features(data, chunk))
-      if time.monotonic() - began > _MOST_SECONDS:
-        _log.info('A sample of %d images is all that time allows.', start)
-        break
+      if parts and time.monotonic() - at < _SLOW_SECONDS:
+        size = _CHUNKS[1]
     return _joined(parts) if parts else None
 
   def _features(self, data: Dataset, rows: np.ndarray) -> Features:
-    batches = pipeline.eval_batches(self._material.config, data, rows, _CHUNK)
+    size = next(n for n in _CHUNKS if len(rows) <= n)
+    batches = pipeline.eval_batches(self._material.config, data, rows, size)
     params, net_state = self._trees
     return features_lib.collect(
       batches, self._embed, params, net_state, self._material.mesh

@@ -6,6 +6,7 @@ template.
 
 from collections.abc import Mapping, Sequence
 import json
+import math
 import pathlib
 import time
 from typing import Any
@@ -57,11 +58,20 @@ def _data(sections: Sequence[Section], particulars: Mapping[str, Any]) -> str:
     if any(isinstance(block, Figure) for block in section.blocks)
   }
   text = json.dumps(
-    {'figures': figures, 'runs': particulars},
+    _finite({'figures': figures, 'runs': particulars}),
     separators=(',', ':'),
     allow_nan=False,
   )
   return text.replace('<', '\\u003c').replace('&', '\\u0026')
+
+
+def _finite(tree: Any) -> Any:
+  """The same with None for numbers that JSON does not have."""
+  if isinstance(tree, Mapping):
+    return {str(key): _finite(value) for key, value in tree.items()}
+  if isinstance(tree, list | tuple):
+    return [_finite(value) for value in tree]
+  return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
 def _figures(section: Section) -> dict[str, Any]:

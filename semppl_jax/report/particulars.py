@@ -10,6 +10,7 @@ from semppl_jax.report.blocks import Block, Note, Section, Table
 from semppl_jax.report.course import Course
 
 # Columns of a table that still can be read; other runs are left out of it.
+QUESTION = 'What exactly ran?'
 _COLUMNS = 8
 
 
@@ -30,7 +31,7 @@ def section(courses: Sequence[Course]) -> Section:
   ]
   return Section(
     'particulars',
-    'What exactly ran?',
+    QUESTION,
     answers,
     [*problems, *_facts(courses), *_configs(courses)],
   )
@@ -48,14 +49,15 @@ def _facts(courses: Sequence[Course]) -> Iterator[Block]:
   )
   if len(courses) > len(shown):
     yield Note(
-      f'The first {len(shown)} of {len(courses)} runs; the data of the figures'
-      ' above has all of them.'
+      f'The first {len(shown)} of {len(courses)} runs; the data of this page, a'
+      ' script element at its end, has all of them.'
     )
 
 
 def _facts_of(course: Course) -> dict[str, str]:
   facts = course.facts
-  start = (facts.get('starts') or [{}])[-1]
+  starts = [x for x in facts.get('starts', ()) if isinstance(x, dict)] or [{}]
+  start = starts[-1]
   summary = course.summary or {}
 
   def count(name: str) -> str:
@@ -76,13 +78,13 @@ def _facts_of(course: Course) -> dict[str, str]:
     'steps': f'{course.step:,} of {count("total_steps")}',
     'images per step': f'{course.batch_size:,}',
     'devices': str(start.get('devices', '-')),
-    'begun': str((facts.get('starts') or [{}])[0].get('time', '-')),
+    'begun': str(starts[0].get('time', '-')),
     'newest start': str(start.get('time', '-')),
-    'starts': str(len(facts.get('starts') or ())),
+    'starts': str(len(facts.get('starts', ())) or '-'),
     'finished': str(summary.get('finished', 'not yet')),
   }
   memory = summary.get('device_peak_gib') or summary.get('step_memory_gib')
-  if memory:
+  if isinstance(memory, int | float):
     rows['memory of a device'] = f'{memory:.2f} GiB'
   return rows | {
     name: str(version)
@@ -133,7 +135,8 @@ def _differences(courses: Sequence[Course]) -> Block:
     'Fields that differ between the runs',
     ('field', *(course.name for course in shown)),
     [(n, *(_value(c.fields.get(n)) for c in shown)) for n in differ],
-    f'{words.count(len(differ), "field")} of {len(every)}.',
+    f'{words.count(len(differ), "field")} of {len(every)}.'
+    + (f' The first {len(shown)} runs.' if len(courses) > len(shown) else ''),
   )
 
 

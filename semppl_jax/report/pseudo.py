@@ -17,15 +17,15 @@ from semppl_jax.report.blocks import (
 from semppl_jax.report.course import Course
 from semppl_jax.report.guesses import Guesses
 
-_ASK = 'Are the pseudo-labels any good?'
+QUESTION = 'Are the pseudo-labels any good?'
 # Classes that are drawn one by one; of more, the extremes are listed.
 _DRAWN, _LISTED = 24, 12
 _BINS, _POINTS = 12, 40
 _FEW = 5  # Rows of each class in a bin.
 _EDGES = (0.0, 0.25, 0.5, 0.75, 0.999, 1.0)
 _METRICS = {
-  'right': 'pseudo/accuracy',
-  'covered': 'pseudo/coverage',
+  'right, of those that are known': 'pseudo/accuracy',
+  'with a pseudo-label': 'pseudo/coverage',
   'agreement of the votes': 'pseudo/agreement',
 }
 
@@ -38,7 +38,7 @@ def section(courses: Sequence[Course], detailed: Sequence[Course]) -> Section:
       'No run here gives unlabelled images a label, or none has recorded any'
       ' yet: there is nothing to judge.'
     )
-    return Section('pseudo', _ASK, [text], [])
+    return Section('pseudo', QUESTION, [text], [])
   few = having if len(having) <= compared.NAMED else detailed
   answers = [_answer(c, len(courses) > 1) for c in few if c in having]
   blocks = [*_curves(having)]
@@ -48,11 +48,15 @@ def section(courses: Sequence[Course], detailed: Sequence[Course]) -> Section:
       if len(courses) > 1:
         blocks.append(Heading(course.name))
       blocks += _classes(course, found)
-  return Section('pseudo', _ASK, answers, blocks)
+  return Section('pseudo', QUESTION, answers, blocks)
 
 
 def _answer(course: Course, named: bool) -> str:
   right = compared.recent(course, 'pseudo/accuracy')
+  if course.method == 'semppl' and (
+    course.fields.get('semppl.pseudo_labels') == 'oracle'
+  ):
+    return f'{course.name}: these are the true labels, as an ablation has them.'
   coverage = compared.recent(course, 'pseudo/coverage')
   agreement = compared.recent(course, 'pseudo/agreement')
   name = f'{course.name}: ' if named else ''
@@ -89,7 +93,11 @@ def _curve(
   # A record is of one batch, whose rows are few.
   lines = compared.curves(courses, metrics, scale=100, most=_POINTS)
   drawn = drawing.lines(
-    title, lines, x=compared.axis(courses), y='unlabelled rows, %', bottom=0
+    title,
+    lines,
+    x=compared.axis(courses),
+    y='of the unlabelled rows, %',
+    bottom=0,
   )
   return Figure(
     title,
@@ -101,6 +109,9 @@ def _curve(
 
 
 def _classes(course: Course, found: Guesses) -> Iterator[Block]:
+  if not (found.label >= 0).any():
+    yield Note('No row on record has a pseudo-label yet.')
+    return
   names = class_names(course, found)
   known = found.recent.known
   yield _balance(course, found, names)
@@ -322,7 +333,7 @@ def _furthest(
 
 
 def _reliability(known: Guesses) -> Figure:
-  title = 'Do the votes know when they are right?'
+  title = 'Are the surer pseudo-labels right more often?'
   bins = guesses_lib.reliability(known, _EDGES)
   labels = [
     f'{100 * low:.0f} to {100 * high:.0f}' if low < 0.99 else 'all'
@@ -335,15 +346,15 @@ def _reliability(known: Guesses) -> Figure:
       color=drawing.SERIES[0],
     )  # fmt: skip
     axes.bar_label(bars, [f'{n:,} rows' for *_, n in bins], fontsize=8)
-    axes.set_xlabel('votes for the pseudo-label, %')
+    axes.set_xlabel('share of the votes, or probability, %')
     axes.set_ylabel('right, %')
     axes.set_ylim(0, 108)
 
   return Figure(
     title,
     drawing.svg(title, draw),
-    'Good: it climbs to the right; where it does, disagreement marks the'
-    ' pseudo-labels that are wrong.',
+    'Good: it climbs to the right; where it does, a small share of the votes,'
+    ' or a low probability, marks the pseudo-labels that are wrong.',
     [
       {'from': low, 'to': high, 'right': round(right, 4), 'rows': n}
       for low, high, right, n in bins

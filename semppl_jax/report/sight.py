@@ -51,7 +51,7 @@ def blocks(material: Material, seed: int = 0) -> Iterator[Block]:
 
 
 def _drawn(material: Material, seed: int) -> np.ndarray:
-  """Ascending positions of a block of images, those with a mask first."""
+  """Ascending positions of some images, all with a mask if so many have one."""
   train = material.splits.train
   rows = np.arange(train.size)
   if train.masks is not None and train.masks.covered >= layout.BLOCK:
@@ -112,7 +112,7 @@ def _card(
   place: int,
 ) -> Card:
   train = material.splits.train
-  shown = [Picture(pictures.encode(whole), 'as evaluated')]
+  shown = [Picture(pictures.encode(whole), 'centre crop')]
   for size, views in zip(('large', 'small'), seen, strict=True):
     shown += [
       Picture(pictures.encode(view), f'{size} view {n}')

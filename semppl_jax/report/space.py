@@ -28,7 +28,7 @@ def deviations(courses: Sequence[Course]) -> Iterator[Block]:
   if not lines:
     yield Note('No deviation of embeddings is recorded yet.')
     return
-  title = 'Deviation of the embeddings'
+  title = compared.title('Deviation of the embeddings', courses, _DEVIATIONS)
   drawn = drawing.lines(
     title, lines, x=compared.axis(courses), y='deviation (1: even)', bottom=0,
     levels={'evenly spread': 1.0},

@@ -1,7 +1,10 @@
 """Where did the time go? Pace, input, and all that is not training."""
 
 from collections.abc import Iterator, Mapping, Sequence
+import math
 from typing import Any
+
+import numpy as np
 
 from semppl_jax.report import compared, drawing, words
 from semppl_jax.report.blocks import Block, Figure, Note, Section, Table
@@ -9,6 +12,7 @@ from semppl_jax.report.course import Course
 from semppl_jax.stopwatch import TRAINING
 
 # In the order in which they are stacked.
+QUESTION = 'Where did the time go?'
 _INPUT = 'waiting for input'
 _DRAWN = 20
 
@@ -24,7 +28,7 @@ def section(courses: Sequence[Course]) -> Section:
     answers = ['No run here has timed anything yet.']
   return Section(
     'time',
-    'Where did the time go?',
+    QUESTION,
     answers,
     [*_paces(courses), *_stretches(courses), *_benches(courses)],
   )
@@ -39,8 +43,14 @@ def pace(course: Course) -> float | None:
 
 
 def bench(course: Course) -> float | None:
-  """Images per second of the step without input, or None."""
-  value = (course.bench or {}).get('images_per_second')
+  """Images per second of its step without input, or None.
+
+  A bench of another batch size is one of another step.
+  """
+  found = course.bench or {}
+  value = found.get('images_per_second')
+  if found.get('batch_size', course.batch_size) != course.batch_size:
+    return None
   return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
@@ -49,14 +59,29 @@ def stretches(course: Course) -> dict[str, float]:
   found: dict[str, float] = {}
   for line in course.timing:
     work, seconds = str(line.get('work')), line.get('seconds')
-    if isinstance(seconds, int | float):
+    if isinstance(seconds, int | float) and math.isfinite(seconds):
       found[work] = found.get(work, 0.0) + float(seconds)
-  wait = compared.recent(course, 'input_wait')
-  series = course.metrics.get('input_wait')
-  if TRAINING in found and series is not None and wait is not None:
-    found[_INPUT] = found[TRAINING] * float(series.value.mean())
+  waited = _waited(course)
+  if TRAINING in found and waited is not None:
+    found[_INPUT] = found[TRAINING] * waited
     found[TRAINING] -= found[_INPUT]
   return found
+
+
+def _waited(course: Course) -> float | None:
+  """Share of the training in which it waited, by time and not by record."""
+  waits, rates = (
+    course.metrics.get(name) for name in ('input_wait', 'images_per_second')
+  )
+  if waits is None or rates is None:
+    return None
+  common, of_waits, of_rates = np.intersect1d(
+    waits.step, rates.step, return_indices=True
+  )
+  speed = rates.value[of_rates]
+  if not len(common) or not (speed > 0).all():
+    return None
+  return float(np.average(waits.value[of_waits], weights=1 / speed))
 
 
 def _answer(course: Course, named: bool) -> str:
@@ -147,6 +172,8 @@ def _stretches(courses: Sequence[Course]) -> Iterator[Block]:
     ' come less often (eval.every).',
     {name: {w: round(s, 3) for w, s in x.items()} for name, x in spent.items()},
   )
+  if len(spent) > len(shown):
+    yield Note(f'The first {len(shown)} runs are drawn; the table has all.')
   yield Table(
     'Time in figures',
     ('run', *works, 'all'),
@@ -171,7 +198,11 @@ def _works(spent: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 
 def _benches(courses: Sequence[Course]) -> Iterator[Block]:
-  having = [(c, pace(c) or 0.0, rate) for c in courses if (rate := bench(c))]
+  having = [
+    (course, own, rate)
+    for course in courses
+    if (rate := bench(course)) and (own := pace(course))
+  ]
   if not having:
     yield Note(
       'Nothing to compare the pace with: python -m semppl_jax.tools.bench'

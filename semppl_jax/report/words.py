@@ -13,7 +13,9 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 def chance(classes: int) -> str:
   """What guessing has right, in parentheses after a blank; '' if unknown."""
-  return f' (chance {100 / classes:.2g} %)' if classes else ''
+  if not classes:
+    return ''
+  return f' (chance {100 / classes:.{2 if classes > 1 else 3}g} %)'
 
 
 def points(difference: float) -> str:
@@ -32,8 +34,10 @@ def duration(seconds: float) -> str:
 
 
 def number(value: float | None) -> str:
-  """A figure to four digits; a dash where it is not known."""
-  return '-' if value is None else f'{value:.4g}'
+  """A figure, of four digits at least; a dash where it is not known."""
+  if value is None:
+    return '-'
+  return f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.4g}'
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

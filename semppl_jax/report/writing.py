@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 FILE = 'report.html'
 # Runs whose images and features are shown: the page stays small.
 _DETAILED = 4
+# Of making features, for all of them together.
+_SECONDS = 30.0
 _FILES_ALONE = (
   'Images and features are left out, as this page was made of the files of the'
   ' run alone.'
@@ -49,13 +51,18 @@ def write(
 
   Raises:
     course.CourseError: a directory is no run.
-    OSError: the page cannot be written.
+    OSError: the page cannot be written, which is tried first.
   """
   path = epath.Path(out).expanduser()
-  text = make(course_lib.read_all(places), pictures=pictures)
-  temporary = path.parent / f'{path.name}.tmp'
-  temporary.write_text(text)
-  temporary.replace(path)
+  courses = course_lib.read_all(places, _DETAILED)
+  # A page that is made by hand meanwhile has a file of its own.
+  temporary = path.parent / f'{path.name}.{os.getpid()}.tmp'
+  temporary.write_text('')
+  try:
+    temporary.write_text(make(courses, pictures=pictures))
+    temporary.replace(path)
+  finally:
+    temporary.unlink(missing_ok=True)
   return path
 
 
@@ -71,25 +78,44 @@ def make(courses: Sequence[Course], *, pictures: bool = True) -> str:
     )
     for blocks in (seen, alike_, maps):
       blocks.append(note)
+  space_question = 'How is the space?'
   sections = [
-    learning.section(courses),
-    pseudo.section(courses, detailed),
+    _section('learning', learning.QUESTION, lambda: learning.section(courses)),
+    _section(
+      'pseudo', pseudo.QUESTION, lambda: pseudo.section(courses, detailed)
+    ),
     Section('sight', 'What does it see?', [], seen),
     Section('alike', 'What does it think is alike?', [], alike_),
-    Section(
+    _section(
       'space',
-      'How is the space?',
-      space.answer(courses),
-      [*space.deviations(courses), *maps],
+      space_question,
+      lambda: Section(
+        'space',
+        space_question,
+        space.answer(courses),
+        [*space.deviations(courses), *maps],
+      ),
     ),
-    timing.section(courses),
-    particulars.section(courses),
+    _section('time', timing.QUESTION, lambda: timing.section(courses)),
+    _section(
+      'particulars',
+      particulars.QUESTION,
+      lambda: particulars.section(courses),
+    ),
   ]
   names = [course.name for course in courses]
   title = names[0] if len(names) == 1 else f'{len(names)} runs'
   return page.render(
     f'{title}: what was learned', sections, particulars.page_data(courses)
   )
+
+
+def _section(key: str, question: str, made: Callable[[], Section]) -> Section:
+  """A section, or a note in its place where a file holds what it should not."""
+  try:
+    return made()
+  except Exception as error:
+    return Section(key, question, [], [_failed(error)])
 
 
 def _looks(
@@ -102,7 +128,8 @@ def _looks(
       part.append(Note(_FILES_ALONE))
     return parts
   for course in courses:
-    for part, own in zip(parts, _looks_at(course), strict=True):
+    looks = _looks_at(course, _SECONDS / len(courses))
+    for part, own in zip(parts, looks, strict=True):
       if named:
         part.append(Heading(course.name))
       part += own
@@ -110,7 +137,7 @@ def _looks(
 
 
 def _looks_at(
-  course: Course,
+  course: Course, seconds: float
 ) -> tuple[list[Block], list[Block], list[Block]]:
   """The same for one run; what cannot be shown is a note."""
   try:
@@ -121,31 +148,42 @@ def _looks_at(
   seen = _guarded(lambda: sight.blocks(material))
   neighbours = _guarded(lambda: alike.of_queue(course, material))
   try:
-    embedder = Embedder(material, material_lib.weights(course))
+    weights = material_lib.weights(course)
   except MaterialError as error:
     note = Note(str(error))
     return seen, [*neighbours, note], [note]
-  maps = _guarded(lambda: _maps(material, embedder))
-  neighbours += _guarded(lambda: _neighbours(material, embedder))
+  made: list[Embedder] = []
+
+  def embedder() -> Embedder:
+    if not made:
+      made.append(Embedder(material, weights))
+    return made[0]
+
+  maps = _guarded(lambda: _maps(material, embedder(), seconds / 3))
+  neighbours += _guarded(lambda: _neighbours(material, embedder(), seconds / 3))
   return seen, neighbours, maps
 
 
-def _maps(material: Material, embedder: Embedder) -> Iterator[Block]:
+def _maps(
+  material: Material, embedder: Embedder, seconds: float
+) -> Iterator[Block]:
   train = material.splits.train
-  found = embedder.sample(train, np.arange(train.size))
+  found = embedder.sample(train, np.arange(train.size), seconds)
   if found is None:
     yield Note('None of the train images that were drawn can be read.')
     return
   yield from space.maps(material, found)
 
 
-def _neighbours(material: Material, embedder: Embedder) -> Iterator[Block]:
-  test = material.splits.test
+def _neighbours(
+  material: Material, embedder: Embedder, seconds: float
+) -> Iterator[Block]:
+  train, test = material.splits
   if test is None:
     yield Note('There is no test set whose nearest images could be shown.')
     return
-  queries = embedder.sample(test, np.arange(test.size))
-  support = embedder.sample(material.splits.train, material.subset.index)
+  queries = embedder.sample(test, np.arange(test.size), seconds)
+  support = embedder.sample(train, material.subset.index, seconds)
   if queries is None or support is None:
     yield Note('No test image, or no labelled image, can be read.')
     return
@@ -153,12 +191,14 @@ def _neighbours(material: Material, embedder: Embedder) -> Iterator[Block]:
 
 
 def _guarded(make_blocks: Callable[[], Iterator[Block]]) -> list[Block]:
-  """Blocks, or a note where the data or a library fails on the way.
-
-  A page with one part less is better than none at the end of a long run.
-  """
+  """Blocks, or a note where the data or a library fails on the way."""
   try:
     return [*make_blocks()]
   except Exception as error:
-    _log.exception('A part of the report could not be made:')
-    return [Note(f'This part could not be made: {errors.first_line(error)}')]
+    return [_failed(error)]
+
+
+def _failed(error: Exception) -> Note:
+  """A page with one part less is better than none at the end of a long run."""
+  _log.error('A part of the report could not be made:', exc_info=error)
+  return Note(f'This part could not be made: {errors.first_line(error)}')

@@ -199,7 +199,8 @@ def test_what_is_recorded_of_rows_is_not_exchanged(name):
 
   silent = exchanges(lambda result: result._replace(guesses=None))
   told = exchanges(lambda result: result)
-  assert (told.count, told.bytes) == (silent.count, silent.bytes)
+  assert told.count == silent.count
+  assert sum(told.bytes.values()) <= sum(silent.bytes.values())
 
 
 @SLOW

@@ -52,8 +52,8 @@ def test_a_file_less_is_no_problem(tmp_path, file):
 
 @pytest.mark.parametrize(
   'file',
-  ['config.json', 'summary.json', 'metrics.jsonl', 'pseudo_labels.jsonl',
-   'timing.jsonl'],
+  ['config.json', 'summary.json', 'run.json', 'metrics.jsonl',
+   'pseudo_labels.jsonl', 'timing.jsonl'],
 )  # fmt: skip
 def test_a_file_cut_short_is_said(tmp_path, file):
   path = fake_runs.write(tmp_path / 'run', finished=True)

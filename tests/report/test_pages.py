@@ -2,6 +2,7 @@
 
 import html.parser
 import json
+import math
 import re
 
 import fake_runs
@@ -114,14 +115,105 @@ def test_a_finished_run_stands_against_its_floors(tmp_path):
 
 
 def test_a_run_of_the_labels_alone_is_the_floor_of_another(tmp_path):
-  page, _ = _page(
-    fake_runs.write(tmp_path / 'one'),
-    fake_runs.write(tmp_path / 'floor', method='supervised', records=20),
-  )
+  ours = fake_runs.write(tmp_path / 'one')
+  floor = fake_runs.write(tmp_path / 'floor', method='supervised', records=20)
+  page, data = _page(ours, floor)
   assert '0.0 points above that of a network trained on the labels' in page.text
-  assert 'What the labels alone give is not known' in page.text or (
-    'labels only' in page.text
-  )
+  assert ASK not in page.text
+  title = 'Test accuracy: k-NN, labelled (k = 20)'
+  assert data['figures']['learning'][title]['levels'] == {'labels only': 40}
+  # Of other labels it is none.
+  facts = json.loads((floor / 'run.json').read_text())
+  (floor / 'run.json').write_text(json.dumps(facts | {'label_subset': 'other'}))
+  page, data = _page(ours, floor)
+  assert 'trained on the labels alone' not in page.text
+  assert not data['figures']['learning'][title]['levels']
+
+
+def test_a_run_is_judged_by_its_classifier_and_not_against_neighbours(tmp_path):
+  path = fake_runs.write(tmp_path / 'run', method='supervised', finished=True)
+  with (path / 'metrics.jsonl').open('a') as file:
+    file.write('{"step": 2000, "classifier/top1": 0.7}\n')
+  page, _ = _page(path)
+  assert 'the classifier has 70.0 ± 1.0 % of 2,000 test images' in page.text
+  assert 'points' not in page.text.split('Test accuracy')[0]
+  assert ASK not in page.text
+
+
+ASK = 'What the labels alone give is not known here'
+ODD = {
+  'run.json': [
+    {'class_names': None}, {'total_steps': '9'}, {'starts': ['a']},
+    {'batch_size': None}, {'labelled_per_class': 'x'}, {'data': math.inf},
+  ],
+  'config.json': [
+    {'batch_size': 'x'}, {'augment': {'mean': 3}}, {'seed': math.nan},
+    {'eval': 4}, {'method': None},
+  ],
+  'summary.json': [{'steps': None}, {'knn': [1]}, {'knn': {'a': math.nan}}],
+  'bench.json': [{'images_per_second': 'fast'}, {'images_per_second': 0}],
+  'evaluation.json': [{'protocols': 3}, {'protocols': {'knn': None}}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  'file,change', [(file, x) for file, xs in ODD.items() for x in xs], ids=str
+)
+def test_a_field_of_another_type_costs_no_more_than_its_part(
+  tmp_path, file, change
+):
+  path = fake_runs.write(tmp_path / 'run', finished=True)
+  place = path / file
+  content = json.loads(place.read_text()) if place.exists() else {}
+  place.write_text(json.dumps(content | change))
+  _page(path)
+
+
+@pytest.mark.parametrize(
+  'line',
+  ['{"step": Infinity}', '{"step": 1, "loss/total": NaN}', '{"step": "x"}',
+   '{"step": 3, "label": 3, "index": [1], "true": [1], "share": [1]}'],
+)  # fmt: skip
+@pytest.mark.parametrize(
+  'file', ['metrics.jsonl', 'pseudo_labels.jsonl', 'timing.jsonl']
+)
+def test_a_line_that_is_odd_costs_itself_alone(tmp_path, file, line):
+  path = fake_runs.write(tmp_path / 'run')
+  with (path / file).open('a') as stream:
+    stream.write(line + '\n')
+  page, data = _page(path)
+  assert 'could not be made' not in page.text
+  assert 'Confusion matrix' in data['figures']['pseudo']
+
+
+def test_an_older_run_has_what_its_summary_says(tmp_path):
+  path = fake_runs.write(tmp_path / 'run', finished=True)
+  (path / 'run.json').unlink()
+  summary = json.loads((path / 'summary.json').read_text())
+  (path / 'summary.json').write_text(json.dumps(summary | {'test_images': 50}))
+  page, _ = _page(path)
+  assert 'of 50 test images right, 30.0 points above' in page.text
+  (path / 'summary.json').unlink()
+  page, _ = _page(path)
+  assert '% of the test images right.' in page.text
+
+
+def test_a_run_that_was_begun_anew_is_not_finished(tmp_path):
+  path = fake_runs.write(tmp_path / 'run', finished=True)
+  summary = json.loads((path / 'summary.json').read_text())
+  (path / 'summary.json').write_text(json.dumps(summary | {'steps': 9000}))
+  page, _ = _page(path)
+  assert 'at step 2,000 of 2,000' in page.text
+
+
+def test_before_the_first_pseudo_label(tmp_path):
+  path = fake_runs.write(tmp_path / 'run', records=1, evaluated=False)
+  line = json.loads((path / 'pseudo_labels.jsonl').read_text())
+  line['label'] = [-1] * len(line['label'])
+  (path / 'pseudo_labels.jsonl').write_text(json.dumps(line) + '\n')
+  page, data = _page(path)
+  assert 'No row on record has a pseudo-label yet.' in page.text
+  assert list(data['figures']['pseudo']) == ['Pseudo-labels']
 
 
 def test_without_an_evaluation(tmp_path):
@@ -217,7 +309,8 @@ def test_runs_of_unequal_batches_are_compared_by_images(tmp_path):
   config['batch_size'] = 128
   (two / 'config.json').write_text(json.dumps(config))
   page, data = _page(one, two)
-  curves = data['figures']['learning']['Test accuracy']['curves']
+  title = 'Test accuracy: k-NN, labelled (k = 20)'
+  curves = data['figures']['learning'][title]['curves']
   assert curves['a']['x'] == [32_000, 64_000]
   assert curves['b']['x'] == [64_000, 128_000]
   assert 'Images seen' in page.text
@@ -241,3 +334,15 @@ def test_time_is_told_apart(tmp_path):
     'compile': 5.0, 'training': 89.1, 'evaluation': 4.0,
     'waiting for input': 0.9,
   }  # fmt: skip
+
+
+def test_waiting_counts_by_time_and_not_by_record(tmp_path):
+  path = fake_runs.write(tmp_path / 'run')
+  (path / 'metrics.jsonl').write_text(
+    '{"step": 1, "images_per_second": 1000, "input_wait": 0.0}\n'
+    '{"step": 2, "images_per_second": 10, "input_wait": 0.9}\n'
+  )
+  _, data = _page(path)
+  spent = data['figures']['time']['What the time was spent on']['run']
+  # 0.001 and 0.1 seconds an image: 0.09 of 0.101 are waiting.
+  assert spent['waiting for input'] == pytest.approx(90 * 0.09 / 0.101, 1e-3)

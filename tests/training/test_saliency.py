@@ -127,7 +127,7 @@ def test_the_report_shows_masks_and_masked_views(images, store, straight):
   for card in gallery.cards:
     captions = [picture.caption for picture in card.pictures]
     assert captions == [
-      'as evaluated', 'large view 1', 'large view 2', 'small view 1', 'mask 1',
+      'centre crop', 'large view 1', 'large view 2', 'small view 1', 'mask 1',
       'masked view 1', 'masked view 2',
     ]  # fmt: skip
     sources = [picture.source for picture in card.pictures]

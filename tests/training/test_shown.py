@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import tiny
 
-from semppl_jax import train
+from semppl_jax import config_file, train
+from semppl_jax.data import labels, pipeline
 from semppl_jax.report import (
   alike,
   course as course_lib,
   material as material_lib,
+  pictures,
   sight,
   writing,
 )
@@ -77,20 +79,32 @@ def test_recorded_voters_are_labelled_and_positives_share_the_label(run):
   assert seen > 20
 
 
-def test_views_are_those_of_the_run(run):
-  """Only the large views of the card are cut by the run's own pipeline."""
+def test_views_are_those_that_the_pipeline_cuts(run):
+  """Without colours, which are off here, a view is what the pipeline gave."""
   material = material_lib.load(_course(run[0]))
   gallery, note = sight.blocks(material)
   assert isinstance(gallery, Gallery) and isinstance(note, Note)
   captions = [picture.caption for picture in gallery.cards[0].pictures]
   assert captions == [
-    'as evaluated', 'large view 1', 'large view 2', 'small view 1',
+    'centre crop', 'large view 1', 'large view 2', 'small view 1',
   ]  # fmt: skip
   assert 'no view is masked' in note.text
+  rows = sight._drawn(material, 0)
+  config = config_file.copy(material.own)
+  config.batch_size = len(rows)
+  few = material.splits.train.select(rows)
+  batch = next(pipeline.train_batches(config, few, labels.NONE)).batch
+  where = {int(index): n for n, index in enumerate(batch.index)}
+  for card in gallery.cards:
+    name = card.title.split(' (')[0]
+    place = where[few.ids.tolist().index(name)]
+    for view in range(2):
+      source = card.pictures[1 + view].source
+      assert source == pictures.encode(batch.large[place, view])
 
 
 def test_neighbours_of_features_are_the_nearest(run):
-  """Two classes that brightness tells apart: against a slow search."""
+  """Of random features, against a slow search."""
   material = material_lib.load(_course(run[0]))
   rng = np.random.default_rng(0)
   features = lambda n, label: material_lib.Features(
@@ -183,7 +197,7 @@ def test_figures_of_the_maps_carry_every_image(run):
   material = material_lib.load(course)
   embedder = material_lib.Embedder(material, material_lib.weights(course))
   train_set = material.splits.train
-  found = embedder.sample(train_set, np.arange(train_set.size))
+  found = embedder.sample(train_set, np.arange(train_set.size), 60.0)
   assert found is not None
   np.testing.assert_array_equal(np.sort(found.index), np.arange(48))
   np.testing.assert_array_equal(found.label, train_set.labels[found.index])
