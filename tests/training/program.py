@@ -52,8 +52,7 @@ def start(
     environment['XLA_FLAGS'] = ''
 
   command = [sys.executable, '-m', 'semppl_jax.main', *map(str, arguments)]
-  if not report:
-    command.append('--noreport')
+  command.append('--report' if report else '--noreport')
   if file_kib is not None:
     # The cache of compiled programs is shared: no cut entry may get there.
     environment['JAX_ENABLE_COMPILATION_CACHE'] = 'false'

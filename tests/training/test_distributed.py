@@ -1,5 +1,6 @@
 """Several processes are one, and what befalls one befalls all."""
 
+import json
 import os
 import re
 import signal
@@ -19,7 +20,9 @@ STEPS = 8
 NOTICED = 60
 
 
-def _start(config, workdir, count, devices=1, extra=lambda index: ()):
+def _start(
+  config, workdir, count, devices=1, extra=lambda index: (), report=False
+):
   """Starts the processes of one run; `extra` are flags of some of them."""
   port = program.free_port()
   return [
@@ -32,6 +35,7 @@ def _start(config, workdir, count, devices=1, extra=lambda index: ()):
       f'--process={index}',
       *extra(index),
       devices=devices(index) if callable(devices) else devices,
+      report=report,
     )
     for index in range(count)
   ]
@@ -56,6 +60,34 @@ def _assert_ends_as_one_process(config, root):
   assert config.duration == f'{states[0][0]} steps'
   tiny.assert_close(states[0][1].memory, states[1][1].memory)
   tiny.assert_close(states[0][1].params, states[1][1].params)
+
+
+@pytest.mark.slow
+def test_two_diverge_in_one_sentence(images, tmp_path):
+  """Also where rows that are on record lie in both of them."""
+  config = program.write_config(tmp_path, images, STEPS)
+  flags = (
+    '--config.optimizer.name=sgd',
+    '--config.optimizer.learning_rate=1e38',
+  )
+  run = _start(config, tmp_path / 'run', 2, extra=lambda index: flags)
+  for output in _finish(run, want=1):
+    assert 'is not finite in' in output
+    assert 'Traceback' not in output
+
+
+@pytest.mark.slow
+def test_two_end_with_a_page_and_their_own_rows(images, tmp_path):
+  config = program.write_config(tmp_path, images, STEPS)
+  run = _start(config, tmp_path / 'run', 2, report=True)
+  first, second = _finish(run)
+  page = tmp_path / 'run' / 'report.html'
+  assert f'Report: {page}' in first and 'Report:' not in second
+  assert 'Images and features are left out' in page.read_text()
+  lines = (tmp_path / 'run' / 'pseudo_labels.jsonl').read_text().splitlines()
+  assert len(lines) == STEPS
+  # Of eight rows of the first process, those without a label.
+  assert all(0 < len(json.loads(line)['index']) <= 8 for line in lines)
 
 
 @pytest.mark.slow

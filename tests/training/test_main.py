@@ -1,5 +1,6 @@
 """The command line: exit codes, sentences, and runs that are killed."""
 
+import os
 import random
 import signal
 
@@ -36,6 +37,21 @@ def straight(images, tmp_path_factory):
 def _state(images, workdir, colours=True):
   config = tiny.config(images, STEPS, colours=colours)
   return tiny.final_state(config, workdir, jax.devices()[:1])
+
+
+@SLOW
+def test_the_page_of_a_finished_run_is_made_again_where_it_is_older(straight):
+  config, _ = straight
+  workdir = config.parent / 'run'
+  page = workdir / 'report.html'
+  command = (f'--config={config}', f'--workdir={workdir}')
+  for made, again in ((0, True), (page.stat().st_mtime, False)):
+    page.write_text('made on the way')
+    os.utime(page, (made, made))
+    status, output = program.finish(program.start(*command, report=True))
+    assert status == 0, output
+    assert 'This run is finished' in output
+    assert (page.read_text() != 'made on the way') == again
 
 
 @SLOW
