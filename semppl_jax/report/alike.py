@@ -156,7 +156,8 @@ def of_features(
     cards,
     f'By cosine of encoder features, among a sample of'
     f' {words.count(len(support.index), "labelled image")}. Good: neighbours'
-    ' that a person would call alike; numbers are similarities.',
+    ' that a person would call alike; numbers are similarities, of crops that'
+    ' Pillow makes, which may not be those of the evaluation to the last bit.',
   )
 
 

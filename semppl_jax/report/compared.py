@@ -13,6 +13,13 @@ from semppl_jax.report.drawing import Line
 NAMED = 8
 
 
+def only_first(courses: Sequence[Course]) -> list[str]:
+  """Says that sentences are of the first runs alone, where there are more."""
+  if len(courses) <= NAMED:
+    return []
+  return [f'Of the first {NAMED} of {len(courses)} runs:']
+
+
 def axis(courses: Sequence[Course]) -> str:
   """Name of the axis of progress: images where batches are not equal."""
   sizes = {course.batch_size for course in courses}

@@ -19,12 +19,12 @@ _DRAWN = 20
 
 def section(courses: Sequence[Course]) -> Section:
   """Images per second, input, stretches of time, and the bench."""
-  answers = [
+  answers = compared.only_first(courses) + [
     text
     for course in courses[: compared.NAMED]
     if (text := _answer(course, len(courses) > 1))
   ]
-  if not answers:
+  if answers == compared.only_first(courses):
     answers = ['No run here has timed anything yet.']
   return Section(
     'time',
