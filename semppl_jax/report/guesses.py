@@ -29,6 +29,10 @@ class Guesses(NamedTuple):
     """Returns those of `rows`, a mask or positions."""
     return Guesses(*(x[rows] for x in self))
 
+  def within(self, classes: int) -> 'Guesses':
+    """Returns those whose classes are below `classes`, as all should be."""
+    return self.select((self.label < classes) & (self.true < classes))
+
   @property
   def recent(self) -> 'Guesses':
     """Those of the last quarter of the recorded steps."""

@@ -172,7 +172,9 @@ def test_a_field_of_another_type_costs_no_more_than_its_part(
 @pytest.mark.parametrize(
   'line',
   ['{"step": Infinity}', '{"step": 1, "loss/total": NaN}', '{"step": "x"}',
-   '{"step": 3, "label": 3, "index": [1], "true": [1], "share": [1]}'],
+   '{"step": 3, "label": 3, "index": [1], "true": [1], "share": [1]}',
+   '{"step": 3, "label": [1000000000], "index": [1], "true": [1],'
+   ' "share": [1]}'],
 )  # fmt: skip
 @pytest.mark.parametrize(
   'file', ['metrics.jsonl', 'pseudo_labels.jsonl', 'timing.jsonl']
