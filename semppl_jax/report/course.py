@@ -124,7 +124,7 @@ class Course(NamedTuple):
   @property
   def class_names(self) -> tuple[str, ...]:
     """Names of the classes; () where they are not known."""
-    return tuple(self.facts.get('class_names', ()))
+    return tuple(map(str, self.facts.get('class_names', ())))
 
   @property
   def method(self) -> str:
@@ -145,10 +145,7 @@ def read_all(
     CourseError: one of them is no run; says which and what a run has.
   """
   paths = [epath.Path(os.path.expanduser(place)) for place in places]
-  whole = [
-    str(path if '://' in str(path) else path.absolute()) for path in paths
-  ]
-  names = distinct([place.rstrip('/') for place in whole])
+  names = distinct([str(_absolute(path)).rstrip('/') for path in paths])
   return [
     read(path, name, with_guesses=n < detailed)
     for n, (path, name) in enumerate(zip(paths, names, strict=True))
@@ -168,7 +165,8 @@ def read(path: epath.Path, name: str, with_guesses: bool = True) -> Course:
   fields = _flat(_json(path / _CONFIG, problems) or {})
   end = _of_types(_json(path / summary.FILE, problems), _SUMMARY)
   facts = _of_types(_json(path / run_facts.FILE, problems), _FACTS)
-  beside = path.parent / f'{path.absolute().name}-evaluation'
+  home = _absolute(path)
+  beside = home.parent / f'{home.name}-evaluation'
   return Course(
     name=name,
     path=path,
@@ -184,6 +182,11 @@ def read(path: epath.Path, name: str, with_guesses: bool = True) -> Course:
     bench=_json(path / _BENCH, problems),
     problems=problems,
   )
+
+
+def _absolute(path: epath.Path) -> epath.Path:
+  """The path with all its names; that of a bucket has them."""
+  return path if '://' in str(path) else path.absolute()
 
 
 def _of_types(

@@ -74,12 +74,15 @@ def test_of_a_step_recorded_twice_the_later_line_counts(tmp_path):
   assert series.recent(1.0) == 4.0
 
 
-def test_an_evaluation_beside_a_run_is_found(tmp_path):
+def test_an_evaluation_beside_a_run_is_found(tmp_path, monkeypatch):
   path = fake_runs.write(tmp_path / 'run')
   beside = tmp_path / 'run-evaluation'
   beside.mkdir()
   (beside / 'evaluation.json').write_text(json.dumps({'protocols': {}}))
   assert _read(path).evaluation == {'protocols': {}}
+  monkeypatch.chdir(path)
+  here = _read('.')
+  assert (here.name, here.evaluation) == ('run', {'protocols': {}})
 
 
 @hypothesis.given(
