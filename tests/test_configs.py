@@ -17,7 +17,7 @@ from semppl_jax import (
 )
 from semppl_jax.methods.method import Setting
 from semppl_jax.protocols import settings
-from semppl_jax.step import make_step
+from semppl_jax.step import make_step, ROWS
 
 FOLDER = pathlib.Path(base.__file__).parent
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem[0] != '_')
@@ -98,7 +98,9 @@ def test_the_step_of_a_config_traces(name):
   assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
     lambda x: (x.shape, x.dtype), state
   )
-  assert all(x.shape == () for x in metrics.values())
+  for metric, x in metrics.items():
+    rows = (config.batch_size,) if metric.startswith(ROWS) else ()
+    assert x.shape[: len(rows)] == rows and (rows or not x.shape), metric
 
 
 def _slice(name):
