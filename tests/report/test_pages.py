@@ -156,6 +156,7 @@ ODD = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'file,change', [(file, x) for file, xs in ODD.items() for x in xs], ids=str
 )

@@ -132,6 +132,7 @@ def test_neighbours_of_features_are_the_nearest(run):
   assert len(gallery.cards) == 5
 
 
+@pytest.mark.slow
 def test_a_run_without_a_checkpoint_shows_what_there_is(run, tmp_path):
   path, _ = run
   going_on = tmp_path / 'run'
@@ -161,6 +162,7 @@ def test_data_that_is_not_what_it_was_is_said(run, tmp_path, change):
   assert '<svg' in sections['learning']
 
 
+@pytest.mark.slow
 def test_images_that_cannot_be_read_are_left_out(run, tmp_path):
   path, own = run
   copied, elsewhere = tmp_path / 'run', tmp_path / 'images'
