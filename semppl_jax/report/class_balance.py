@@ -78,7 +78,7 @@ def _reference(
   counts[: len(labelled)] = labelled[:classes]
   if not counts.sum():
     counts += 1
-  return counts / counts.sum(), 'the share among the labels'
+  return counts / counts.sum(), 'that of the labels'
 
 
 def _furthest(

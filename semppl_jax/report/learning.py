@@ -131,19 +131,23 @@ def _labels_only(
   course: Course, courses: Sequence[Course], k: int
 ) -> float | None:
   """k-NN accuracy of a network that was trained on the labels alone."""
-  value: Any = course.evaluation
-  for key in ('protocols', 'knn', 'baseline', f'knn/labelled/k{k}/top1'):
-    value = value.get(key) if isinstance(value, Mapping) else None
-  if _is_share(value):
-    return float(value)
-  subset = course.facts.get('label_subset')
+  same = [course.facts.get(key) for key in ('label_subset', 'test_data')]
+  alike = [
+    other
+    for other in courses
+    if None not in same
+    and same == [other.facts.get(key) for key in ('label_subset', 'test_data')]
+  ]
+  for other in (course, *alike):
+    value: Any = other.evaluation
+    for key in ('protocols', 'knn', 'baseline', f'knn/labelled/k{k}/top1'):
+      value = value.get(key) if isinstance(value, Mapping) else None
+    if _is_share(value):
+      return float(value)
   scores = [
     last(other, f'knn/encoder/labelled/k{k}')
-    for other in courses
-    if other is not course
-    and other.method == _SUPERVISED
-    and subset
-    and subset == other.facts.get('label_subset')
+    for other in alike
+    if other is not course and other.method == _SUPERVISED
   ]
   return max((score for score in scores if score is not None), default=None)
 
