@@ -79,8 +79,10 @@ def _votes(
     mesh,
   )  # [B x L, L, K]
   there = jnp.isfinite(found.similarity)
-  label = jnp.where(there, queue.label[found.slot], knn.NO_LABEL)
-  voter = jnp.where(there, queue.index[found.slot], memory_lib.EMPTY)
+  # In one, since a gather costs by its rows and not by what is in them.
+  facts = jnp.stack([queue.label, queue.index], axis=-1)[found.slot]
+  label = jnp.where(there, facts[..., 0], knn.NO_LABEL)
+  voter = jnp.where(there, facts[..., 1], memory_lib.EMPTY)
   each = knn.vote(label, found.similarity, config.tie)
   votes = views * views
   result = knn.vote(
