@@ -21,7 +21,7 @@ _POINTS = 40
 _MOST_CLASSES = 100_000
 _EDGES = (0.0, 0.25, 0.5, 0.75, 0.999, 1.0)
 _METRICS = {
-  'right, of those that are known': 'pseudo/accuracy',
+  'right, where it is known': 'pseudo/accuracy',
   'with a pseudo-label': 'pseudo/coverage',
   'agreement of the votes': 'pseudo/agreement',
 }
