@@ -5,6 +5,8 @@ from typing import Any
 
 from etils import epath
 
+from semppl_jax import workdir as workdir_lib
+
 
 def read(path: epath.Path) -> tuple[list[dict[str, Any]], int]:
   """Returns the lines, and how many others are damaged, as by a kill.
@@ -29,7 +31,6 @@ def keep_until(path: epath.Path, step: int) -> list[dict[str, Any]]:
   if not path.exists():
     return []
   kept = [line for line in read(path)[0] if line['step'] <= step]
-  temporary = path.with_suffix('.tmp')
-  temporary.write_text(''.join(json.dumps(line) + '\n' for line in kept))
-  temporary.replace(path)
+  text = ''.join(json.dumps(line) + '\n' for line in kept)
+  workdir_lib.write_whole(path, text)
   return kept

@@ -11,7 +11,7 @@ from typing import Any
 from etils import epath
 import numpy as np
 
-from semppl_jax import mesh as mesh_lib, versions
+from semppl_jax import mesh as mesh_lib, versions, workdir as workdir_lib
 from semppl_jax.job import Job
 
 FILE = 'run.json'
@@ -46,20 +46,13 @@ def write(workdir: epath.Path, job: Job, step: int) -> None:
       },
     ],
   }
-  temporary = workdir / f'{FILE}.tmp'
-  temporary.write_text(json.dumps(facts, indent=2) + '\n')
-  temporary.replace(workdir / FILE)
-
-
-def read(workdir: epath.Path) -> dict[str, Any]:
-  """Returns the facts; none where there is no file, or a damaged one."""
-  try:
-    facts = json.loads((workdir / FILE).read_text())
-  except (OSError, ValueError):
-    return {}
-  return facts if isinstance(facts, dict) else {}
+  text = json.dumps(facts, indent=2) + '\n'
+  workdir_lib.write_whole(workdir / FILE, text)
 
 
 def _starts_before(workdir: epath.Path, step: int) -> list[Any]:
-  """Earlier starts; of a run that begins again from 0, none."""
-  return read(workdir).get('starts', []) if step else []
+  """Earlier starts; none of a run from 0, or whose file is damaged."""
+  try:
+    return json.loads((workdir / FILE).read_text())['starts'] if step else []
+  except (OSError, ValueError, KeyError, TypeError):
+    return []

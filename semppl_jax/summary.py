@@ -7,7 +7,12 @@ from typing import Any
 
 from etils import epath
 
-from semppl_jax import footprint, mesh as mesh_lib, versions
+from semppl_jax import (
+  footprint,
+  mesh as mesh_lib,
+  versions,
+  workdir as workdir_lib,
+)
 from semppl_jax.job import Job
 from semppl_jax.logbook import Logbook
 
@@ -94,9 +99,8 @@ def _pace(log: Logbook) -> dict[str, float | None]:
 
 def write(workdir: epath.Path, result: dict[str, Any]) -> None:
   """Writes the summary, whole or not at all."""
-  temporary = workdir / f'{FILE}.tmp'
-  temporary.write_text(json.dumps(result, indent=2) + '\n')
-  temporary.replace(workdir / FILE)
+  text = json.dumps(result, indent=2) + '\n'
+  workdir_lib.write_whole(workdir / FILE, text)
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -16,6 +16,13 @@ def path(where: str | os.PathLike[str]) -> epath.Path:
   return epath.Path(where).expanduser()
 
 
+def write_whole(file: epath.Path, text: str) -> None:
+  """Writes a file, whole or not at all."""
+  temporary = file.parent / f'{file.name}.tmp'
+  temporary.write_text(text)
+  temporary.replace(file)
+
+
 def make(directory: epath.Path) -> None:
   """Makes a directory where it is missing, and writes there once to see.
 

@@ -14,6 +14,7 @@ import ml_collections
 import numpy as np
 
 from semppl_jax import (
+  checkpoint,
   errors,
   guess_log,
   json_lines,
@@ -162,7 +163,7 @@ def read(path: epath.Path, name: str, with_guesses: bool = True) -> Course:
       ' --workdir of semppl_jax.main names.'
     )
   problems: list[str] = []
-  fields = _flat(_json(path / _CONFIG, problems) or {})
+  fields = _fields(_json(path / _CONFIG, problems) or {}, problems)
   end = _of_types(_json(path / summary.FILE, problems), _SUMMARY)
   facts = _of_types(_json(path / run_facts.FILE, problems), _FACTS)
   home = _absolute(path)
@@ -198,6 +199,15 @@ def _of_types(
     for name, value in (content or {}).items()
     if isinstance(value, types.get(name, object)) and value is not None
   }
+
+
+def _fields(content: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+  """A config by dotted name."""
+  try:
+    return checkpoint.plain_config(ml_collections.ConfigDict(content))
+  except (TypeError, ValueError) as error:
+    problems.append(f'{_CONFIG} is of no run: {errors.first_line(error)}.')
+    return {}
 
 
 def _config(
@@ -273,13 +283,3 @@ def _series(lines: Sequence[Mapping[str, Any]]) -> dict[str, Series]:
     )
     for name, values in found.items()
   }
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-  fields: dict[str, Any] = {}
-  for name, value in tree.items():
-    if isinstance(value, Mapping):
-      fields |= _flat(value, f'{prefix}{name}.')
-    else:
-      fields[f'{prefix}{name}'] = value
-  return fields
