@@ -16,9 +16,10 @@ from absl import app, flags
 from arms import config_of
 from tables import spread
 
-from semppl_jax import config_file, summary, train
-from semppl_jax.protocols import context as context_lib, runner
-from semppl_jax.tools.tables import markdown
+from semppl_jax.config import loading
+from semppl_jax.protocols import runner, setup as setup_lib
+from semppl_jax.tools.compile.table import markdown
+from semppl_jax.training import loop, summary
 
 _RUNS = flags.DEFINE_string('runs', 'runs/learns', 'Runs of learns.py.')
 _OUT = flags.DEFINE_string('out', 'runs/finetunes', 'Where results go.')
@@ -39,12 +40,10 @@ def main(_) -> None:
   for seed in map(int, _SEEDS.value):
     run = pathlib.Path(_RUNS.value) / f'{_ARM.replace(" ", "-")}-{seed}'
     if summary.read(run) is None:
-      train.run(config_of(_ARM, seed, '4000 steps'), run)
-    config = config_file.load(
-      'configs/evaluate/quickstart.py', [f'seed={seed}']
-    )
+      loop.run(config_of(_ARM, seed, '4000 steps'), run)
+    config = loading.load('configs/evaluate/quickstart.py', [f'seed={seed}'])
     workdir = pathlib.Path(_OUT.value) / str(seed)
-    context = context_lib.build(config, str(run), workdir)
+    context = setup_lib.build(config, str(run), workdir)
     for protocol in ('knn', 'finetune'):
       result = runner.run(context, protocol, True)
     results.append(result.content['protocols'])

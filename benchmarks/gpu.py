@@ -21,8 +21,8 @@ from gpu_rows import COMPILED, EAGER, OURS, Row, Timing
 import gpu_runs
 from gpu_runs import Sides
 
-from semppl_jax import program
-from semppl_jax.tools import out, row_files, sweep
+from semppl_jax.runtime import cli, out
+from semppl_jax.tools.compile import job_runner, row_files
 
 _OUT = flags.DEFINE_string('out', None, 'Folder of the reports and the table.')
 _ROWS = flags.DEFINE_list(
@@ -43,7 +43,7 @@ _SET = flags.DEFINE_multi_string(
 
 def main(_) -> int:
   """Runs what the flags say and returns the exit status."""
-  return program.guarded(_measure, sweep.WHAT_IS_LEFT)
+  return cli.guarded(_measure, job_runner.WHAT_IS_LEFT)
 
 
 def _measure() -> int:
@@ -62,8 +62,8 @@ def _measure() -> int:
     row_files.write(folder / 'gpu.md', gpu_page.page(found))
   print(gpu_page.page(found))
   failed = [row for row, sides in found.items() if not sides[OURS].report]
-  return program.FAILED if failed else program.OK
+  return cli.FAILED if failed else cli.OK
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse)
+  app.run(main, flags_parser=cli.parse)

@@ -6,7 +6,7 @@ from typing import Any
 from gpu_rows import COMPILED, EAGER, OURS, Row
 from gpu_runs import Found, Sides
 
-from semppl_jax.tools.tables import markdown
+from semppl_jax.tools.compile.table import markdown
 
 _AGAINST = {EAGER: 'eager', COMPILED: 'torch.compile'}
 _HEAD = (
@@ -20,8 +20,9 @@ _NONE = '-'
 _NOTE = (
   'A ratio is our images/s over those of PyTorch, which computes the networks,'
   ' the least of losses, SGD and the moving average, and no more: `networks'
-  ' alone` is our step of the same (`bare` of `semppl_jax/tools/parts.py`), and'
-  ' `full step` has views, colours, memory and losses besides.'
+  ' alone` is our step of the same (`bare` of'
+  ' `semppl_jax/tools/profiling/breakdown.py`), and `full step` has views,'
+  ' colours, memory and losses besides.'
 )
 PUBLISHED = (
   'For comparison: a public TensorFlow port of PAWS (PAWS-TF) trained WRN-28-2'

@@ -5,7 +5,7 @@ import pathlib
 import sys
 from typing import NamedTuple
 
-from semppl_jax import config_file
+from semppl_jax.config import loading
 
 RESNET, WRN = 'resnet50', 'wrn28_2'
 ROWS = (RESNET, WRN)
@@ -56,7 +56,7 @@ def rows(
   """
   unknown = [name for name in names if name not in ROWS]
   if unknown or not names:
-    raise config_file.ConfigError(
+    raise loading.ConfigError(
       f'--rows={",".join(names)} may be some of {",".join(ROWS)}.'
     )
   known = {
@@ -76,7 +76,7 @@ def rows(
   }
   chosen = [known[name] for name in ROWS if name in names]
   for row in chosen:
-    config_file.load(row.config, row.overrides)
+    loading.load(row.config, row.overrides)
   return chosen
 
 

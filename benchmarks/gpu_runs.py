@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import gpu_rows
 from gpu_rows import OURS, Row, Timing
 
-from semppl_jax import config_file, versions
-from semppl_jax.tools import children, row_files
-from semppl_jax.tools.limits import Limits
+from semppl_jax.config import loading
+from semppl_jax.runtime import versions
+from semppl_jax.tools.compile import children, row_files
+from semppl_jax.tools.compile.limits import Limits
 
 _UNLIMITED = Limits(math.inf, math.inf)
 _NO_TORCH = 'PyTorch is not installed'
@@ -107,7 +108,7 @@ def _kept(path: pathlib.Path, key: dict[str, Any]) -> dict[str, Any] | None:
 def _key(row: Row, side: str, timed: Timing, device: str) -> dict[str, Any]:
   """What must be the same for a report to be that of a row."""
   key = {
-    'fields': row_files.digest(config_file.load(row.config, row.overrides)),
+    'fields': row_files.digest(loading.load(row.config, row.overrides)),
     **timed._asdict(),
   }
   if side == OURS:

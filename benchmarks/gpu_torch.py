@@ -15,11 +15,13 @@ from typing import Any
 from absl import flags
 import jax
 
-from semppl_jax import config_file, mesh as mesh_lib, program
-from semppl_jax.config_file import ConfigError
-from semppl_jax.tools import out as out_lib, timing, unfed
+from semppl_jax.config import loading
+from semppl_jax.config.loading import ConfigError
+from semppl_jax.runtime import cli, mesh as mesh_lib, out as out_lib
+from semppl_jax.tools.profiling import timing
+from semppl_jax.training import unfed
 
-_CONFIG = config_file.define_flag('config')
+_CONFIG = loading.define_flag('config')
 _STEPS = flags.DEFINE_integer('steps', 30, 'Steps that are timed.', 1)
 _WARMUP = flags.DEFINE_integer('warmup', 5, 'Steps before these.', 0)
 _COMPILE = flags.DEFINE_bool('compile', False, 'Use torch.compile.')
@@ -32,7 +34,7 @@ def main(_: Sequence[str]) -> int:
   """Runs what the flags say and returns the exit status."""
   # It is asked for shapes alone, and would take the memory of a GPU.
   jax.config.update('jax_platforms', 'cpu')
-  return program.guarded(_measure, 'Nothing was written; measure again.')
+  return cli.guarded(_measure, 'Nothing was written; measure again.')
 
 
 def _measure() -> int:
@@ -45,7 +47,7 @@ def _measure() -> int:
     _write(out)
   except torch.cuda.OutOfMemoryError as error:
     raise ConfigError('PyTorch: the step does not fit this GPU.') from error
-  return program.OK
+  return cli.OK
 
 
 def _write(out: pathlib.Path) -> None:
@@ -79,4 +81,4 @@ def _timed(step: Callable[[], None], batch: int) -> dict[str, Any]:
 
 
 if __name__ == '__main__':
-  config_file.run(main)
+  loading.run(main)

@@ -12,8 +12,8 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from configs import base
 from semppl_jax.data import dataset, labels, pipeline
-from semppl_jax.saliency.pieces import spread
-from semppl_jax.tools.input_stages import cost_of
+from semppl_jax.saliency.shards import spread
+from semppl_jax.tools.profiling.input_benchmark import cost_of
 
 ALONE, PILLOW = 'decode alone', 'Pillow, antialiased bicubic'
 BATCH = 40
@@ -78,8 +78,8 @@ def _pipeline(fields: dict[str, Any]) -> Callable[..., Any]:
 
 
 def _decode(data_dir: str, cores: int) -> tuple[Iterator[Any], int]:
-  from semppl_jax.data.decode import decode_image
-  from semppl_jax.data.tf_runtime import tf
+  from semppl_jax.data.tf.decode import decode_image
+  from semppl_jax.data.tf.runtime import tf
 
   del cores
   contents = [tf.constant(x) for x in _contents(data_dir)]

@@ -17,8 +17,8 @@ from absl import app, flags
 from arms import ARMS, config_of
 from tables import spread
 
-from semppl_jax import train
-from semppl_jax.tools.tables import markdown
+from semppl_jax.tools.compile.table import markdown
+from semppl_jax.training import loop
 
 _OUT = flags.DEFINE_string('out', 'runs/learns', 'Directory of the runs.')
 _SEEDS = flags.DEFINE_integer('seeds', 3, 'Seeds 0, 1, ... of each arm.')
@@ -42,7 +42,7 @@ def main(_) -> None:
     for arm in _ARMS.value or ARMS:
       name = arm.replace(' ', '-')
       config = config_of(arm, seed, _DURATION.value)
-      summary = train.run(config, out / f'{name}-{seed}')
+      summary = loop.run(config, out / f'{name}-{seed}')
       if summary is None:
         return
       results.setdefault(arm, []).append(summary)

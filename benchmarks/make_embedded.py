@@ -13,8 +13,8 @@ from absl import app, flags
 import numpy as np
 
 from semppl_jax.data.dataset import EMBEDDED
-from semppl_jax.data.sources import records, tfds_source
-from semppl_jax.data.tf_runtime import tf
+from semppl_jax.data.sources import tfds, tfrecord_tf
+from semppl_jax.data.tf.runtime import tf
 
 _DATA_DIR = flags.DEFINE_string(
   'data_dir', None, 'TFDS data_dir.', required=True
@@ -41,14 +41,14 @@ def choose(ids: np.ndarray, labels: np.ndarray, per_class: int) -> list[int]:
 
 def write_split(split: str, data_dir: str, out: str) -> int:
   """Writes one split and returns its size in bytes."""
-  builder = tfds_source.open_builder('cifar10', data_dir, '--data_dir')
-  shards = tfds_source.split_shards(builder, split, '--data_dir')
-  source, ids, labels = records.index_records(shards, '--data_dir')
+  builder = tfds.open_builder('cifar10', data_dir, '--data_dir')
+  shards = tfds.split_shards(builder, split, '--data_dir')
+  source, ids, labels = tfrecord_tf.index_records(shards, '--data_dir')
   content = [
     image
     for shard in shards
-    for stored in records.records(*shard).batch(1024)
-    for image in records.parse(stored, source.keys)[0].numpy()
+    for stored in tfrecord_tf.records(*shard).batch(1024)
+    for image in tfrecord_tf.parse(stored, source.keys)[0].numpy()
   ]
   path = os.path.join(out, f'{split}.tfrecord')
   with tf.io.TFRecordWriter(path) as writer:

@@ -22,8 +22,8 @@ from absl import app, flags, logging
 import numpy as np
 import of_tests
 
-from semppl_jax.exchange import formats, serve, side_file, verified
-from semppl_jax.weights import Weights, WeightsError
+from semppl_jax.exchange import export, formats, inference, metadata
+from semppl_jax.models.weights import Weights, WeightsError
 
 _SIZE = flags.DEFINE_integer('size', 64, 'Side of the images, pixels.')
 _IMAGES = flags.DEFINE_integer('images', 16, 'Number of images.')
@@ -131,7 +131,7 @@ def measure(
     **settings,
   )
   images = of_tests.load('random_weights').images(weights, count)
-  original = serve.on_host(weights)
+  original = inference.on_host(weights)
   cells = {}
   for name in rows:
     form = formats.load(name)
@@ -142,7 +142,7 @@ def measure(
       continue
     with tempfile.TemporaryDirectory() as folder:
       path = pathlib.Path(folder) / 'file'
-      side_file.write(path, side_file.describe(weights, (), name))
+      metadata.write(path, metadata.describe(weights, (), name))
       form.write(path, weights, ())
       if name == 'safetensors':
         written = torch_run(path, torch_name, weights)
@@ -150,7 +150,7 @@ def measure(
         written = haiku_run(path, weights)
       else:
         written = form.read_back(path)
-      apart = verified.compare(original, written, images)
+      apart = export.compare(original, written, images)
     cells[name] = Cell(apart['features'], form.TOLERANCE)
   return cells
 

@@ -10,7 +10,7 @@ import pathlib
 from absl import app, flags
 from playwright.sync_api import sync_playwright
 
-from semppl_jax.report import writing
+from semppl_jax.report import build
 
 _RUN = flags.DEFINE_string('run', 'runs/quickstart', 'The run.')
 _OUT = flags.DEFINE_string('out', 'docs/report.png', 'The picture to write.')
@@ -20,7 +20,7 @@ _CHROMIUM = flags.DEFINE_string('chromium', '/usr/bin/chromium', 'Its path.')
 def main(_) -> None:
   """Writes the page and the picture of its beginning."""
   run = pathlib.Path(_RUN.value)
-  page = pathlib.Path(str(writing.write([run], run / writing.FILE)))
+  page = pathlib.Path(str(build.write([run], run / build.FILE)))
   with sync_playwright() as playwright:
     browser = playwright.chromium.launch(
       executable_path=_CHROMIUM.value, args=['--no-sandbox']

@@ -16,9 +16,16 @@ from absl import app, flags
 import scaling_plan
 import scaling_table
 
-from semppl_jax import config_file, program
-from semppl_jax.tools import ahead, limit_flags, row_files, slices, sweep
-from semppl_jax.tools.slices import Row
+from semppl_jax.config import loading
+from semppl_jax.runtime import cli
+from semppl_jax.tools.compile import (
+  job_runner,
+  limit_flags,
+  row_files,
+  topologies,
+  tpu_aot,
+)
+from semppl_jax.tools.compile.topologies import Row
 
 _CONFIG = flags.DEFINE_string(
   'config', 'configs/resnet50_10pct.py', 'Config file.'
@@ -26,7 +33,9 @@ _CONFIG = flags.DEFINE_string(
 _SET = flags.DEFINE_multi_string(
   'set', [], 'A field of the config, as --set=network.width=2; repeat it.'
 )
-_CHIP = flags.DEFINE_string('chip', 'v3', f'One of {", ".join(slices.CHIPS)}.')
+_CHIP = flags.DEFINE_string(
+  'chip', 'v3', f'One of {", ".join(topologies.CHIPS)}.'
+)
 _CORES = flags.DEFINE_list(
   'cores', [], 'How many, as 8,32,128; all that the chip has, by default.'
 )
@@ -38,11 +47,11 @@ _OUT = flags.DEFINE_string('out', None, 'Folder of the rows and the table.')
 
 def main(_) -> int:
   """Runs what the flags say and returns the exit status."""
-  return program.guarded(_measure, sweep.WHAT_IS_LEFT)
+  return cli.guarded(_measure, job_runner.WHAT_IS_LEFT)
 
 
 def _measure() -> int:
-  place = row_files.at(_OUT.value, limit_flags.read(), ahead.versions())
+  place = row_files.at(_OUT.value, limit_flags.read(), tpu_aot.versions())
   config, chip = _CONFIG.value, _CHIP.value
   points = scaling_plan.plan(
     config, _SET.value, chip, _cores(), _PER_CORE.value
@@ -51,25 +60,25 @@ def _measure() -> int:
   records: dict[Row, dict[str, Any]] = {}
   # Both modes may have the same row.
   rows = [*dict.fromkeys(x.row for x in points if x.row)]
-  for row, record in sweep.make(rows, place):
+  for row, record in job_runner.make(rows, place):
     records[row] = record
     page = scaling_table.page(points, records, place.versions)
     row_files.write(place.folder / name, page)
   print(scaling_table.page(points, records, place.versions))
   outcomes = [record['outcome'] for record in records.values()]
-  return program.FAILED if row_files.FAILED in outcomes else program.OK
+  return cli.FAILED if row_files.FAILED in outcomes else cli.OK
 
 
 def _cores() -> list[int]:
   if not _CORES.value:
-    return slices.counts(_CHIP.value)
+    return topologies.counts(_CHIP.value)
   try:
     return sorted({int(x) for x in _CORES.value})
   except ValueError as error:
-    raise config_file.ConfigError(
+    raise loading.ConfigError(
       f'--cores={",".join(_CORES.value)} must be numbers, as 8,32,128.'
     ) from error
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse)
+  app.run(main, flags_parser=cli.parse)

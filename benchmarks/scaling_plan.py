@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import ml_collections
 
-from semppl_jax import config_file
-from semppl_jax.tools import slices
-from semppl_jax.tools.slices import Row
+from semppl_jax.config import loading
+from semppl_jax.tools.compile import topologies as topologies_lib
+from semppl_jax.tools.compile.topologies import Row
 
 STRONG, WEAK = 'Strong scaling', 'Weak scaling'
 MODES = (STRONG, WEAK)
@@ -48,8 +48,8 @@ def plan(
   Raises:
     ConfigError: a file, field, chip or slice that is not there.
   """
-  config = config_file.load(path, overrides)
-  topologies = {n: slices.of_cores(chip, n) for n in cores}
+  config = loading.load(path, overrides)
+  topologies = {n: topologies_lib.of_cores(chip, n) for n in cores}
   points = []
   for mode in MODES:
     for n, topology in topologies.items():

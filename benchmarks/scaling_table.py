@@ -5,10 +5,10 @@ from typing import Any
 
 from scaling_plan import MODES, Point, STRONG, WEAK
 
-from semppl_jax.tools import costs, fit_table
-from semppl_jax.tools.costs import Scaled
-from semppl_jax.tools.slices import Row
-from semppl_jax.tools.tables import markdown
+from semppl_jax.tools.compile import costs, fit_table
+from semppl_jax.tools.compile.costs import Scaled
+from semppl_jax.tools.compile.table import markdown
+from semppl_jax.tools.compile.topologies import Row
 
 _TERMS = ('compute', 'memory', 'communication')
 _HEAD = (

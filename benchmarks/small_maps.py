@@ -3,16 +3,17 @@
   PYTHONPATH=. python benchmarks/small_maps.py [--batch=128]
 
 Prints milliseconds of the forward pass and of both gradients on this machine's
-device, medians; `semppl_jax/backbones/convolution.py` uses the faster.
+device, medians; `semppl_jax/models/backbones/convolution.py` uses the faster.
 """
 
 from absl import app, flags
 import jax
 import jax.numpy as jnp
 
-from semppl_jax import program
-from semppl_jax.backbones import convolution
-from semppl_jax.tools import tables, timing
+from semppl_jax.models.backbones import convolution
+from semppl_jax.runtime import cli
+from semppl_jax.tools.compile import table
+from semppl_jax.tools.profiling import timing
 
 _BATCH = flags.DEFINE_integer('batch', 128, 'Rows.', 1)
 _CALLS = flags.DEFINE_integer('calls', 10, 'How many are timed.', 1)
@@ -49,8 +50,8 @@ def main(_) -> int:
       shape = f'{side} x {side} x {channels}, stride {stride}'
       rows.append([shape, kind, f'{xla:.2f}', f'{product:.2f}'])
   head = ['input', 'pass', 'XLA, ms', 'product, ms']
-  print(tables.markdown([head, *rows]))
-  return program.OK
+  print(table.markdown([head, *rows]))
+  return cli.OK
 
 
 def _passes(x, weights, stride, small):
@@ -81,4 +82,4 @@ def _timed(f, x, weights):
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse)
+  app.run(main, flags_parser=cli.parse)

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import ml_collections
 
-from semppl_jax.config_file import ConfigError
-from semppl_jax.tools.unfed import Unfed
+from semppl_jax.config.loading import ConfigError
+from semppl_jax.training.unfed import Unfed
 
 # Names in `tests/exchange/torch_networks.py`.
 _BACKBONES = {

@@ -1,7 +1,8 @@
 """A plain PyTorch step: the networks of a method, the least of losses, SGD.
 
-What `semppl_jax.tools.bare` leaves of ours, on images that are normalised and
-on the device already. Batch norm sees all views of a size together.
+What `semppl_jax.tools.profiling.bare` leaves of ours, on images that are
+normalised and on the device already. Batch norm sees all views of a size
+together.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,7 +67,7 @@ def distance(
   images: Sequence[torch.Tensor],
   plan: Plan,
 ) -> torch.Tensor:
-  """Returns the loss of `semppl_jax.tools.bare`.
+  """Returns the loss of `semppl_jax.tools.profiling.bare`.
 
   Args:
     online: the networks that learn.

@@ -14,9 +14,10 @@ import pathlib
 from absl import flags
 import jax
 
-from semppl_jax import config_file, program
+from semppl_jax.config import loading
+from semppl_jax.runtime import cli
 
-_CONFIG = config_file.define_flag('config')
+_CONFIG = loading.define_flag('config')
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', None, 'A run, imported weights, or a file of weights.'
 )
@@ -29,22 +30,22 @@ _BASELINE = flags.DEFINE_boolean(
 
 def main(_) -> int:
   """Runs what the flags say and returns the exit status."""
-  return program.guarded(_evaluate)
+  return cli.guarded(_evaluate)
 
 
 def _evaluate() -> int:
   from semppl_jax.evaluators.features import StoppedError
-  from semppl_jax.job import InputError
-  from semppl_jax.protocols import context as context_lib, runner
+  from semppl_jax.protocols import runner, setup as setup_lib
+  from semppl_jax.training.experiment import InputError
 
   checkpoint, workdir = _CHECKPOINT.value, _WORKDIR.value
   if not checkpoint or not workdir:
-    raise config_file.ConfigError(
+    raise loading.ConfigError(
       '--checkpoint and --workdir are needed, as in'
       ' --checkpoint=runs/quickstart --workdir=runs/evaluation.'
     )
   runner.check(_PROTOCOL.value)
-  context = context_lib.build(
+  context = setup_lib.build(
     _CONFIG.value,
     checkpoint,
     pathlib.Path(workdir).expanduser(),
@@ -52,13 +53,13 @@ def _evaluate() -> int:
   try:
     result = runner.run(context, _PROTOCOL.value, _BASELINE.value)
   except StoppedError:
-    return program.STOPPED
+    return cli.STOPPED
   except ValueError as error:  # Of data that was opened on the way.
     raise InputError(str(error)) from error
   if jax.process_index() == 0:
     print(result.describe())  # noqa: T201
-  return program.OK
+  return cli.OK
 
 
 if __name__ == '__main__':
-  config_file.run(main)
+  loading.run(main)

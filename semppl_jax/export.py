@@ -11,9 +11,10 @@ import pathlib
 
 from absl import app, flags
 
-from semppl_jax import config_file, program
+from semppl_jax.config import loading
+from semppl_jax.runtime import cli
 
-_CONFIG = config_file.define_flag('config')
+_CONFIG = loading.define_flag('config')
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', None, 'A run, a checkpoint in it, or imported weights.'
 )
@@ -31,27 +32,27 @@ _OVERWRITE = flags.DEFINE_boolean(
 
 def main(_) -> int:
   """Exports what the flags say and returns the exit status."""
-  return program.guarded(_export, 'No file was left.')
+  return cli.guarded(_export, 'No file was left.')
 
 
 def _export() -> int:
-  from semppl_jax import interrupts
-  from semppl_jax.exchange import load, verified
+  from semppl_jax.exchange import export, load
+  from semppl_jax.runtime import signals
 
   given = [flag.value for flag in (_CHECKPOINT, _FORMAT, _OUT)]
   checkpoint, format_name, place = (value or '' for value in given)
   if not all(given):
-    raise config_file.ConfigError(
+    raise loading.ConfigError(
       '--checkpoint, --format and --out are needed, as in'
       ' --checkpoint=RUN --format=onnx --out=encoder.onnx.'
     )
   out = pathlib.Path(place).expanduser().absolute()
   try:
-    with interrupts.at_once() as unless_stopped:
+    with signals.at_once() as unless_stopped:
       weights = load.load(checkpoint)
       if _CONFIG.value is not None:
         weights = weights._replace(config=_CONFIG.value)
-      measured = verified.export(
+      measured = export.export(
         weights,
         format_name,
         out,
@@ -59,11 +60,11 @@ def _export() -> int:
         overwrite=_OVERWRITE.value,
         before_naming=unless_stopped,
       )
-  except verified.ParityError as error:
-    return program.complain(error, program.FAILED)
-  print(f'{out} ({format_name}): {verified.describe(measured)}.')  # noqa: T201
-  return program.OK
+  except export.ParityError as error:
+    return cli.complain(error, cli.FAILED)
+  print(f'{out} ({format_name}): {export.describe(measured)}.')  # noqa: T201
+  return cli.OK
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse_with_config)
+  app.run(main, flags_parser=cli.parse_with_config)

@@ -18,9 +18,10 @@ from typing import Any
 
 from absl import app, flags
 
-from semppl_jax import config_file, program
-from semppl_jax.exchange.torch_state import describe as architecture, Found
-from semppl_jax.weights import listed, Preprocessing, WeightsError
+from semppl_jax.config import loading
+from semppl_jax.exchange.torch_import import describe as architecture, Found
+from semppl_jax.models.weights import listed, Preprocessing, WeightsError
+from semppl_jax.runtime import cli
 
 _OUT = flags.DEFINE_string('out', None, 'The directory to write.')
 _CLASS_NAMES = flags.DEFINE_string(
@@ -46,22 +47,22 @@ _STD = flags.DEFINE_list('std', None, 'Three numbers, channels are divided by.')
 
 def main(argv: Sequence[str]) -> int:
   """Imports the file that the flags say and returns the exit status."""
-  return program.guarded(
+  return cli.guarded(
     lambda: _import(argv), 'No weights were left in their directory.'
   )
 
 
 def _import(argv: Sequence[str]) -> int:
-  from semppl_jax.exchange import foreign, store
+  from semppl_jax.exchange import detect, weights_dir
 
   if len(argv) != 2 or not _OUT.value:
-    raise config_file.ConfigError(
+    raise loading.ConfigError(
       'one file and --out are needed, as in'
       ' import_weights resnet50.pth --out=DIR.'
     )
   path = pathlib.Path(argv[1]).expanduser()
   out = pathlib.Path(_OUT.value or '').expanduser()
-  if store.holds(out):
+  if weights_dir.holds(out):
     raise WeightsError(
       f'--out={out} holds weights already; name another directory.'
     )
@@ -69,7 +70,7 @@ def _import(argv: Sequence[str]) -> int:
     raise WeightsError(f'{path} is no file.')
   names = _class_names()
   corrected = _corrections()
-  found = foreign.find(path, _NETWORK.value)
+  found = detect.find(path, _NETWORK.value)
   classes = found.weights.network.classifier.classes
   if names and 'classifier' in found.weights.heads and len(names) != classes:
     raise WeightsError(
@@ -79,9 +80,9 @@ def _import(argv: Sequence[str]) -> int:
   if names:
     found = found._replace(weights=found.weights._replace(class_names=names))
   found = _prepared(found, corrected)
-  store.write(out, found.weights)
+  weights_dir.write(out, found.weights)
   print(f'{out}: {describe(found)}.')  # noqa: T201
-  return program.OK
+  return cli.OK
 
 
 def describe(found: Found) -> str:
@@ -135,10 +136,10 @@ def _numbers(flag: flags.FlagHolder[Any]) -> tuple[float, ...] | None:
 
 
 def _prepared(found: Found, corrected: dict[str, Any]) -> Found:
-  from semppl_jax.exchange import store
+  from semppl_jax.exchange import weights_dir
 
   prepared = found.weights.preprocessing._replace(**corrected)
-  wrong = store.problem(prepared)
+  wrong = weights_dir.problem(prepared)
   if wrong:
     raise WeightsError(f'--{wrong}.')
   return found._replace(weights=found.weights._replace(preprocessing=prepared))
@@ -162,4 +163,4 @@ def _class_names() -> tuple[str, ...]:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse)
+  app.run(main, flags_parser=cli.parse)

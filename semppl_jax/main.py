@@ -14,10 +14,11 @@ from absl import flags
 from etils import epath
 import jax
 
-from semppl_jax import config_file, program
+from semppl_jax.config import loading
+from semppl_jax.runtime import cli
 
 _log = logging.getLogger(__name__)
-_CONFIG = config_file.define_flag('config')
+_CONFIG = loading.define_flag('config')
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Folder or bucket (gs://...) of the run.'
 )
@@ -35,37 +36,38 @@ _REPORT = flags.DEFINE_boolean(
 
 def main(_) -> int:
   """Runs what the flags say and returns the exit status."""
-  return program.guarded(_check if _CHECK.value else _run)
+  return cli.guarded(_check if _CHECK.value else _run)
 
 
 def _run() -> int:
-  from semppl_jax import summary, train
+  from semppl_jax.training import loop, summary
 
   if not _WORKDIR.value:
-    raise config_file.ConfigError('--workdir=DIR says where the run goes.')
-  with program.clock(_MINUTES.value):
-    result = train.run(_CONFIG.value, _WORKDIR.value)
+    raise loading.ConfigError('--workdir=DIR says where the run goes.')
+  with cli.clock(_MINUTES.value):
+    result = loop.run(_CONFIG.value, _WORKDIR.value)
   if result is None:
-    return program.STOPPED
+    return cli.STOPPED
   if jax.process_index() == 0:
     print(summary.describe(result), flush=True)  # noqa: T201
     if _REPORT.value:
       _write_report(_WORKDIR.value)
-  return program.OK
+  return cli.OK
 
 
 def _write_report(workdir: str) -> None:
   """Writes the page of a finished run, which stands whatever becomes of it."""
-  from semppl_jax import errors, summary, workdir as workdir_lib
-  from semppl_jax.report import writing
+  from semppl_jax.report import build
+  from semppl_jax.runtime import errors, files as files_lib
+  from semppl_jax.training import summary
 
-  directory = workdir_lib.path(workdir)
-  path = directory / writing.FILE
+  directory = files_lib.path(workdir)
+  path = directory / build.FILE
   if not _newer(path, directory / summary.FILE):
     try:
       # Other processes have left: what needs all of them is not there.
       alone = jax.process_count() == 1
-      writing.write([workdir], path, pictures=alone)
+      build.write([workdir], path, pictures=alone)
     except Exception as error:
       _log.warning(
         'No report was written (%s); python -m semppl_jax.report %s tries'
@@ -83,12 +85,12 @@ def _newer(page: epath.Path, end: epath.Path) -> bool:
 
 
 def _check() -> int:
-  from semppl_jax import check
+  from semppl_jax.training import dry_run
 
-  text, good = check.describe(_CONFIG.value)
+  text, good = dry_run.describe(_CONFIG.value)
   print(text)  # noqa: T201
-  return program.OK if good else program.BAD_INPUT
+  return cli.OK if good else cli.BAD_INPUT
 
 
 if __name__ == '__main__':
-  config_file.run(main)
+  loading.run(main)

@@ -13,6 +13,9 @@ os.environ.setdefault(
 )
 
 import jax
+import pytest
+
+from tests.helpers import tiny
 
 # Compiling takes most of the time of the tests, and a fraction of it so. Only
 # for a version that is known to know the flags: an unknown one ends the
@@ -32,3 +35,18 @@ def pytest_collection_modifyitems(items):
   """Slow folders first: the workers then end together."""
   folders = {'training': 0, 'contracts': 1, 'exchange': 2}
   items.sort(key=lambda item: folders.get(item.path.parent.name, len(folders)))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+  """Prepared indices of a test are its own."""
+  monkeypatch.setenv('SEMPPL_JAX_CACHE', str(tmp_path / 'cache'))
+
+
+@pytest.fixture(scope='session')
+def images(tmp_path_factory):
+  """The folder of images that tiny runs train on."""
+  root = tmp_path_factory.mktemp('images')
+  tiny.write_images(root / 'train')
+  tiny.write_images(root / 'test', each=9)
+  return root

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from semppl_jax.data.dataset import Dataset
-from semppl_jax.data.sources.problems import naming
+from semppl_jax.runtime.problems import naming
 
 _log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 import numpy as np
 
-from semppl_jax.batch import UNLABELLED
+from semppl_jax.data.batch import UNLABELLED
 from semppl_jax.data.sources.folder import read_folder
-from semppl_jax.data.sources.problems import naming
-from semppl_jax.data.sources.record_source import Shard
+from semppl_jax.data.sources.tfrecord_index import Shard
+from semppl_jax.runtime.problems import naming
 
 KINDS = ('embedded', 'tfds', 'folder', 'tfrecord', 'npz')
 # What reads them: tf.data, or the devices once and for all, without TensorFlow.
@@ -127,10 +127,10 @@ def _embedded(config: ConfigDict) -> Splits:
 
 
 def _npz(config: ConfigDict) -> Splits:
-  from semppl_jax.data.sources import arrays
+  from semppl_jax.data.sources import npz
 
   def split(name: str, field: str) -> Dataset:
-    found = arrays.read(config[field], f'config.data.{field}')
+    found = npz.read(config[field], f'config.data.{field}')
     return Dataset(
       name, found.ids, found.labels, found.class_names, found.source
     )
@@ -142,16 +142,14 @@ def _npz(config: ConfigDict) -> Splits:
 def _tfds(config: ConfigDict) -> Splits:
   if config.backend == 'device':
     return _plain_tfds(config)
-  from semppl_jax.data.sources import tfds_source
+  from semppl_jax.data.sources import tfds
 
-  builder = tfds_source.open_builder(
-    config.name, config.path, 'config.data.name'
-  )
-  names = tfds_source.class_names(builder)
+  builder = tfds.open_builder(config.name, config.path, 'config.data.name')
+  names = tfds.class_names(builder)
 
   def split(field: str) -> Dataset:
     where = f'config.data.{field}'
-    shards = tfds_source.split_shards(builder, config[field], where)
+    shards = tfds.split_shards(builder, config[field], where)
     name = f'{config.name}/{config[field]}'
     return _from_shards(config, name, shards, where, names)
 
@@ -160,13 +158,13 @@ def _tfds(config: ConfigDict) -> Splits:
 
 
 def _plain_tfds(config: ConfigDict) -> Splits:
-  from semppl_jax.data.sources import plain_tfds
+  from semppl_jax.data.sources import tfds_numpy
 
-  found = plain_tfds.open_prepared(config.name, config.path, 'config.data.name')
+  found = tfds_numpy.open_prepared(config.name, config.path, 'config.data.name')
 
   def split(field: str) -> Dataset:
     where = f'config.data.{field}'
-    shards = plain_tfds.split_shards(found, config[field], where)
+    shards = tfds_numpy.split_shards(found, config[field], where)
     name = f'{config.name}/{config[field]}'
     return _from_shards(config, name, shards, where, found.class_names)
 
@@ -239,9 +237,9 @@ def _from_shards(
 def indexer(config: ConfigDict) -> Any:
   """Returns the `index_records` of `config.data.backend`."""
   if config.backend == 'device':
-    from semppl_jax.data.sources import plain_records as reader
+    from semppl_jax.data.sources import tfrecord_numpy as reader
   else:
-    from semppl_jax.data.sources import records as reader
+    from semppl_jax.data.sources import tfrecord_tf as reader
   return reader.index_records
 
 

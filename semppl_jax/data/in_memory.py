@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 import numpy as np
 
-from semppl_jax.batch import UNLABELLED
-from semppl_jax.canvas import Canvas, Pool
-from semppl_jax.data import layout, pillow, support as support_lib
+from semppl_jax.data import batch_layout, pillow, support_set as support_set_lib
+from semppl_jax.data.batch import UNLABELLED
+from semppl_jax.data.canvas import Canvas, Pool
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.labels import LabelSubset
-from semppl_jax.data.sources import plain_records
-from semppl_jax.data.sources.arrays import ArraySource
+from semppl_jax.data.sources import tfrecord_numpy
 from semppl_jax.data.sources.files import FileSource
-from semppl_jax.data.sources.plain_records import Stored
+from semppl_jax.data.sources.npz import ArraySource
+from semppl_jax.data.sources.tfrecord_numpy import Stored
 
 _GIB = 2**30
 _AHEAD = 1024  # Encoded images in memory.
@@ -56,12 +56,12 @@ def load(
 
   Raises:
     ValueError: the images take more than `config.data.device_gib`, no image can
-      be read, or what `layout.streams` and `support` raise.
+      be read, or what `batch_layout.streams` and `support` raise.
   """
   known = np.zeros(train.size, bool)
   known[subset.index] = True
   canvas, good, masked = _canvas(config, train)
-  streams = layout.streams(
+  streams = batch_layout.streams(
     config.batch_size, config.data.labelled_per_batch, known
   )
   populations = [x.population[good[x.population]] for x in streams]
@@ -72,7 +72,7 @@ def load(
   table = None
   if support:
     table = _table(
-      [x[good[x]] for x in support_lib.class_images(config, train, subset)],
+      [x[good[x]] for x in support_set_lib.class_images(config, train, subset)],
     )
   pool = Pool(
     canvas=canvas,
@@ -170,11 +170,11 @@ def _masks(train: Dataset, wanted: bool) -> Iterator[bytes]:
   if not wanted:
     yield from itertools.repeat(b'', train.size)
   elif train.masks is None:
-    yield from (x.mask for x in plain_records.read_all(train.source))
+    yield from (x.mask for x in tfrecord_numpy.read_all(train.source))
   else:
     place = train.masks.place
     there = train.masks.source.select(place[place >= 0])
-    found = plain_records.read_all(there)
+    found = tfrecord_numpy.read_all(there)
     yield from (next(found).image if row >= 0 else b'' for row in place)
 
 
@@ -210,7 +210,7 @@ def _stored(source: Any) -> Iterator[Any]:
     for row in range(len(source.paths)):
       yield _file(source, row)
   else:
-    yield from plain_records.read_all(source)
+    yield from tfrecord_numpy.read_all(source)
 
 
 def _file(source: FileSource, row: int) -> Stored:

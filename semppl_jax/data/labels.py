@@ -11,9 +11,9 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 import numpy as np
 
-from semppl_jax.batch import UNLABELLED
+from semppl_jax.data.batch import UNLABELLED
 from semppl_jax.data.dataset import Dataset, digest
-from semppl_jax.data.sources.problems import naming, stop_on
+from semppl_jax.runtime.problems import naming, stop_on
 
 FORMS = (
   'all',
@@ -145,11 +145,11 @@ def _file_ids(file: str, where: str) -> list[str]:
 
 
 def _tfds_ids(name: str, data_dir: str) -> list[str]:
-  from semppl_jax.data.sources import records, tfds_source
+  from semppl_jax.data.sources import tfds, tfrecord_tf
 
-  builder = tfds_source.open_builder(name, data_dir, 'config.data.labels')
-  shards = tfds_source.split_shards(builder, 'train', 'config.data.labels')
-  found = records.index_records(shards, f'config.data.labels=tfds:{name}')
+  builder = tfds.open_builder(name, data_dir, 'config.data.labels')
+  shards = tfds.split_shards(builder, 'train', 'config.data.labels')
+  found = tfrecord_tf.index_records(shards, f'config.data.labels=tfds:{name}')
   return found.ids.tolist()
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from semppl_jax.data.sources.record_source import Keys, Shard
+from semppl_jax.data.sources.tfrecord_index import Keys, Shard
 
 FILE = 'masks.json'
 KEYS = Keys(image='mask', label='', id='id', mask='')
@@ -116,7 +116,7 @@ def _text(path: str) -> str:
   if '://' not in path:
     with open(path, encoding='utf-8') as stream:
       return stream.read()
-  from semppl_jax.data.tf_runtime import tf
+  from semppl_jax.data.tf.runtime import tf
 
   try:
     with tf.io.gfile.GFile(path) as stream:

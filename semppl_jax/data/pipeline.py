@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 import numpy as np
 
-from semppl_jax.batch import Batch, Support, UNLABELLED
-from semppl_jax.canvas import Canvas, Uncut, UncutSupport
-from semppl_jax.data import layout, support as support_lib
+from semppl_jax.data import batch_layout, support_set as support_set_lib
+from semppl_jax.data.batch import Batch, Support, UNLABELLED
+from semppl_jax.data.canvas import Canvas, Uncut, UncutSupport
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.labels import LabelSubset
-from semppl_jax.data.sources.problems import naming
+from semppl_jax.runtime.problems import naming
 
 
 class HostBatch(NamedTuple):
@@ -105,7 +105,7 @@ def train_stage(
   *,
   support: bool = False,
 ) -> Iterator[Any]:
-  """Steps of one process up to a stage of `steps.STAGES`, to measure by."""
+  """Steps of one process up to a stage of `pipeline.STAGES`, to measure by."""
   plan = _plan(config, train, subset, 0, 1, support)
   return _elements(config, train, plan, 0, until)
 
@@ -113,8 +113,8 @@ def train_stage(
 class _Plan(NamedTuple):
   """What this process makes of each step."""
 
-  parts: list[tuple[layout.Stream, layout.Share]]
-  support: support_lib.SupportRows | None
+  parts: list[tuple[batch_layout.Stream, batch_layout.Share]]
+  support: support_set_lib.SupportRows | None
   known: np.ndarray
 
 
@@ -126,18 +126,20 @@ def _plan(
   process_count: int,
   support: bool,
 ) -> _Plan:
-  rows = layout.process_rows(config.batch_size, process_index, process_count)
+  rows = batch_layout.process_rows(
+    config.batch_size, process_index, process_count
+  )
   known = np.zeros(train.size, bool)
   known[subset.index] = True
   parts = [
-    (stream, layout.share(stream, rows))
-    for stream in layout.streams(
+    (stream, batch_layout.share(stream, rows))
+    for stream in batch_layout.streams(
       config.batch_size, config.data.labelled_per_batch, known
     )
   ]
   extra = None
   if support:
-    extra = support_lib.support_rows(
+    extra = support_set_lib.support_rows(
       config, train, subset, process_index, process_count
     )
   return _Plan([(x, own) for x, own in parts if own.blocks], extra, known)
@@ -150,9 +152,9 @@ def _elements(
   start_step: int,
   until: str = 'crops',
 ) -> Iterator[Any]:
-  from semppl_jax.data import steps  # TensorFlow.
+  from semppl_jax.data.tf import pipeline  # TensorFlow.
 
-  return steps.train_steps(
+  return pipeline.train_steps(
     config,
     train.source,
     plan.parts,
@@ -188,7 +190,7 @@ def eval_batches(
   Raises:
     ValueError: a batch that cannot be split, or indices that do not ascend.
   """
-  rows = layout.process_rows(batch_size, process_index, process_count)
+  rows = batch_layout.process_rows(batch_size, process_index, process_count)
   indices = np.asarray(indices, np.int32)
   if (np.diff(indices, prepend=-1) <= 0).any():
     raise ValueError('indices of an evaluation must ascend from 0 or above.')
@@ -207,15 +209,15 @@ def _eval_steps(
     from semppl_jax.data import in_memory
 
     return in_memory.eval_steps(config, dataset, indices, rows)
-  from semppl_jax.data import steps  # TensorFlow.
+  from semppl_jax.data.tf import pipeline  # TensorFlow.
 
-  elements = steps.eval_steps(config, dataset.source, indices, rows)
+  elements = pipeline.eval_steps(config, dataset.source, indices, rows)
   return elements.as_numpy_iterator()
 
 
 def _host_batch(
   element: Any,
-  parts: list[tuple[layout.Stream, layout.Share]],
+  parts: list[tuple[batch_layout.Stream, batch_layout.Share]],
   train: Dataset,
   known: np.ndarray,
 ) -> HostBatch:
@@ -243,8 +245,8 @@ def _host_batch(
 
 def _with_support(
   elements: Iterator[Any],
-  parts: list[tuple[layout.Stream, layout.Share]],
-  rows: support_lib.SupportRows,
+  parts: list[tuple[batch_layout.Stream, batch_layout.Share]],
+  rows: support_set_lib.SupportRows,
   start_step: int,
   train: Dataset,
   known: np.ndarray,

@@ -8,8 +8,9 @@ from jax.sharding import Mesh
 import ml_collections
 import numpy as np
 
-from semppl_jax import augment, mesh as mesh_lib
-from semppl_jax.network import Network
+from semppl_jax.data.device import augment
+from semppl_jax.models.network import Network
+from semppl_jax.runtime import mesh as mesh_lib
 
 # Kinds of features, and where the network's outputs have them.
 KINDS = {

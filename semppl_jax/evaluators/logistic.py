@@ -14,8 +14,8 @@ import warnings
 
 import numpy as np
 
-from semppl_jax.evaluators import classifier as classifier_lib
-from semppl_jax.evaluators.classifier import ABSENT, Classifier
+from semppl_jax.evaluators import linear_model as linear_model_lib
+from semppl_jax.evaluators.linear_model import ABSENT, Classifier
 
 _log = logging.getLogger(__name__)
 
@@ -58,9 +58,9 @@ def path(
   Raises:
     ValueError: a number out of its range, or fewer than two classes.
   """
-  classifier_lib.check_regularisers(features, regularisers)
-  features, label = classifier_lib.labelled(features, label, classes)
-  standard = classifier_lib.standard(features)
+  linear_model_lib.check_regularisers(features, regularisers)
+  features, label = linear_model_lib.labelled(features, label, classes)
+  standard = linear_model_lib.standard(features)
   present, position = np.unique(label, return_inverse=True)
   x = standard.apply(features)
   # scikit-learn gives two classes one weight, the difference of theirs. Their
@@ -96,13 +96,13 @@ def path_multi_label(
   Raises:
     ValueError: a number out of its range, or labels that do not fit.
   """
-  classifier_lib.check_regularisers(features, regularisers)
+  linear_model_lib.check_regularisers(features, regularisers)
   if labels.ndim != 2 or len(labels) != len(features):
     raise ValueError(
       f'Labels of {len(features)} images of several classes each must be'
       f' [{len(features)}, C], got {labels.shape}.'
     )
-  standard = classifier_lib.standard(features)
+  standard = linear_model_lib.standard(features)
   x = standard.apply(features)
   columns = [_one_class(x, column, regularisers) for column in labels.T]
   every = np.arange(labels.shape[1])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from semppl_jax.data.sources.problems import naming
+from semppl_jax.runtime.problems import naming
 
 SEVERITIES = (1, 2, 3, 4, 5)
 # Mean top-1 error of AlexNet over the five severities of each corruption of

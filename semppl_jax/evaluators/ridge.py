@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from semppl_jax.evaluators import classifier as classifier_lib
-from semppl_jax.evaluators.classifier import Classifier, Standard
+from semppl_jax.evaluators import linear_model as linear_model_lib
+from semppl_jax.evaluators.linear_model import Classifier, Standard
 
 
 class _Solved(NamedTuple):
@@ -48,9 +48,9 @@ def path(
   Raises:
     ValueError: a number out of its range, or fewer than two classes.
   """
-  classifier_lib.check_regularisers(features, regularisers)
-  features, label = classifier_lib.labelled(features, label, classes)
-  standard = classifier_lib.standard(features)
+  linear_model_lib.check_regularisers(features, regularisers)
+  features, label = linear_model_lib.labelled(features, label, classes)
+  standard = linear_model_lib.standard(features)
   present, position = np.unique(label, return_inverse=True)
   bias = 2 * np.bincount(position) / len(position) - 1
   solve = _primal if len(features) >= features.shape[1] else _dual
@@ -67,7 +67,7 @@ def _primal(
   """By the covariance of the features [F, F], a part of the rows at a time."""
   size = features.shape[1]
   square, cross = np.zeros((size, size)), np.zeros((size, classes))
-  for part in classifier_lib.blocks(len(features)):
+  for part in linear_model_lib.blocks(len(features)):
     x = standard.apply(features[part])
     square += x.T @ x
     cross += x.T @ _targets(position[part], classes)

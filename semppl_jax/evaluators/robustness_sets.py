@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from semppl_jax.data import prepared
+from semppl_jax.data import tfds_splits
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.sources import tfds_home
 from semppl_jax.data.sources.folder import read_folder
-from semppl_jax.data.sources.problems import naming
-from semppl_jax.evaluators import class_maps, metrics
+from semppl_jax.evaluators import imagenet_subsets, metrics
+from semppl_jax.runtime.problems import naming
 
 _OBJECTNET_FOLDER = os.path.join('objectnet-1.0', 'images')
 
@@ -87,7 +87,7 @@ def absent(name: str, data_dir: str) -> str:
   Raises:
     ValueError: unknown name.
   """
-  found = prepared.known('Robustness', SETS, name)
+  found = tfds_splits.known('Robustness', SETS, name)
   if not found.variants:
     folder = os.path.join(tfds_home.home(data_dir), _OBJECTNET_FOLDER)
     there = os.path.isdir(folder)
@@ -95,7 +95,7 @@ def absent(name: str, data_dir: str) -> str:
   missing = [
     part
     for part in found.variants.values()
-    if not prepared.find(part, data_dir)
+    if not tfds_splits.find(part, data_dir)
   ]
   if not missing:
     return ''
@@ -108,7 +108,7 @@ def absent(name: str, data_dir: str) -> str:
 def load(name: str, data_dir: str) -> Iterator[tuple[str, Dataset]]:
   """Yields each variant and its images, one index at a time.
 
-  Labels are numbered as the columns of `class_maps.restrict` to the set's
+  Labels are numbered as the columns of `imagenet_subsets.restrict` to the set's
   subset; images of other classes are -1, and left out of ObjectNet.
 
   Args:
@@ -127,24 +127,24 @@ def load(name: str, data_dir: str) -> Iterator[tuple[str, Dataset]]:
 def _load(found: RobustnessSet, data_dir: str) -> Iterator[tuple[str, Dataset]]:
   if not found.variants:
     yield '', _objectnet(os.path.join(data_dir, _OBJECTNET_FOLDER))
-  classes = class_maps.subset(found.subset)
+  classes = imagenet_subsets.subset(found.subset)
   for variant, name in found.variants.items():
-    whole = prepared.load(name, found.split, data_dir)
-    if len(whole.class_names) != class_maps.CLASSES:
+    whole = tfds_splits.load(name, found.split, data_dir)
+    if len(whole.class_names) != imagenet_subsets.CLASSES:
       raise ValueError(
         f'{whole.name!r} has {len(whole.class_names)} classes, and a test set '
-        f'of ImageNet classifiers {class_maps.CLASSES}.'
+        f'of ImageNet classifiers {imagenet_subsets.CLASSES}.'
       )
     # No group of these sets has more than one class, whose name it bears.
     names = tuple(whole.class_names[c] for c in classes.columns)
-    labels = class_maps.relabel(whole.labels, classes)
+    labels = imagenet_subsets.relabel(whole.labels, classes)
     yield variant, whole._replace(labels=labels, class_names=names)
 
 
 def _objectnet(root: str) -> Dataset:
   """The images of the folders that overlap with ImageNet."""
   source, labels, folders = read_folder(root, field='folder of ObjectNet')
-  names = tuple(class_maps.OBJECTNET)
+  names = tuple(imagenet_subsets.OBJECTNET)
   missing = sorted(set(names) - set(folders))
   if missing:
     raise ValueError(

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 import numpy as np
 
-from semppl_jax.evaluators import stream
-from semppl_jax.evaluators.classifier import check_classes
+from semppl_jax.evaluators import chunked_similarity
+from semppl_jax.evaluators.linear_model import check_classes
 
 
 class Votes(NamedTuple):
@@ -96,5 +96,7 @@ def scores(
     )
   check_classes(support_label, classes)
   reduction = Soft(classes, float(temperature))
-  found = stream.reduce(query, support, support_label, reduction, mesh)
+  found = chunked_similarity.reduce(
+    query, support, support_label, reduction, mesh
+  )
   return found.votes / found.votes.sum(axis=1, keepdims=True)

@@ -16,12 +16,12 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 import numpy as np
 
-from semppl_jax.data import labels as labels_lib, prepared
+from semppl_jax.data import labels as labels_lib, tfds_splits
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.sources import tfds_home
 from semppl_jax.data.sources.files import FileSource
 from semppl_jax.data.sources.folder import read_folder
-from semppl_jax.data.sources.problems import naming
+from semppl_jax.runtime.problems import naming
 
 _log = logging.getLogger(__name__)
 
@@ -112,10 +112,10 @@ def absent(name: str, data_dir: str) -> str:
   Raises:
     ValueError: unknown name.
   """
-  found = prepared.known('Transfer', SETS, name)
+  found = tfds_splits.known('Transfer', SETS, name)
   home = tfds_home.home(data_dir)
   if found.tfds:
-    there = prepared.find(found.tfds, data_dir)
+    there = tfds_splits.find(found.tfds, data_dir)
     return '' if there else f'{found.tfds!r} is not prepared in {home!r}.'
   folders = [
     os.path.join(home, name, split)
@@ -172,11 +172,11 @@ def _both(found: TransferSet) -> str:
 def _read_prepared(name: str, home: str) -> tuple[int, Dataset, Dataset]:
   """Returns the size of train, train with validation, and test."""
   found = SETS[name]
-  train = prepared.load(found.tfds, found.train, home)
-  test = prepared.load(found.tfds, found.test, home)
+  train = tfds_splits.load(found.tfds, found.train, home)
+  test = tfds_splits.load(found.tfds, found.test, home)
   if not found.validation:
     return train.size, train, test
-  return train.size, prepared.load(found.tfds, _both(found), home), test
+  return train.size, tfds_splits.load(found.tfds, _both(found), home), test
 
 
 def _read_folders(name: str, home: str) -> tuple[int, Dataset, Dataset]:
@@ -207,10 +207,13 @@ def _labelled(
   """Returns the images with the names of their classes, and their labels."""
   if found.metric != 'map11':
     return images, images.labels
-  from semppl_jax.data.sources import multi_label, tfds_source  # TensorFlow.
+  from semppl_jax.data.sources import (  # TensorFlow.
+    multi_label,
+    tfds as tfds_lib,
+  )
 
-  version = prepared.find(found.tfds, home)
-  builder = tfds_source.open_builder(version, home, 'transfer set')
+  version = tfds_splits.find(found.tfds, home)
+  builder = tfds_lib.open_builder(version, home, 'transfer set')
   several = multi_label.read_multi_labels(builder, split)
   return images._replace(class_names=several.class_names), several.labels
 

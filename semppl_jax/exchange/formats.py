@@ -11,17 +11,17 @@ from typing import Any, cast, Protocol
 
 import numpy as np
 
-from semppl_jax import config_file
-from semppl_jax.weights import Weights, WeightsError
+from semppl_jax.config import loading
+from semppl_jax.models.weights import Weights, WeightsError
 
 _PACKAGE = 'semppl_jax.exchange'
 _MODULES = {
-  'safetensors': 'torch_weights',
-  'deepmind': 'deepmind',
-  'saved_model': 'saved_model',
-  'stablehlo': 'stablehlo',
-  'onnx': 'onnx_graph',
-  'features': 'features',
+  'safetensors': 'to_safetensors',
+  'deepmind': 'to_deepmind',
+  'saved_model': 'to_saved_model',
+  'stablehlo': 'to_stablehlo',
+  'onnx': 'to_onnx',
+  'features': 'to_features',
 }
 NAMES = tuple(_MODULES)
 
@@ -58,7 +58,7 @@ def load(name: str) -> Format:
     WeightsError: there is none.
   """
   if name not in _MODULES:
-    near = config_file.nearest(name, NAMES)
+    near = loading.nearest(name, NAMES)
     hint = f'; did you mean {near!r}?' if near else '.'
     raise WeightsError(
       f'--format={name} must be one of {", ".join(NAMES)}{hint}'

@@ -2,8 +2,8 @@
 
 import pathlib
 
-from semppl_jax.exchange import foreign, run, store
-from semppl_jax.weights import Weights, WeightsError
+from semppl_jax.exchange import detect, run_checkpoint, weights_dir
+from semppl_jax.models.weights import Weights, WeightsError
 
 
 def load(path: str | pathlib.Path) -> Weights:
@@ -20,12 +20,12 @@ def load(path: str | pathlib.Path) -> Weights:
   if not place.exists():
     raise WeightsError(f'{place} does not exist.')
   if place.is_file():
-    return foreign.read(place)
-  if store.holds(place):
-    return store.read(place)
-  if run.holds(place):
-    return run.read(place)
+    return detect.read(place)
+  if weights_dir.holds(place):
+    return weights_dir.read(place)
+  if run_checkpoint.holds(place):
+    return run_checkpoint.read(place)
   raise WeightsError(
     f'{place} is no run (it has no checkpoints/) and holds no weights'
-    f' (no {store.FILE}).'
+    f' (no {weights_dir.FILE}).'
   )

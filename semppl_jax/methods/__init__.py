@@ -4,7 +4,7 @@ A module outside this package needs no line: `config.method` may be its name, as
 in `docs/add_a_method.md`. What a module has:
 
 - `make(config, setting) -> Method`;
-- `FIELDS`, a `ranges.Tables` of what its fields may be (or nothing);
+- `FIELDS`, a `constraints.Tables` of what its fields may be (or nothing);
 - `problems(config, facts)`, sentences for what else is impossible (or nothing).
 """
 
@@ -14,9 +14,9 @@ from typing import Any
 
 import ml_collections
 
-from semppl_jax import ranges
-from semppl_jax.config_file import nearest
-from semppl_jax.facts import Facts
+from semppl_jax.config import constraints
+from semppl_jax.config.facts import Facts
+from semppl_jax.config.loading import nearest
 from semppl_jax.methods import (
   byol,
   paws,
@@ -27,7 +27,7 @@ from semppl_jax.methods import (
   supervised,
   swav,
 )
-from semppl_jax.methods.method import Method, Setting
+from semppl_jax.methods.base import Method, Setting
 
 _TABLE = {
   'semppl': semppl,
@@ -53,7 +53,7 @@ def unknown(config: ml_collections.ConfigDict) -> Iterator[str]:
     near = nearest(config.method, NAMES)
     hint = f'; did you mean {near!r}?' if near else '.'
     names = ', '.join(map(repr, NAMES))
-    yield ranges.must(
+    yield constraints.must(
       config, 'method', f'be one of {names}, or a module with `make`{hint}', ''
     )
 
@@ -73,7 +73,11 @@ def _is_there(name: str) -> bool:
 def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
   """Yields a sentence for each field that the method cannot work with."""
   module = _module(config.method)
-  found = [*ranges.outside(config, getattr(module, 'FIELDS', ranges.Tables()))]
+  found = [
+    *constraints.outside(
+      config, getattr(module, 'FIELDS', constraints.Tables())
+    )
+  ]
   yield from found
   # What follows calculates with the fields, and needs them to be sound.
   if not found and hasattr(module, 'problems'):

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax import losses, mesh as mesh_lib
+from semppl_jax.losses import contrastive
+from semppl_jax.runtime import mesh as mesh_lib
 
 
 class NegativeLogits(NamedTuple):
@@ -74,8 +75,8 @@ def make(config: ml_collections.ConfigDict, views: int, mesh: Mesh) -> Callable:
   def shared(key, anchor, target, index, temperature) -> NegativeLogits:
     chosen = draw(key, index, count, mesh)
     negative = jnp.swapaxes(target[chosen], 1, 2)  # [B, L, M, D]
-    own = losses.shared_negative_logits(anchor, negative, temperature)
-    return NegativeLogits(own, losses.partner(own))
+    own = contrastive.shared_negative_logits(anchor, negative, temperature)
+    return NegativeLogits(own, contrastive.partner(own))
 
   def per_pair(key, anchor, target, index, temperature) -> NegativeLogits:
     large = target.shape[1]
@@ -87,7 +88,7 @@ def make(config: ml_collections.ConfigDict, views: int, mesh: Mesh) -> Callable:
     seen_anchor, seen_view = j, jnp.where(swap, i, j)
 
     def logits(view, target_view):
-      return losses.paired_negative_logits(
+      return contrastive.paired_negative_logits(
         anchor[:, view], target[chosen, target_view[..., None]], temperature
       )
 

@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from semppl_jax import mesh as mesh_lib, nt_xent, soft_labels
-from semppl_jax.batch import Batch
-from semppl_jax.facts import Facts
-from semppl_jax.methods import needs
-from semppl_jax.methods.method import (
+from semppl_jax.config.constraints import POSITIVE, Range, Tables
+from semppl_jax.config.facts import Facts
+from semppl_jax.data.batch import Batch
+from semppl_jax.losses import assignment, nt_xent
+from semppl_jax.methods import requirements
+from semppl_jax.methods.base import (
   Guesses,
   Inputs,
   LossResult,
@@ -24,8 +25,8 @@ from semppl_jax.methods.method import (
   Metrics,
   Setting,
 )
-from semppl_jax.network import Outputs
-from semppl_jax.ranges import POSITIVE, Range, Tables
+from semppl_jax.models.network import Outputs
+from semppl_jax.runtime import mesh as mesh_lib
 
 # Smaller targets are set to 0, as in the public code.
 _LEAST_TARGET = 1e-4
@@ -43,8 +44,8 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
     assert batch.support is not None
     column = jnp.repeat(batch.support.column, support.shape[1])
     rows = jax.lax.with_sharding_constraint(_flat(support), whole)
-    label = soft_labels.smooth(column, classes, p.label_smoothing)
-    found = soft_labels.soft_nn(_flat(views), rows, label, p.temperature)
+    label = assignment.smooth(column, classes, p.label_smoothing)
+    found = assignment.soft_nn(_flat(views), rows, label, p.temperature)
     return found.reshape(*views.shape[:2], classes)
 
   def loss(inputs: Inputs) -> LossResult:
@@ -52,15 +53,13 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
     assert target is not None
     head = 'prediction' if p.predictor else 'projection'
     probability = predict(online, batch, head)
-    aim = soft_labels.sharpen(
-      predict(target, batch, 'projection'), p.sharpening
-    )
-    each = soft_labels.cross_entropy(
+    aim = assignment.sharpen(predict(target, batch, 'projection'), p.sharpening)
+    each = assignment.cross_entropy(
       _partners(aim, probability.shape[1]), probability, _LEAST_TARGET
     )
     consistency = jnp.mean(each)
-    sharp = soft_labels.sharpen(_flat(probability), p.sharpening)
-    me_max = soft_labels.me_max(sharp)
+    sharp = assignment.sharpen(_flat(probability), p.sharpening)
+    me_max = assignment.me_max(sharp)
     metrics = {
       'loss/consistency': consistency,
       'loss/me_max': me_max,
@@ -147,5 +146,5 @@ FIELDS = Tables(
 
 def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
   """Yields a sentence for each field that PAWS cannot work with."""
-  yield from needs.two_large_views(config)
-  yield from needs.support(config, facts)
+  yield from requirements.two_large_views(config)
+  yield from requirements.support(config, facts)

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax import knn, memory as memory_lib
-from semppl_jax.batch import Batch
-from semppl_jax.memory import Queue
-from semppl_jax.methods.method import Guesses
+from semppl_jax.data.batch import Batch
+from semppl_jax.methods import knn, memory_bank as memory_bank_lib
+from semppl_jax.methods.base import Guesses
+from semppl_jax.methods.memory_bank import Queue
 
 Metrics = dict[str, jax.Array]
 LabelRows = Callable[[jax.Array, Batch, Queue], tuple[Guesses, Metrics]]
@@ -74,7 +74,7 @@ def _votes(
     jnp.repeat(identity, views),
     bank,
     jnp.where(queue.label >= 0, queue.index, -1),
-    memory_lib.age(queue),
+    memory_bank_lib.age(queue),
     config.k,
     mesh,
   )  # [B x L, L, K]
@@ -82,7 +82,7 @@ def _votes(
   # In one, since a gather costs by its rows and not by what is in them.
   facts = jnp.stack([queue.label, queue.index], axis=-1)[found.slot]
   label = jnp.where(there, facts[..., 0], knn.NO_LABEL)
-  voter = jnp.where(there, facts[..., 1], memory_lib.EMPTY)
+  voter = jnp.where(there, facts[..., 1], memory_bank_lib.EMPTY)
   each = knn.vote(label, found.similarity, config.tie)
   votes = views * views
   result = knn.vote(

@@ -10,22 +10,22 @@ from collections.abc import Iterator
 import jax
 import ml_collections
 
-from semppl_jax.facts import Facts
-from semppl_jax.methods import view_pairs
-from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
+from semppl_jax.config.facts import Facts
+from semppl_jax.methods import pairwise_contrast
+from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
 
 
 def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   """Builds ReLICv2 from `config.relicv2`."""
   r = config.relicv2
-  pairs = view_pairs.make(r, config, setting)
+  pairs = pairwise_contrast.make(r, config, setting)
 
   def loss(inputs: Inputs) -> LossResult:
     anchors = pairs.embed(inputs)
     # As SemPPL, which draws positives by the second of two keys.
     key = jax.random.split(inputs.key)[0]
     terms = pairs.against(anchors, inputs.batch.index, key)
-    contrast, invariance = view_pairs.of_views(terms, anchors)
+    contrast, invariance = pairwise_contrast.of_views(terms, anchors)
     total = r.contrast_weight * contrast + r.invariance_weight * invariance
     metrics = {
       'loss/augmentation': contrast,
@@ -42,10 +42,10 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   )
 
 
-FIELDS = view_pairs.fields('relicv2')
+FIELDS = pairwise_contrast.fields('relicv2')
 
 
 def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
   """Yields a sentence for each field of `config.relicv2` that does not fit."""
   del facts
-  yield from view_pairs.problems(config, 'relicv2')
+  yield from pairwise_contrast.problems(config, 'relicv2')

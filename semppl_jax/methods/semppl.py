@@ -19,11 +19,18 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax import knn, memory as memory_lib, mesh as mesh_lib, schedules
-from semppl_jax.facts import Facts
-from semppl_jax.methods import needs, pseudo_labels, view_pairs
-from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
-from semppl_jax.ranges import COUNT, must, NATURAL, Tables
+from semppl_jax.config.constraints import COUNT, must, NATURAL, Tables
+from semppl_jax.config.facts import Facts
+from semppl_jax.methods import (
+  knn,
+  memory_bank as memory_bank_lib,
+  pairwise_contrast,
+  pseudo_labels,
+  requirements,
+)
+from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
+from semppl_jax.optim import schedules
+from semppl_jax.runtime import mesh as mesh_lib
 
 
 def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
@@ -31,24 +38,24 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   s, mesh = config.semppl, setting.mesh
   large = config.views.large.count
   init_memory = functools.partial(
-    memory_lib.empty,
+    memory_bank_lib.empty,
     views=large,
     rows=schedules.queue_rows(s.queue, config.batch_size),
     dim=config.network.projector.output,
     dtype=jnp.dtype(config.network.precision),
   )
   label_rows = pseudo_labels.make(s, mesh)
-  pairs = view_pairs.make(s, config, setting)
+  pairs = pairwise_contrast.make(s, config, setting)
 
   def loss(inputs: Inputs) -> LossResult:
     batch = inputs.batch
     anchors = pairs.embed(inputs)
-    queue = memory_lib.push(
+    queue = memory_bank_lib.push(
       inputs.memory, anchors.everyone, batch.label, batch.index, mesh
     )
     negative_key, draw_key = jax.random.split(inputs.key)
     terms = pairs.against(anchors, batch.index, negative_key)
-    l_augm, i_augm = view_pairs.of_views(terms, anchors)
+    l_augm, i_augm = pairwise_contrast.of_views(terms, anchors)
     o = jax.lax.stop_gradient(anchors.online)
     guesses, metrics = label_rows(o, batch, queue)
     l_sempos, i_sempos = jnp.float32(0), jnp.float32(0)
@@ -60,7 +67,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
           draw_key, queue.label, queue.index, guesses.label, exclude,
           (large, s.num_positives),
       )  # fmt: skip
-      positive = memory_lib.take(queue, drawn.slot, mesh)
+      positive = memory_bank_lib.take(queue, drawn.slot, mesh)
       valid = drawn.valid.astype(jnp.float32)
       guesses = guesses._replace(positive=_identities(queue, drawn, mesh))
       l_sempos, i_sempos = terms(positive, valid)
@@ -83,13 +90,13 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
     target='ema',
     bn_groups='view',
     init_memory=init_memory,
-    memory_sharding=memory_lib.sharding(mesh),
+    memory_sharding=memory_bank_lib.sharding(mesh),
     loss=loss,
   )
 
 
 def _identities(
-  queue: memory_lib.Queue, drawn: knn.Draw, mesh: Mesh
+  queue: memory_bank_lib.Queue, drawn: knn.Draw, mesh: Mesh
 ) -> jax.Array:
   """Images behind the drawn slots, int32 [B, L x P]; -1 where there is none."""
   # Else the compiler splits the identities, and sums over the devices.
@@ -99,10 +106,10 @@ def _identities(
   slot = jax.lax.with_sharding_constraint(
     drawn.slot.reshape(len(drawn.slot), -1), mesh_lib.sharded(mesh)
   )
-  return jnp.where(drawn.valid[:, None], index[slot], memory_lib.EMPTY)
+  return jnp.where(drawn.valid[:, None], index[slot], memory_bank_lib.EMPTY)
 
 
-_SHARED = view_pairs.fields('semppl')
+_SHARED = pairwise_contrast.fields('semppl')
 FIELDS = Tables(
   ranges={
     **_SHARED.ranges,
@@ -122,7 +129,7 @@ FIELDS = Tables(
 def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
   """Yields a sentence for each field of `config.semppl` that does not fit."""
   s, size = config.semppl, config.batch_size
-  yield from view_pairs.problems(config, 'semppl')
+  yield from pairwise_contrast.problems(config, 'semppl')
   try:
     rows = schedules.queue_rows(s.queue, size)
   except ValueError as error:
@@ -137,7 +144,7 @@ def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
       'semppl.queue',
       f'be a multiple of the {facts.device_count} devices, and has {rows} rows',
     )
-  expected = needs.labels_of_a_batch(config, facts)
+  expected = requirements.labels_of_a_batch(config, facts)
   if expected is not None and rows < expected:
     yield must(
       config,

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import ml_collections
 
-from semppl_jax import nt_xent
-from semppl_jax.facts import Facts
-from semppl_jax.methods import needs
-from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
-from semppl_jax.ranges import POSITIVE, Tables
+from semppl_jax.config.constraints import POSITIVE, Tables
+from semppl_jax.config.facts import Facts
+from semppl_jax.losses import nt_xent
+from semppl_jax.methods import requirements
+from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
 
 
 def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
@@ -35,5 +35,5 @@ FIELDS = Tables(ranges={'simclr.temperature': POSITIVE})
 def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
   """Yields a sentence for each view that SimCLR cannot use."""
   del facts
-  yield from needs.two_large_views(config)
-  yield from needs.no_small_views(config)
+  yield from requirements.two_large_views(config)
+  yield from requirements.no_small_views(config)

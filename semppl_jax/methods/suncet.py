@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from semppl_jax import mesh as mesh_lib, nt_xent
-from semppl_jax.facts import Facts
-from semppl_jax.methods import needs
-from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
-from semppl_jax.ranges import must, NATURAL, POSITIVE, Tables
-from semppl_jax.schedules import check_duration
+from semppl_jax.config.constraints import must, NATURAL, POSITIVE, Tables
+from semppl_jax.config.facts import Facts
+from semppl_jax.losses import nt_xent
+from semppl_jax.methods import requirements
+from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
+from semppl_jax.optim.schedules import check_duration
+from semppl_jax.runtime import mesh as mesh_lib
 
 
 def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
@@ -73,15 +74,15 @@ def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
   s = config.suncet
   yield from check_duration(s.duration, 'suncet.duration')
   if s.contrast_weight:
-    yield from needs.two_large_views(config)
-  yield from needs.no_small_views(config)
+    yield from requirements.two_large_views(config)
+  yield from requirements.no_small_views(config)
   if s.labelled == 'support':
-    yield from needs.support(config, facts)
+    yield from requirements.support(config, facts)
     if config.support.images_per_class * config.support.views < 2:
       rule = 'be 2 or more, or support.views: each row needs one of its class'
       yield must(config, 'support.images_per_class', rule)
     return
-  rows = needs.labels_of_a_batch(config, facts)
+  rows = requirements.labels_of_a_batch(config, facts)
   if rows is not None and rows < 2:
     yield must(
       config,

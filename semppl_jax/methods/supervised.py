@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from semppl_jax.facts import Facts
-from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
-from semppl_jax.ranges import must
+from semppl_jax.config.constraints import must
+from semppl_jax.config.facts import Facts
+from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
 
 
 def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:

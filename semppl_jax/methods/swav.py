@@ -13,10 +13,12 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from semppl_jax import losses, mesh as mesh_lib, schedules, soft_labels
-from semppl_jax.facts import Facts
-from semppl_jax.methods.method import Inputs, LossResult, Method, Setting
-from semppl_jax.ranges import COUNT, must, POSITIVE, Tables
+from semppl_jax.config.constraints import COUNT, must, POSITIVE, Tables
+from semppl_jax.config.facts import Facts
+from semppl_jax.losses import assignment, contrastive
+from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
+from semppl_jax.optim import schedules
+from semppl_jax.runtime import mesh as mesh_lib
 
 _KERNEL = ('prototypes', 'w')
 
@@ -47,7 +49,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
     return Features(empty, jnp.zeros((), jnp.int32))
 
   def assign(scores: jax.Array) -> jax.Array:
-    return soft_labels.sinkhorn(scores, s.epsilon, s.iterations)
+    return assignment.sinkhorn(scores, s.epsilon, s.iterations)
 
   def assignments(inputs: Inputs) -> jax.Array:
     """Rows of probabilities [B, L, K], without gradient."""
@@ -61,7 +63,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
     def with_queue():
       kernel = _kernel(inputs.params)
       old = jnp.einsum(
-        'lnd,dk->nlk', memory.embedding, kernel, precision=losses.EXACT
+        'lnd,dk->nlk', memory.embedding, kernel, precision=contrastive.EXACT
       )
       joined = jnp.concatenate([scores, old])
       return jax.vmap(assign, 1, 1)(joined)[:rows]
@@ -75,7 +77,9 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
     if not held:
       return memory
     # A few thousand rows: every device holds them all.
-    new = jax.lax.with_sharding_constraint(losses.normalize(projection), whole)
+    new = jax.lax.with_sharding_constraint(
+      contrastive.normalize(projection), whole
+    )
     joined = jnp.concatenate([jnp.swapaxes(new, 0, 1), memory.embedding], 1)
     filled = jnp.minimum(memory.filled + new.shape[0], held)
     return Features(joined[:, :held], filled)
@@ -85,7 +89,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
     assert inputs.target.projection is not None
     aim = assignments(inputs)
     logs = jax.nn.log_softmax(inputs.online.scores / s.temperature, axis=-1)
-    each = -jnp.einsum('blk,bvk->lv', aim, logs, precision=losses.EXACT)
+    each = -jnp.einsum('blk,bvk->lv', aim, logs, precision=contrastive.EXACT)
     views = logs.shape[1]
     others = 1.0 - jnp.eye(large, views, dtype=jnp.float32)
     value = jnp.sum(each * others) / (jnp.sum(others) * logs.shape[0])
@@ -105,7 +109,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   def after_update(params: Any, step: jax.Array) -> Any:
     """Brings the prototypes back to unit length."""
     del step
-    return _with_kernel(params, losses.normalize(_kernel(params).T).T)
+    return _with_kernel(params, contrastive.normalize(_kernel(params).T).T)
 
   return Method(
     name='swav',

@@ -6,16 +6,16 @@ import numpy as np
 
 from semppl_jax.data.pipeline import EvalBatch
 from semppl_jax.evaluators import (
-  class_maps,
   corruptions,
+  imagenet_subsets,
   metrics,
   robustness_sets,
 )
-from semppl_jax.job import InputError
-from semppl_jax.protocols import sets
+from semppl_jax.protocols import test_sets
 from semppl_jax.protocols.accuracy import accuracy, Figures
-from semppl_jax.protocols.context import Context
-from semppl_jax.protocols.subject import Subject
+from semppl_jax.protocols.evaluated_model import Subject
+from semppl_jax.protocols.setup import Context
+from semppl_jax.training.experiment import InputError
 
 # The strengths of `corruptions` are those of CIFAR-10-C.
 _LARGEST = 64
@@ -28,12 +28,12 @@ def chosen(context: Context) -> list[str]:
     InputError: one that was asked for is not there, or is of other classes.
   """
   c = context.config.robustness
-  if context.classes == class_maps.CLASSES:
-    return sets.chosen('robustness.sets', c.sets, robustness_sets, c.path)
+  if context.classes == imagenet_subsets.CLASSES:
+    return test_sets.chosen('robustness.sets', c.sets, robustness_sets, c.path)
   if c.sets:
     raise InputError(
       f'config.robustness.sets={c.sets!r} judge classifiers of the'
-      f' {class_maps.CLASSES} classes of ImageNet, and the data has'
+      f' {imagenet_subsets.CLASSES} classes of ImageNet, and the data has'
       f" {context.classes}; set it to ''."
     )
   return []
@@ -63,7 +63,7 @@ def run(context: Context, subject: Subject) -> Figures:
 def _on_set(context: Context, subject: Subject, name: str) -> Figures:
   """Figures of one set; its mean corruption error where it has corruptions."""
   described = robustness_sets.SETS[name]
-  classes = class_maps.subset(described.subset)
+  classes = imagenet_subsets.subset(described.subset)
   figures, errors = {}, {}
   for variant, data in robustness_sets.load(
     name, context.config.robustness.path
@@ -71,7 +71,7 @@ def _on_set(context: Context, subject: Subject, name: str) -> Figures:
     rows = np.flatnonzero(data.labels >= 0)
     found = subject.features(data, rows, whole=described.cropped)
     # ObjectNet's authors take the best of all classes; the others restrict.
-    scores = class_maps.restrict(
+    scores = imagenet_subsets.restrict(
       found.values['logits'], classes, rest=described.subset == 'objectnet'
     )
     if described.metric == 'mce':

@@ -5,13 +5,13 @@ import functools
 import logging
 import time
 
-from semppl_jax import config_file
-from semppl_jax.job import InputError
-from semppl_jax.protocols import frozen, robustness, trained, transfer
+from semppl_jax.config import loading
+from semppl_jax.protocols import frozen_features, robustness, trained, transfer
 from semppl_jax.protocols.accuracy import Figures
-from semppl_jax.protocols.context import Context
-from semppl_jax.protocols.result import BASELINE, FIGURES, Result
-from semppl_jax.protocols.subject import Subject
+from semppl_jax.protocols.evaluated_model import Subject
+from semppl_jax.protocols.results import BASELINE, FIGURES, Result
+from semppl_jax.protocols.setup import Context
+from semppl_jax.training.experiment import InputError
 
 _log = logging.getLogger(__name__)
 NAMES = (
@@ -26,8 +26,8 @@ NAMES = (
 ALL = 'all'
 # Protocols that train no weights of the network, the same for every subject.
 _OF_FEATURES: dict[str, Callable[[Context, Subject], Figures]] = {
-  'knn': frozen.run_knn,
-  'soft_nn': frozen.run_soft_nn,
+  'knn': frozen_features.run_knn,
+  'soft_nn': frozen_features.run_soft_nn,
   'transfer': transfer.run,
 }
 
@@ -40,8 +40,8 @@ def check(protocol: str) -> None:
   """
   names = (*NAMES, ALL)
   if protocol not in names:
-    near = config_file.nearest(protocol, names)
-    raise config_file.ConfigError(
+    near = loading.nearest(protocol, names)
+    raise loading.ConfigError(
       f'--protocol={protocol} must be one of {", ".join(names)}'
       + (f'; did you mean {near!r}?' if near else '.')
     )
@@ -128,7 +128,7 @@ class _Weights:
     """Figures of one protocol."""
     c = self._context
     if name == 'linear':
-      closed = frozen.run_closed_forms(c, self._own)
+      closed = frozen_features.run_closed_forms(c, self._own)
       return trained.linear(c) | closed
     if name == 'finetune':
       return trained.classifier('finetune', self._tuned)
@@ -181,7 +181,7 @@ class _LabelsOnly:
 
   def _linear(self) -> Figures:
     c = self._context
-    figures = frozen.run_closed_forms(c, self._own)
+    figures = frozen_features.run_closed_forms(c, self._own)
     if c.config.linear.labels == 'labelled':
       # With all of train, the other classifier has seen more labels.
       figures |= trained.classifier('linear/sgd', self._own)

@@ -4,15 +4,23 @@ from collections.abc import Iterator
 
 import ml_collections
 
-from semppl_jax import optim, ranges, schedules
-from semppl_jax.network import CLASSIFIER_INPUTS
-from semppl_jax.ranges import COUNT, NATURAL, POSITIVE, Range, SEED, SHARE
-from semppl_jax.weights import Weights
+from semppl_jax.config import constraints
+from semppl_jax.config.constraints import (
+  COUNT,
+  NATURAL,
+  POSITIVE,
+  Range,
+  SEED,
+  SHARE,
+)
+from semppl_jax.models.network import CLASSIFIER_INPUTS
+from semppl_jax.models.weights import Weights
+from semppl_jax.optim import optimizers, schedules
 
 RECIPES = ('linear', 'finetune', 'suncet', 'baseline')
 _OPEN_SHARE = Range(0, 1, open_low=True, open_high=True)
 
-_TABLES = ranges.Tables(
+_TABLES = constraints.Tables(
   ranges={
     'seed': SEED,
     'batch_size': COUNT,
@@ -44,7 +52,7 @@ _TABLES = ranges.Tables(
     'images.interpolation': ('', 'bicubic', 'bilinear'),
     'soft_nn.embedding': ('encoder', 'projection', 'prediction'),
     'linear.labels': ('labelled', 'train'),
-    **{f'{recipe}.optimizer': optim.NAMES for recipe in RECIPES},
+    **{f'{recipe}.optimizer': optimizers.NAMES for recipe in RECIPES},
     **{f'{recipe}.classify': CLASSIFIER_INPUTS for recipe in RECIPES},
   },
 )
@@ -54,7 +62,7 @@ _SUPPORTS = ('labelled', 'train')
 def problems(config: ml_collections.ConfigDict) -> list[str]:
   """Returns a sentence for each field that is not allowed."""
   return [
-    *ranges.outside(config, _TABLES),
+    *constraints.outside(config, _TABLES),
     *_durations(config),
     *_supports(config),
   ]
@@ -68,7 +76,7 @@ def misfits(
     hidden = config[recipe].classify == 'projector_hidden'
     if hidden and 'projector' not in weights.heads:
       field = f'{recipe}.classify'
-      yield ranges.must(
+      yield constraints.must(
         config, field, f"be 'features', as {weights.origin} has no projector"
       )
   resize = config.images.resize or weights.preprocessing.resize
@@ -86,17 +94,17 @@ def _durations(config: ml_collections.ConfigDict) -> Iterator[str]:
     for name in ('duration', 'warmup'):
       field = f'{recipe}.{name}'
       try:
-        length = schedules.steps(ranges.get(config, field), 1, 1)
+        length = schedules.steps(constraints.get(config, field), 1, 1)
       except ValueError as error:
-        yield f'config.{field}={ranges.get(config, field)!r}: {error}'
+        yield f'config.{field}={constraints.get(config, field)!r}: {error}'
         continue
       if name == 'duration' and not length:
-        yield ranges.must(config, field, 'be longer than 0')
+        yield constraints.must(config, field, 'be longer than 0')
 
 
 def _supports(config: ml_collections.ConfigDict) -> Iterator[str]:
   names = config.knn.support
   if not names or set(names) - set(_SUPPORTS):
-    yield ranges.must(
+    yield constraints.must(
       config, 'knn.support', f'be one or both of {", ".join(_SUPPORTS)}'
     )

@@ -2,10 +2,14 @@
 
 import numpy as np
 
-from semppl_jax.protocols import frozen, tasks, training
+from semppl_jax.protocols import (
+  finetune as finetune_lib,
+  frozen_features,
+  objectives,
+)
 from semppl_jax.protocols.accuracy import accuracy, Figures
-from semppl_jax.protocols.context import Context
-from semppl_jax.protocols.subject import Subject
+from semppl_jax.protocols.evaluated_model import Subject
+from semppl_jax.protocols.setup import Context
 
 
 def linear(context: Context) -> Figures:
@@ -14,7 +18,7 @@ def linear(context: Context) -> Figures:
   rows = None
   if c.labels == 'train':
     rows = np.flatnonzero(context.splits.train.labels >= 0)
-  weights = training.run(
+  weights = finetune_lib.run(
     context,
     c,
     'linear',
@@ -27,7 +31,7 @@ def linear(context: Context) -> Figures:
 
 def finetune(context: Context) -> Subject:
   """All weights on the labelled images, from a classifier of zeros."""
-  weights = training.run(
+  weights = finetune_lib.run(
     context,
     context.config.finetune,
     'finetune',
@@ -38,20 +42,22 @@ def finetune(context: Context) -> Subject:
 
 def suncet(context: Context) -> Figures:
   """Soft nearest neighbours after SuNCEt on the labelled images (PAWS)."""
-  weights = training.run(
+  weights = finetune_lib.run(
     context,
     context.config.suncet,
     'suncet',
     init_from=context.checkpoint,
-    task=tasks.CONTRAST,
+    task=objectives.CONTRAST,
   )
-  found = frozen.run_soft_nn(context, Subject(context, weights, 'suncet'))
+  found = frozen_features.run_soft_nn(
+    context, Subject(context, weights, 'suncet')
+  )
   return {f'suncet/{name}': value for name, value in found.items()}
 
 
 def baseline(context: Context) -> Subject:
   """The same network, on the same labels, from scratch."""
-  weights = training.run(
+  weights = finetune_lib.run(
     context, context.config.baseline, 'baseline', init_from=''
   )
   return Subject(context, weights, 'baseline')

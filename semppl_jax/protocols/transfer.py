@@ -5,17 +5,17 @@ import functools
 
 import numpy as np
 
-from semppl_jax import config_file
-from semppl_jax.data import dataset, labels, prepared
+from semppl_jax.config import loading
+from semppl_jax.data import dataset, labels, tfds_splits
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.sources import tfds_home
-from semppl_jax.evaluators import holdout, logistic, metrics, transfer_sets
+from semppl_jax.evaluators import logistic, metrics, sweep, transfer_sets
 from semppl_jax.evaluators.features import Features
 from semppl_jax.evaluators.transfer_sets import TransferData
-from semppl_jax.protocols import sets, training
+from semppl_jax.protocols import finetune, test_sets
 from semppl_jax.protocols.accuracy import Figures
-from semppl_jax.protocols.context import Context
-from semppl_jax.protocols.subject import Subject
+from semppl_jax.protocols.evaluated_model import Subject
+from semppl_jax.protocols.setup import Context
 
 
 def chosen(context: Context) -> list[str]:
@@ -25,7 +25,7 @@ def chosen(context: Context) -> list[str]:
     InputError: one that was asked for is not there.
   """
   c = context.config.transfer
-  return sets.chosen('transfer.sets', c.sets, transfer_sets, c.path)
+  return test_sets.chosen('transfer.sets', c.sets, transfer_sets, c.path)
 
 
 def run(context: Context, subject: Subject) -> Figures:
@@ -39,14 +39,14 @@ def run(context: Context, subject: Subject) -> Figures:
     train, train_labels = _embed(subject, data.train, data.train_labels)
     test, test_labels = _embed(subject, data.test, data.test_labels)
     # By position among what could be read.
-    part = holdout.Split(
+    part = sweep.Split(
       np.flatnonzero(np.isin(train.index, data.fit)),
       np.flatnonzero(np.isin(train.index, data.validation)),
     )
     judge = metrics.BY_NAME[data.metric]
     several = train_labels.ndim == 2
     classes = len(data.train.class_names)
-    swept = holdout.sweep(
+    swept = sweep.sweep(
       logistic.path_multi_label
       if several
       else functools.partial(logistic.path, classes=classes),
@@ -73,10 +73,10 @@ def _tuned(context: Context, name: str, data: TransferData) -> Subject:
   """The weights, fine-tuned on all of a set's train images."""
   described, path = transfer_sets.SETS[name], context.config.transfer.path
   parts = filter(None, (described.train, described.validation))
-  run = config_file.copy(context.run)
+  run = loading.copy(context.run)
   run.data.update(
     kind='tfds',
-    name=prepared.find(described.tfds, path),
+    name=tfds_splits.find(described.tfds, path),
     path=tfds_home.home(path),
     train_split='+'.join(parts),
     test_split=described.test,
@@ -92,7 +92,7 @@ def _tuned(context: Context, name: str, data: TransferData) -> Subject:
     subset=labels.LabelSubset(known, digest),
     workdir=context.workdir / 'transfer' / name,
   )
-  weights = training.run(
+  weights = finetune.run(
     there,
     context.config.finetune,
     'finetune',

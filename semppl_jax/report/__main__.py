@@ -16,7 +16,7 @@ from absl import app, flags
 # Before JAX is: a run may have the accelerators.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
-from semppl_jax import program
+from semppl_jax.runtime import cli
 
 _OUT = flags.DEFINE_string('out', None, 'HTML file to write.')
 _PICTURES = flags.DEFINE_bool(
@@ -26,30 +26,30 @@ _PICTURES = flags.DEFINE_bool(
 
 def main(argv: Sequence[str]) -> int:
   """Runs what the flags say and returns the exit status."""
-  return program.guarded(lambda: _write(argv[1:]), 'The same command goes on.')
+  return cli.guarded(lambda: _write(argv[1:]), 'The same command goes on.')
 
 
 def _write(runs: Sequence[str]) -> int:
-  from semppl_jax.report import course, writing
+  from semppl_jax.report import build, run_record
 
   if not runs:
-    return program.complain(
+    return cli.complain(
       'name one or more runs: python -m semppl_jax.report RUN [RUN...].',
-      program.BAD_INPUT,
+      cli.BAD_INPUT,
     )
   if len(runs) > 1 and not _OUT.value:
-    return program.complain(
+    return cli.complain(
       f'--out=FILE.html says where the page of {len(runs)} runs goes.',
-      program.BAD_INPUT,
+      cli.BAD_INPUT,
     )
-  out = _OUT.value or os.path.join(runs[0], writing.FILE)
+  out = _OUT.value or os.path.join(runs[0], build.FILE)
   try:
-    path = writing.write(runs, out, pictures=_PICTURES.value)
-  except course.CourseError as error:
-    return program.complain(error, program.BAD_INPUT)
+    path = build.write(runs, out, pictures=_PICTURES.value)
+  except run_record.CourseError as error:
+    return cli.complain(error, cli.BAD_INPUT)
   print(f'Written to {path}.')  # noqa: T201
-  return program.OK
+  return cli.OK
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse)
+  app.run(main, flags_parser=cli.parse)

@@ -4,11 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from semppl_jax.report import drawing, guesses as guesses_lib
-from semppl_jax.report.blocks import Figure
+from semppl_jax.report import (
+  plots,
+  pseudo_label_stats as pseudo_label_stats_lib,
+)
 from semppl_jax.report.class_scores import DRAWN
-from semppl_jax.report.course import Course
-from semppl_jax.report.guesses import Guesses
+from semppl_jax.report.components import Figure
+from semppl_jax.report.pseudo_label_stats import Guesses
+from semppl_jax.report.run_record import Course
 
 _BINS = 12
 _FEW = 5  # Rows of each class in a bin.
@@ -26,7 +29,7 @@ def figure(course: Course, found: Guesses, names: list[str]) -> Figure:
   title = 'Class balance of the pseudo-labels over time'
   # In each bin a few of each class, or all that is seen is chance.
   bins = np.clip(len(found.label) // (_FEW * len(names)), 3, _BINS)
-  steps, shares = guesses_lib.balance(found, len(names), int(bins))
+  steps, shares = pseudo_label_stats_lib.balance(found, len(names), int(bins))
   reference, of = _reference(course, found, len(names))
   with np.errstate(divide='ignore', invalid='ignore'):
     ratio = np.log2(shares / reference)
@@ -38,7 +41,7 @@ def figure(course: Course, found: Guesses, names: list[str]) -> Figure:
       shown[:, chosen].T, cmap='PuOr_r', vmin=-2, vmax=2, aspect='auto'
     )
     axes.set_yticks(
-      range(len(chosen)), [drawing.short(names[c], 18) for c in chosen]
+      range(len(chosen)), [plots.short(names[c], 18) for c in chosen]
     )
     ticks = np.unique(np.linspace(0, len(steps) - 1, 5).astype(int))
     axes.set_xticks(ticks, [f'{steps[n]:,}' for n in ticks])
@@ -50,18 +53,18 @@ def figure(course: Course, found: Guesses, names: list[str]) -> Figure:
     bar.set_label(f'predicted, against {of}')
     bar.outline.set_visible(False)
 
-  size = drawing.SIZE[0], max(drawing.SIZE[1], 1.1 + 0.24 * len(chosen))
+  size = plots.SIZE[0], max(plots.SIZE[1], 1.1 + 0.24 * len(chosen))
   few = '' if len(names) <= DRAWN else f' The {len(chosen)} furthest from it.'
   return Figure(
     title,
-    drawing.svg(title, draw, size),
+    plots.svg(title, draw, size),
     'Good: pale, all through: each class is predicted as often as it occurs;'
     f' a row that darkens to the right runs away or dies out.{few}',
     {
       'step': steps.tolist(),
       'class': [names[c] for c in chosen],
-      'share': [drawing.rounded(row) for row in shares[:, chosen]],
-      'reference': drawing.rounded(reference[chosen]),
+      'share': [plots.rounded(row) for row in shares[:, chosen]],
+      'reference': plots.rounded(reference[chosen]),
     },
   )
 

@@ -5,9 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from semppl_jax.report import compared, drawing, guesses as guesses_lib, words
-from semppl_jax.report.blocks import Block, Figure, Table
-from semppl_jax.report.guesses import Guesses
+from semppl_jax.report import (
+  compared,
+  formatting,
+  plots,
+  pseudo_label_stats as pseudo_label_stats_lib,
+)
+from semppl_jax.report.components import Block, Figure, Table
+from semppl_jax.report.pseudo_label_stats import Guesses
 
 # Classes that are drawn one by one; of more, the extremes are listed.
 DRAWN, _LISTED = 24, 12
@@ -20,7 +25,7 @@ def blocks(names: list[str], known: Guesses) -> Iterator[Block]:
     names: of the classes [C].
     known: pseudo-labels whose true class is known.
   """
-  scores = guesses_lib.per_class(known, len(names))
+  scores = pseudo_label_stats_lib.per_class(known, len(names))
   if len(names) <= DRAWN:
     yield _bars(names, scores)
     yield _matrix(names, known)
@@ -29,7 +34,7 @@ def blocks(names: list[str], known: Guesses) -> Iterator[Block]:
   yield _mistakes(names, known)
 
 
-def _bars(names: list[str], scores: guesses_lib.Scores) -> Figure:
+def _bars(names: list[str], scores: pseudo_label_stats_lib.Scores) -> Figure:
   title = 'Precision and recall by class'
 
   def draw(axes: Any) -> None:
@@ -39,34 +44,38 @@ def _bars(names: list[str], scores: guesses_lib.Scores) -> Figure:
     ):
       axes.barh(
         place + (n - 0.5) * 0.36, 100 * np.nan_to_num(value), 0.34,
-        color=drawing.SERIES[n], label=label,
+        color=plots.SERIES[n], label=label,
       )  # fmt: skip
-    axes.set_yticks(place, [drawing.short(name, 18) for name in names])
+    axes.set_yticks(place, [plots.short(name, 18) for name in names])
     axes.invert_yaxis()
     axes.set_xlabel('%')
-    drawing.legend(axes)
+    plots.legend(axes)
 
-  size = drawing.SIZE[0], max(drawing.SIZE[1], 0.9 + 0.26 * len(names))
+  size = plots.SIZE[0], max(plots.SIZE[1], 0.9 + 0.26 * len(names))
   return Figure(
     title,
-    drawing.svg(title, draw, size),
+    plots.svg(title, draw, size),
     'Good: long bars of equal length; a class of little recall is one that the'
     ' votes forget, one of little precision is one that they fall into.',
     _scores(names, scores),
   )
 
 
-def _scores(names: list[str], scores: guesses_lib.Scores) -> dict[str, Any]:
+def _scores(
+  names: list[str], scores: pseudo_label_stats_lib.Scores
+) -> dict[str, Any]:
   return {
     'class': list(names),
-    'precision': drawing.rounded(scores.precision),
-    'recall': drawing.rounded(scores.recall),
+    'precision': plots.rounded(scores.precision),
+    'recall': plots.rounded(scores.recall),
     'predicted': scores.predicted.tolist(),
     'actual': scores.actual.tolist(),
   }
 
 
-def _extremes(names: list[str], scores: guesses_lib.Scores) -> Iterator[Block]:
+def _extremes(
+  names: list[str], scores: pseudo_label_stats_lib.Scores
+) -> Iterator[Block]:
   title = 'Recall of the classes, worst to best'
   recall = np.sort(scores.recall[np.isfinite(scores.recall)])
   precision = np.sort(scores.precision[np.isfinite(scores.precision)])
@@ -75,12 +84,12 @@ def _extremes(names: list[str], scores: guesses_lib.Scores) -> Iterator[Block]:
     return 100 * np.linspace(0, 1, max(len(values), 2))[: len(values)]
 
   lines = [
-    drawing.Line(label, *drawing.thinned(rank(values), 100 * values))
+    plots.Line(label, *plots.thinned(rank(values), 100 * values))
     for label, values in (('recall', recall), ('precision', precision))
   ]
   yield Figure(
     title,
-    drawing.lines(title, lines, x='classes, %', y='%', bottom=0),
+    plots.lines(title, lines, x='classes, %', y='%', bottom=0),
     'Good: the left end is above 0, so that no class is forgotten.',
     compared.data(lines),
   )
@@ -96,8 +105,8 @@ def _extremes(names: list[str], scores: guesses_lib.Scores) -> Iterator[Block]:
       [
         (
           names[c],
-          words.percent(float(scores.recall[c])),
-          words.percent(float(scores.precision[c])),
+          formatting.percent(float(scores.recall[c])),
+          formatting.percent(float(scores.precision[c])),
           f'{scores.actual[c]:,}',
           f'{scores.predicted[c]:,}',
         )
@@ -109,12 +118,12 @@ def _extremes(names: list[str], scores: guesses_lib.Scores) -> Iterator[Block]:
 
 def _matrix(names: list[str], known: Guesses) -> Figure:
   title = 'Confusion matrix'
-  counts = guesses_lib.confusion(known, len(names))
+  counts = pseudo_label_stats_lib.confusion(known, len(names))
   share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
 
   def draw(axes: Any) -> None:
     image = axes.imshow(share, cmap='Blues', vmin=0, vmax=100)
-    ticks = [drawing.short(name, 12) for name in names]
+    ticks = [plots.short(name, 12) for name in names]
     axes.set_xticks(range(len(names)), ticks, rotation=90)
     axes.set_yticks(range(len(names)), ticks)
     axes.set_xlabel('predicted')
@@ -132,7 +141,7 @@ def _matrix(names: list[str], known: Guesses) -> Figure:
 
   return Figure(
     title,
-    drawing.svg(title, draw, (drawing.SIZE[0], 4.4)),
+    plots.svg(title, draw, (plots.SIZE[0], 4.4)),
     'Good: a dark diagonal on a pale ground; a dark column is a class that'
     ' attracts what is not of it.',
     {'class': list(names), 'true_by_predicted': counts.tolist()},
@@ -145,8 +154,8 @@ def _mistakes(names: list[str], known: Guesses) -> Table:
     'Most frequent mistakes',
     ('true', 'predicted', 'rows', 'of the true class'),
     [
-      (names[a], names[b], f'{n:,}', words.percent(n / actual[a]))
-      for a, b, n in guesses_lib.confused(known, _LISTED)
+      (names[a], names[b], f'{n:,}', formatting.percent(n / actual[a]))
+      for a, b, n in pseudo_label_stats_lib.confused(known, _LISTED)
     ],
     'Good: classes that look alike to a person too.',
     folded=len(names) <= DRAWN,

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from semppl_jax.report import drawing
-from semppl_jax.report.course import Course, Series
-from semppl_jax.report.drawing import Line
+from semppl_jax.report import plots
+from semppl_jax.report.plots import Line
+from semppl_jax.report.run_record import Course, Series
 
 # Runs whose curves have names; the others stand behind them, grey.
 NAMED = 8
@@ -70,7 +70,7 @@ def curves(
     x = progress(course, courses, series.step)
     y = series.value * scale
     if not mark:
-      x, y = drawing.thinned(x, y, most)
+      x, y = plots.thinned(x, y, most)
     found.append(Line(label, x, y, mark, faint))
   return found
 
@@ -93,7 +93,7 @@ def _first(courses: Sequence[Course], metrics: Mapping[str, str]) -> str:
 def data(lines: Sequence[Line]) -> dict[str, Any]:
   """The curves as JSON holds them, by name."""
   return {
-    line.label: {'x': drawing.rounded(line.x), 'y': drawing.rounded(line.y)}
+    line.label: {'x': plots.rounded(line.x), 'y': plots.rounded(line.y)}
     for line in lines
   }
 

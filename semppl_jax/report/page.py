@@ -12,8 +12,8 @@ import time
 from typing import Any
 
 from semppl_jax import __version__
-from semppl_jax.report import blocks as blocks_lib
-from semppl_jax.report.blocks import Figure, Section
+from semppl_jax.report import components as components_lib
+from semppl_jax.report.components import Figure, Section
 
 _HERE = pathlib.Path(__file__).parent
 
@@ -79,7 +79,7 @@ def _figures(section: Section) -> dict[str, Any]:
   found: dict[str, Any] = {}
   prefix = ''
   for block in section.blocks:
-    if isinstance(block, blocks_lib.Heading):
+    if isinstance(block, components_lib.Heading):
       prefix = f'{block.text}: '
     elif isinstance(block, Figure):
       found[prefix + block.title] = block.data

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from semppl_jax.report import compared, drawing, words
-from semppl_jax.report.blocks import Block, Figure, Note, Section, Table
-from semppl_jax.report.course import Course
-from semppl_jax.stopwatch import TRAINING
+from semppl_jax.report import compared, formatting, plots
+from semppl_jax.report.components import Block, Figure, Note, Section, Table
+from semppl_jax.report.run_record import Course
+from semppl_jax.training.timer import TRAINING
 
 # In the order in which they are stacked.
 QUESTION = 'Where did the time go?'
@@ -94,16 +94,16 @@ def _answer(course: Course, named: bool) -> str:
   whole = sum(spent.values())
   if whole:
     parts.append(
-      f'{words.percent(spent.get(TRAINING, 0) / whole, 0)} of'
-      f' {words.duration(whole)} went into training'
+      f'{formatting.percent(spent.get(TRAINING, 0) / whole, 0)} of'
+      f' {formatting.duration(whole)} went into training'
     )
     wait = spent.get(_INPUT, 0) / whole
-    parts.append(f'{words.percent(wait, 0)} into waiting for input')
+    parts.append(f'{formatting.percent(wait, 0)} into waiting for input')
   measured = bench(course)
   if rate is not None and measured:
     parts.append(
-      f'{words.percent(rate / measured, 0)} of the {measured:,.0f} images/s'
-      ' that the bench has without input'
+      f'{formatting.percent(rate / measured, 0)} of the {measured:,.0f}'
+      ' images/s that the bench has without input'
     )
   name = f'{course.name}: ' if named else ''
   return f'{name}{"; ".join(parts)}.'
@@ -120,7 +120,7 @@ def _paces(courses: Sequence[Course]) -> Iterator[Block]:
         levels = {'bench, without input': measured}
     yield Figure(
       'Pace',
-      drawing.lines('Pace', rates, x=x, y='images/s', bottom=0, levels=levels),
+      plots.lines('Pace', rates, x=x, y='images/s', bottom=0, levels=levels),
       'Good: level, and near what tools.bench has without input; dips are a'
       ' machine that is shared, or input that does not keep up.',
       compared.data(rates),
@@ -129,7 +129,7 @@ def _paces(courses: Sequence[Course]) -> Iterator[Block]:
   if waits:
     yield Figure(
       'Waiting for input',
-      drawing.lines(
+      plots.lines(
         'Waiting for input', waits, x=x, y='of the time, %', bottom=0
       ),
       'Good: below 5 %; above it the accelerator idles, and'
@@ -154,20 +154,20 @@ def _stretches(courses: Sequence[Course]) -> Iterator[Block]:
     left = [0.0] * len(shown)
     for place, work in enumerate(works):
       widths = [each.get(work, 0.0) / 60 for each in shown.values()]
-      names = [drawing.short(name) for name in shown]
+      names = [plots.short(name) for name in shown]
       axes.barh(
         range(len(names)), widths, 0.6, left,
-        color=drawing.SERIES[place % len(drawing.SERIES)], label=work,
+        color=plots.SERIES[place % len(plots.SERIES)], label=work,
       )  # fmt: skip
       axes.set_yticks(range(len(names)), names)
       left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.invert_yaxis()
     axes.set_xlabel('minutes')
-    drawing.legend(axes)
+    plots.legend(axes)
 
   yield Figure(
     title,
-    drawing.svg(title, draw, (drawing.SIZE[0], 1.7 + 0.28 * len(shown))),
+    plots.svg(title, draw, (plots.SIZE[0], 1.7 + 0.28 * len(shown))),
     'Good: nearly all of it is training; evaluations that take a tenth should'
     ' come less often (eval.every).',
     {name: {w: round(s, 3) for w, s in x.items()} for name, x in spent.items()},
@@ -180,8 +180,8 @@ def _stretches(courses: Sequence[Course]) -> Iterator[Block]:
     [
       (
         name,
-        *(words.duration(each.get(work, 0.0)) for work in works),
-        words.duration(sum(each.values())),
+        *(formatting.duration(each.get(work, 0.0)) for work in works),
+        formatting.duration(sum(each.values())),
       )
       for name, each in spent.items()
     ],
@@ -215,9 +215,9 @@ def _benches(courses: Sequence[Course]) -> Iterator[Block]:
     [
       (
         course.name,
-        words.number(own),
-        words.number(rate),
-        words.percent(own / rate),
+        formatting.number(own),
+        formatting.number(rate),
+        formatting.percent(own / rate),
       )
       for course, own, rate in having
     ],

@@ -24,9 +24,10 @@ from typing import Any
 from absl import app, flags
 import jax
 
-from semppl_jax import config_file, program
+from semppl_jax.config import loading
+from semppl_jax.runtime import cli
 
-_CONFIG = config_file.define_flag('config')
+_CONFIG = loading.define_flag('config')
 _DATA = flags.DEFINE_string(
   'data', None, "Folder, TFRecord glob, 'tfds:NAME' or 'embedded'."
 )
@@ -72,31 +73,31 @@ _NOT_TO_MAKE = ('epochs', 'train_images')
 
 def main(_) -> int:
   """Makes what the flags say and returns the exit status."""
-  return program.guarded(_make, _TEACH_ON if _TRAIN.value else _GO_ON)
+  return cli.guarded(_make, _TEACH_ON if _TRAIN.value else _GO_ON)
 
 
 def _make() -> int:
-  from semppl_jax import interrupts
-  from semppl_jax.job import InputError
-  from semppl_jax.saliency import making, workers
+  from semppl_jax.runtime import signals, worker_pool
+  from semppl_jax.saliency import generate
+  from semppl_jax.training.experiment import InputError
 
   try:
-    with interrupts.at_once():
+    with signals.at_once():
       if _TRAIN.value:
         print(_train_network())  # noqa: T201
-        return program.OK
+        return cli.OK
       facts = _store()
-  except workers.WorkerError as error:
-    return program.complain(error, program.FAILED)
+  except worker_pool.WorkerError as error:
+    return cli.complain(error, cli.FAILED)
   except ValueError as error:
     raise InputError(str(error)) from error
-  print(f'{_OUT.value}: {making.describe(facts)}.')  # noqa: T201
-  return program.OK
+  print(f'{_OUT.value}: {generate.describe(facts)}.')  # noqa: T201
+  return cli.OK
 
 
 def _store() -> Any:
   """Makes what is missing of the store and returns its facts."""
-  from semppl_jax.saliency import contact_sheet, making, masker
+  from semppl_jax.saliency import contact_sheet, generate, mask_fn
 
   _check_flags()
   folder = os.path.expanduser(_OUT.value or '')
@@ -104,11 +105,11 @@ def _store() -> Any:
     # As in the workers, of which only one could have an accelerator.
     jax.config.update('jax_platforms', 'cpu')
     file = os.path.expanduser(_NETWORK.value)
-    maker = masker.of_network(file, _THRESHOLD.value)
+    maker = mask_fn.of_network(file, _THRESHOLD.value)
   else:
-    maker = masker.of_detector(_DETECTOR.value, _THRESHOLD.value)
+    maker = mask_fn.of_detector(_DETECTOR.value, _THRESHOLD.value)
   data, name = _images()
-  facts = making.begin(folder, data, name, maker)
+  facts = generate.begin(folder, data, name, maker)
   if _SHOW.value:
     sheet = os.path.join(folder, contact_sheet.FILE)
     contact_sheet.write(sheet, data, _SHOW.value, maker)
@@ -128,27 +129,27 @@ def _train_network() -> str:
   """Teaches a network, unless it is there, and says where it is."""
   from semppl_jax.saliency import (
     detectors,
-    learning,
-    lessons,
     network,
-    network_file,
+    network_io,
     progress,
+    train,
+    training_data,
   )
 
   _check_flags()
-  course = learning.course(_EPOCHS.value)
+  course = train.course(_EPOCHS.value)
   settings = network.Settings(tuple(detectors.DETECTORS))
   folder = _own_folder()
   began = time.monotonic()
-  plan = lessons.plan(folder, *_images(), _TRAIN_IMAGES.value, settings)
-  origin = learning.about(plan.about, course)
+  plan = training_data.plan(folder, *_images(), _TRAIN_IMAGES.value, settings)
+  origin = train.about(plan.about, course)
   file = os.path.join(folder, 'network.safetensors')
-  if network_file.is_made(file, origin):
+  if network_io.is_made(file, origin):
     return f'{file} was written before.'
-  taught = lessons.collect(plan, _processes())
+  taught = training_data.collect(plan, _processes())
   keep = os.path.join(folder, 'progress.npz')
-  made = learning.learn(taught, settings, course, keep=(keep, origin))
-  network_file.write(file, *made, origin)
+  made = train.learn(taught, settings, course, keep=(keep, origin))
+  network_io.write(file, *made, origin)
   progress.remove(keep)
   took = datetime.timedelta(seconds=round(time.monotonic() - began))
   return f'{file} is written, {took} after the start.'
@@ -158,14 +159,14 @@ def _own_folder() -> str:
   """Makes the folder of `--out`, which is of this machine."""
   folder = os.path.expanduser(_OUT.value or '')
   if '://' in folder:
-    raise config_file.ConfigError(
+    raise loading.ConfigError(
       f'--out={folder} must be a folder of this machine, where a network is'
       ' taught; its file can be copied.'
     )
   try:
     os.makedirs(folder, exist_ok=True)
   except OSError as error:
-    raise config_file.ConfigError(
+    raise loading.ConfigError(
       f'--out={folder} must be a folder that can be written: {error}.'
     ) from error
   return folder
@@ -179,12 +180,12 @@ def _check_flags() -> None:
   from semppl_jax.saliency import beam
 
   if not _OUT.value or bool(_DATA.value) == (_CONFIG.value is not None):
-    raise config_file.ConfigError(
+    raise loading.ConfigError(
       '--out and one of --data and --config are needed, as in'
       ' --data=IMAGES --out=DIR.'
     )
   if _WORKERS.value < 0 or _SHOW.value < 0:
-    raise config_file.ConfigError('--workers and --show must be at least 0.')
+    raise loading.ConfigError('--workers and --show must be at least 0.')
   if _TRAIN.value:
     _refuse('--train_network', _NOT_TO_TRAIN)
   else:
@@ -198,23 +199,23 @@ def _check_flags() -> None:
 def _refuse(by: str, idle: tuple[str, ...]) -> None:
   unused = [x for x in idle if flags.FLAGS[x].present]
   if unused:
-    raise config_file.ConfigError(
+    raise loading.ConfigError(
       f'{by} has no use for {", ".join(f"--{x}" for x in unused)}.'
     )
 
 
 def _finished(folder: str, data: Any, facts: Any) -> Any:
   from semppl_jax.data import mask_facts
-  from semppl_jax.saliency import beam, making, pieces as pieces_lib
+  from semppl_jax.saliency import beam, generate, shards as shards_lib
 
-  pieces = pieces_lib.cut(data, folder)
+  pieces = shards_lib.cut(data, folder)
   if _RUNNER.value:
     arguments = shlex.split(_BEAM_ARGS.value)
     beam.make_all(folder, facts, pieces, _RUNNER.value, arguments)
     return mask_facts.read(folder, f'--out={folder}')
-  results = making.make_all(pieces, facts.maker, _processes())
-  return making.finish(folder, facts, results)
+  results = generate.make_all(pieces, facts.maker, _processes())
+  return generate.finish(folder, facts, results)
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse_with_config)
+  app.run(main, flags_parser=cli.parse_with_config)

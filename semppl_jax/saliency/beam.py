@@ -16,10 +16,10 @@ from typing import Any
 
 import jax
 
-from semppl_jax.saliency import making, pieces as pieces_lib
-from semppl_jax.saliency.making import Result
-from semppl_jax.saliency.masker import Maker
-from semppl_jax.saliency.pieces import Piece
+from semppl_jax.saliency import generate, shards as shards_lib
+from semppl_jax.saliency.generate import Result
+from semppl_jax.saliency.mask_fn import Maker
+from semppl_jax.saliency.shards import Piece
 
 _PIECES = 'pieces.jsonl'
 
@@ -47,8 +47,8 @@ def make_all(
 
   Args:
     folder: the store.
-    facts: from `making.begin`.
-    pieces: from `pieces.cut`.
+    facts: from `generate.begin`.
+    pieces: from `shards.cut`.
     runner: name of a Beam runner, such as `DirectRunner`.
     arguments: flags of Beam's pipeline and of that runner.
 
@@ -59,13 +59,13 @@ def make_all(
   from apache_beam.io import ReadFromText
   from apache_beam.options.pipeline_options import PipelineOptions
 
-  from semppl_jax.data.tf_runtime import tf
+  from semppl_jax.data.tf.runtime import tf
 
   # Through a file: runners limit the size of a pipeline's description.
   listed = os.path.join(folder, _PIECES)
   with tf.io.gfile.GFile(listed, 'w') as stream:
     for piece in pieces:
-      stream.write(f'{pieces_lib.to_json(piece)}\n')
+      stream.write(f'{shards_lib.to_json(piece)}\n')
   options = PipelineOptions([f'--runner={runner}', *arguments])
   with beam.Pipeline(options=options) as pipeline:
     _ = (
@@ -82,8 +82,8 @@ def make_all(
 def _make(line: str, maker: Maker) -> tuple[str, Result]:
   # Before the first use of a device, of which masks need none.
   jax.config.update('jax_platforms', 'cpu')
-  piece = pieces_lib.from_json(line)
-  return piece.file, making.make_file(piece, maker)
+  piece = shards_lib.from_json(line)
+  return piece.file, generate.make_file(piece, maker)
 
 
 def _finish(
@@ -91,4 +91,4 @@ def _finish(
 ) -> None:
   # The names of the files have the order of the pieces.
   ordered = [result for _, result in sorted(results, key=lambda x: x[0])]
-  making.finish(folder, facts, ordered)
+  generate.finish(folder, facts, ordered)

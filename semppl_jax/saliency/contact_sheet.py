@@ -3,8 +3,8 @@
 import numpy as np
 
 from semppl_jax.data.dataset import Dataset
-from semppl_jax.saliency import detectors, masker, pieces
-from semppl_jax.saliency.masker import Maker
+from semppl_jax.saliency import detectors, mask_fn, shards
+from semppl_jax.saliency.mask_fn import Maker
 
 FILE = 'contact_sheet.png'
 _INCH = 1.6
@@ -21,11 +21,11 @@ def write(file: str, data: Dataset, count: int, maker: Maker) -> None:
   """
   from matplotlib.figure import Figure
 
-  piece = pieces.piece(data, pieces.spread(data.size, count))
-  saliency = masker.saliency(maker)
+  piece = shards.piece(data, shards.spread(data.size, count))
+  saliency = mask_fn.saliency(maker)
   panels = [
     _panels(image, saliency(image), maker)
-    for image in pieces.images(piece)
+    for image in shards.images(piece)
     if image is not None
   ]
   if not panels:

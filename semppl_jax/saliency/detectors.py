@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from semppl_jax.saliency.absorption import absorption
-from semppl_jax.saliency.barrier import barrier
-from semppl_jax.saliency.boundary import boundary
-from semppl_jax.saliency.refine import contrast, guided_filter, normalise
-from semppl_jax.saliency.scene import check, look, resize, Scene
+from semppl_jax.saliency.absorbing_markov import absorption
+from semppl_jax.saliency.background import boundary
+from semppl_jax.saliency.image import check, look, resize, Scene
+from semppl_jax.saliency.minimum_barrier import barrier
+from semppl_jax.saliency.postprocess import contrast, guided_filter, normalise
 
 # Raised when the maps of a detector change: masks of two are not mixed.
 VERSION = 1

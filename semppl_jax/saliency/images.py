@@ -4,7 +4,7 @@ import os
 
 from ml_collections import ConfigDict
 
-from semppl_jax import config_file
+from semppl_jax.config import loading
 
 _TFDS = 'tfds:'
 
@@ -16,7 +16,7 @@ def of(place: str) -> ConfigDict:
     place: a folder, a glob of TFRecord files, `tfds:NAME` (train split, in the
       folder of tensorflow_datasets) or `embedded`.
   """
-  config = config_file.copy(config_file.base()).data
+  config = loading.copy(loading.base()).data
   config.update(name='', test_split='', labels='all')
   if place == 'embedded':
     config.kind = place

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from semppl_jax.saliency import network, network_file
-from semppl_jax.saliency.refine import contrast, guided_filter
-from semppl_jax.saliency.scene import check, resize, shrink, SIDE
+from semppl_jax.saliency import network, network_io
+from semppl_jax.saliency.image import check, resize, shrink, SIDE
+from semppl_jax.saliency.postprocess import contrast, guided_filter
 
 # A choice: about a just noticeable difference. A plainer image shows nothing.
 _VISIBLE = 3
@@ -23,15 +23,15 @@ def load(path: str) -> Callable[[np.ndarray], np.ndarray]:
   image, as the maps of the detectors are.
 
   Args:
-    path: from `network_file.write`.
+    path: from `network_io.write`.
 
   Returns:
     From an image [H, W, 3], uint8, to its map [H, W], float32 in [0, 1].
 
   Raises:
-    ValueError: as `network_file.read`; of the function, as `scene.check`.
+    ValueError: as `network_io.read`; of the function, as `image.check`.
   """
-  settings, params = network_file.read(path)
+  settings, params = network_io.read(path)
   apply = network.make(settings).apply
   run = jax.jit(lambda x: jax.nn.sigmoid(apply(params, x)).mean(-1))
   cpu = jax.local_devices(backend='cpu')[0]

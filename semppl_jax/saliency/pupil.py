@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from semppl_jax import optim
+from semppl_jax.optim import optimizers
 from semppl_jax.saliency import network
 
 DECAY = 1e-4  # Weight decay.
@@ -39,7 +39,7 @@ class Pupil(NamedTuple):
 def make(settings: network.Settings) -> Pupil:
   """Returns the pupil of a network; its step is compiled once for all rates."""
   apply = network.make(settings).apply
-  optimizer = optim.adam(weight_decay=DECAY)
+  optimizer = optimizers.adam(weight_decay=DECAY)
 
   def loss_of(params, images, targets):
     logits = apply(params, images)

@@ -15,9 +15,10 @@ import os
 
 from absl import flags
 
-from semppl_jax import config_file, program
+from semppl_jax.config import loading
+from semppl_jax.runtime import cli
 
-_CONFIG = config_file.define_flag('config')
+_CONFIG = loading.define_flag('config')
 _RATE = flags.DEFINE_float(
   'rate', 1000.0, 'Images a second that an accelerator takes.', 0.0
 )
@@ -33,31 +34,32 @@ _NO_STAGES = (
 
 def main(_: Sequence[str]) -> int:
   """Runs what the flags say and returns the exit status."""
-  return program.guarded(_measure, 'Nothing was written; measure again.')
+  return cli.guarded(_measure, 'Nothing was written; measure again.')
 
 
 def _measure() -> int:
-  from semppl_jax import job as job_lib
-  from semppl_jax.tools import input_stages, out as out_lib
+  from semppl_jax.runtime import out as out_lib
+  from semppl_jax.tools.profiling import input_benchmark
+  from semppl_jax.training import experiment as experiment_lib
 
   config = _CONFIG.value
   if config.data.backend == 'device':
-    raise config_file.ConfigError(_NO_STAGES)
+    raise loading.ConfigError(_NO_STAGES)
   out = out_lib.file(_OUT.value) if _OUT.value else None
-  job = job_lib.build(config)
+  job = experiment_lib.build(config)
   try:
-    alone = input_stages.decoding_alone(job, _SECONDS.value)
-    costs = input_stages.measure(job, _SECONDS.value)
+    alone = input_benchmark.decoding_alone(job, _SECONDS.value)
+    costs = input_benchmark.measure(job, _SECONDS.value)
   except ValueError as error:  # Of data that was opened on the way.
-    raise job_lib.InputError(str(error)) from error
-  print(input_stages.table({'decoding alone': alone}))  # noqa: T201
-  print(input_stages.table(costs))  # noqa: T201
+    raise experiment_lib.InputError(str(error)) from error
+  print(input_benchmark.table({'decoding alone': alone}))  # noqa: T201
+  print(input_benchmark.table(costs))  # noqa: T201
   print(_summary(alone, costs))  # noqa: T201
   if out:
     figures = {'decoding alone': alone, **costs}
     content = {name: cost._asdict() for name, cost in figures.items()}
     out.write_text(json.dumps(content, indent=2) + '\n')
-  return program.OK
+  return cli.OK
 
 
 def _summary(alone, costs) -> str:
@@ -72,4 +74,4 @@ def _summary(alone, costs) -> str:
 
 
 if __name__ == '__main__':
-  config_file.run(main)
+  loading.run(main)

@@ -19,8 +19,8 @@ import pathlib
 from absl import app, flags
 import jax
 
-from semppl_jax import program
-from semppl_jax.config_file import ConfigError
+from semppl_jax.config.loading import ConfigError
+from semppl_jax.runtime import cli
 
 _CONFIGS = flags.DEFINE_list('configs', [], 'Config files, split by commas.')
 _BUDGET = flags.DEFINE_string(
@@ -44,14 +44,14 @@ _JOBS = flags.DEFINE_integer(
 
 def main(argv: Sequence[str]) -> int:
   """Runs what the flags say and returns the exit status."""
-  return program.guarded(lambda: _compare(argv))
+  return cli.guarded(lambda: _compare(argv))
 
 
 def _compare(argv: Sequence[str]) -> int:
   from semppl_jax.tools.comparison import (
     budget as budget_lib,
-    entries as entries_lib,
-    flow,
+    experiments as experiments_lib,
+    runner,
   )
 
   if argv[1:]:
@@ -64,8 +64,8 @@ def _compare(argv: Sequence[str]) -> int:
   if budget.unit == 'minutes' and jax.process_count() > 1:
     # Each process would measure, and take, another number of steps.
     raise ConfigError('Several processes need a --budget in steps.')
-  entries = entries_lib.load(_CONFIGS.value, _SET.value)
-  plan = flow.Plan(
+  entries = experiments_lib.load(_CONFIGS.value, _SET.value)
+  plan = runner.Plan(
     entries=tuple(entries),
     budget=budget,
     seeds=_SEEDS.value,
@@ -74,14 +74,14 @@ def _compare(argv: Sequence[str]) -> int:
     allow=tuple(_ALLOW.value),
     jobs=_JOBS.value,
   )
-  report = flow.run(plan, pathlib.Path(_OUT.value).expanduser())
+  report = runner.run(plan, pathlib.Path(_OUT.value).expanduser())
   if report is None:
     print('Stopped; the same command goes on.')  # noqa: T201
-    return program.STOPPED
+    return cli.STOPPED
   if jax.process_index() == 0:
     print(report.describe())  # noqa: T201
-  return program.FAILED if report.failed else program.OK
+  return cli.FAILED if report.failed else cli.OK
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse)
+  app.run(main, flags_parser=cli.parse)

@@ -22,21 +22,21 @@ import os
 from absl import app, flags
 import jax
 
-from semppl_jax import config_file, footprint, program
-from semppl_jax.tools import (
-  ahead,
-  figures,
+from semppl_jax.config import loading
+from semppl_jax.runtime import cli, device_memory, out as out_lib
+from semppl_jax.tools.compile import (
+  cost_analysis,
   fit_table,
+  job_runner,
   limit_flags,
-  out as out_lib,
   row_files,
-  slices,
-  sweep,
+  topologies,
+  tpu_aot,
 )
 
 FITS, DOES_NOT_FIT = 0, 1
 
-_CONFIG = config_file.define_flag('config')
+_CONFIG = loading.define_flag('config')
 _TOPOLOGY = flags.DEFINE_string(
   'topology', None, 'The slice, as v3:8x8, v4:4x4x4 or v5e:4x8.'
 )
@@ -67,7 +67,7 @@ _PHOTOMETRIC = flags.DEFINE_bool(
 def main(_: list[str]) -> int:
   """Runs what the flags say and returns the exit status."""
   if _ALL.value or _ROWS.value is not None:
-    return program.guarded(_make_table, sweep.WHAT_IS_LEFT)
+    return cli.guarded(_make_table, job_runner.WHAT_IS_LEFT)
   topology, out = _TOPOLOGY.value, _OUT.value
   if _CONFIG.value is None:
     return _complain('--config=FILE is missing; --all takes every config.')
@@ -76,47 +76,49 @@ def main(_: list[str]) -> int:
   _leave_accelerators_alone()
   try:
     path = out_lib.file(out)
-    report = ahead.check(
+    report = tpu_aot.check(
       _CONFIG.value, topology, _OVERHEAD.value, _PHOTOMETRIC.value
     )
   except ValueError as error:
     return _complain(str(error))
   row_files.write(path, json.dumps(report, indent=2))
-  print(figures.table(report))  # noqa: T201
+  print(cost_analysis.table(report))  # noqa: T201
   if report['fits']:
     return FITS
-  larger = slices.larger(topology, report['cores'], figures.need(report))
+  larger = topologies.larger(
+    topology, report['cores'], cost_analysis.need(report)
+  )
   more = f'a larger slice: --topology={larger}' if larger else 'more cores'
-  return program.complain(
-    footprint.too_large(_CONFIG.value, topology, more), DOES_NOT_FIT
+  return cli.complain(
+    device_memory.too_large(_CONFIG.value, topology, more), DOES_NOT_FIT
   )
 
 
 def _make_table() -> int:
   rows = _selected()
-  place = row_files.at(_OUT.value, limit_flags.read(), ahead.versions())
+  place = row_files.at(_OUT.value, limit_flags.read(), tpu_aot.versions())
   # Rows that were made before stay in the table.
-  records = {row: row_files.kept(row, place) for row in slices.ROWS}
+  records = {row: row_files.kept(row, place) for row in topologies.ROWS}
   records = {row: x for row, x in records.items() if x or row in rows}
-  for row, record in sweep.make(rows, place):
+  for row, record in job_runner.make(rows, place):
     records[row] = record
     page = fit_table.page(records, place.versions)
     row_files.write(place.folder / 'table.md', page)
   print(fit_table.page(records, place.versions))  # noqa: T201
   made = (row_files.COMPILED, row_files.OVER)
   outcomes = [record['outcome'] for record in records.values() if record]
-  return program.OK if {*outcomes} <= {*made} else program.FAILED
+  return cli.OK if {*outcomes} <= {*made} else cli.FAILED
 
 
-def _selected() -> list[slices.Row]:
+def _selected() -> list[topologies.Row]:
   if not _ALL.value:
-    raise config_file.ConfigError('--rows=REGEX needs --all.')
+    raise loading.ConfigError('--rows=REGEX needs --all.')
   if _CONFIG.value is not None or _TOPOLOGY.value or _PHOTOMETRIC.value:
-    raise config_file.ConfigError(
+    raise loading.ConfigError(
       '--all has configs and slices of its own: no --config, --topology or'
       ' --photometric.'
     )
-  return slices.select(slices.ROWS, _ROWS.value or '')
+  return topologies.select(topologies.ROWS, _ROWS.value or '')
 
 
 def _leave_accelerators_alone() -> None:
@@ -136,8 +138,8 @@ def _leave_accelerators_alone() -> None:
 
 
 def _complain(message: str) -> int:
-  return program.complain(message, program.BAD_INPUT)
+  return cli.complain(message, cli.BAD_INPUT)
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse_with_config)
+  app.run(main, flags_parser=cli.parse_with_config)

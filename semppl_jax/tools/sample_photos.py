@@ -14,7 +14,8 @@ import pathlib
 from absl import app, flags
 import numpy as np
 
-from semppl_jax import config_file, program
+from semppl_jax.config import loading
+from semppl_jax.runtime import cli
 
 _OUT = flags.DEFINE_string('out', None, 'Folder to write.')
 _IMAGES = flags.DEFINE_integer('images', 1500, 'Images to learn from.', 10)
@@ -26,17 +27,15 @@ _TITLE = ('path', 'label')
 
 def main(_: Sequence[str]) -> int:
   """Runs what the flags say and returns the exit status."""
-  return program.guarded(_write, 'Remove the folder and start again.')
+  return cli.guarded(_write, 'Remove the folder and start again.')
 
 
 def _write() -> int:
-  from semppl_jax.tools import out as out_lib
+  from semppl_jax.runtime import out as out_lib
 
   root = out_lib.folder(_OUT.value)
   if any(root.iterdir()):
-    raise config_file.ConfigError(
-      f'--out={root} must be a new or empty folder.'
-    )
+    raise loading.ConfigError(f'--out={root} must be a new or empty folder.')
   counts = write(
     root, _CLASSES.value, _IMAGES.value, _LABELLED.value, _TEST.value
   )
@@ -44,7 +43,7 @@ def _write() -> int:
     f'{root}: {counts[0]} images, {counts[1]} of them with a label in'
     f' labels.csv; {counts[2]} test images.'
   )
-  return program.OK
+  return cli.OK
 
 
 def write(
@@ -82,14 +81,14 @@ def _photos(
 ) -> Iterator[tuple[bytes, str]]:
   """The first JPEG files of some classes, with the names of these."""
   from semppl_jax.data import dataset
-  from semppl_jax.data.sources import plain_records
+  from semppl_jax.data.sources import tfrecord_numpy
 
-  config = config_file.base().unlock()
+  config = loading.base().unlock()
   config.data.update(kind='embedded', backend='device')
   data = getattr(dataset.load(config.data), split)
   few = data.select(np.flatnonzero(data.labels < classes)[:count])
   for stored, label in zip(
-    plain_records.read_all(few.source), few.labels, strict=True
+    tfrecord_numpy.read_all(few.source), few.labels, strict=True
   ):
     yield stored.image, few.class_names[label]
 
@@ -105,4 +104,4 @@ def _of_each(names: Sequence[str], count: int) -> list[int]:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse)
+  app.run(main, flags_parser=cli.parse)

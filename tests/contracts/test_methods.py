@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from configs import quickstart
-from semppl_jax import lowering, mesh as mesh_lib, methods
-from semppl_jax.batch import Batch, Support
-from semppl_jax.facts import Facts
-from semppl_jax.methods.method import Inputs, Method, Setting
-from semppl_jax.step import make_step, Step
-from semppl_jax.tools import collectives
+from semppl_jax import methods
+from semppl_jax.config.facts import Facts
+from semppl_jax.data.batch import Batch, Support
+from semppl_jax.methods.base import Inputs, Method, Setting
+from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.tools.compile import hlo_collectives
+from semppl_jax.training import aot
+from semppl_jax.training.train_step import make_step, Step
 
 ROWS, SIZE, CLASSES = 16, 8, 3
 COLUMNS, IMAGES = 2, 8
@@ -169,7 +171,7 @@ def test_many_devices_are_one_and_keep_the_layout(run, devices):
     assert (want.shape, want.dtype) == (got.shape, got.dtype)
     assert got.sharding.is_equivalent_to(want.sharding, got.ndim)
 
-  like = lowering.state_like(many.step)
+  like = aot.state_like(many.step)
   jax.tree.map(same, like, many.course[-1][0])
 
 
@@ -193,9 +195,9 @@ def test_what_is_recorded_of_rows_is_not_exchanged(name):
     loss = method.loss
     method = dataclasses.replace(method, loss=lambda x: change(loss(x)))
     step = make_step(config, method, mesh, 10, 2)
-    batch = lowering.batch_like(config, mesh, method.support)
-    lowered = lowering.lower(step, lowering.state_like(step), batch)
-    return collectives.count(lowered.compile().as_text())
+    batch = aot.batch_like(config, mesh, method.support)
+    lowered = aot.lower(step, aot.state_like(step), batch)
+    return hlo_collectives.count(lowered.compile().as_text())
 
   silent = exchanges(lambda result: result._replace(guesses=None))
   told = exchanges(lambda result: result)
@@ -209,10 +211,10 @@ def test_no_step_gathers_the_memory(run):
   config, mesh = _config(run.config.method), mesh_lib.make_mesh()
   config.semppl.queue, config.network.projector.output = '4096 rows', 64
   step, method = _make(config, mesh)
-  state = lowering.state_like(step)
-  batch = lowering.batch_like(config, mesh, method.support)
-  lowered = lowering.lower(step, state, batch)
-  moved = collectives.count(lowered.compile().as_text()).bytes
+  state = aot.state_like(step)
+  batch = aot.batch_like(config, mesh, method.support)
+  lowered = aot.lower(step, state, batch)
+  moved = hlo_collectives.count(lowered.compile().as_text()).bytes
   held = sum(
     x.size * x.dtype.itemsize
     for x in jax.tree.leaves(state.memory)

@@ -1,15 +1,10 @@
 """A config that reads small image sets, and no cache but its own."""
 
-from image_sets import write_folder, write_records
 import ml_collections
 import pytest
 
 from configs import base
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-  monkeypatch.setenv('SEMPPL_JAX_CACHE', str(tmp_path / 'cache'))
+from tests.helpers.image_sets import write_folder, write_records
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 import io
 import json
 
-from image_sets import encoded, write_folder, write_records
 import numpy as np
 from PIL import Image
 import pytest
 
 from semppl_jax.data import dataset
-from semppl_jax.data.sources import folder, records
+from semppl_jax.data.sources import folder, tfrecord_tf
+from tests.helpers.image_sets import encoded, write_folder, write_records
 
 
 def folder_config(config, path):
@@ -33,8 +33,8 @@ def test_embedded_counts_ids_and_images(config):
   # Neither sorted by class nor by id: a front part is a fair sample.
   assert (np.bincount(train.labels[:1000]) > 60).all()
   shard = train.source.shards[0]
-  stored = next(iter(records.records(*shard).batch(3)))
-  for content in records.parse(stored, train.source.keys)[0].numpy():
+  stored = next(iter(tfrecord_tf.records(*shard).batch(3)))
+  for content in tfrecord_tf.parse(stored, train.source.keys)[0].numpy():
     assert Image.open(io.BytesIO(content)).size == (32, 32)
 
 
@@ -254,7 +254,7 @@ def test_records_are_indexed_once(config, tmp_path, monkeypatch):
   assert list(train.ids[:2]) == ['n0', 'n1']
   np.testing.assert_array_equal(train.labels, np.arange(48) % 2)
   np.testing.assert_array_equal(train.source.lengths, [12, 10, 14, 12])
-  monkeypatch.setattr(records, '_scan', None)
+  monkeypatch.setattr(tfrecord_tf, '_scan', None)
   again, _ = dataset.load(config.data)
   assert again.fingerprint == train.fingerprint
   # Other files, another index.

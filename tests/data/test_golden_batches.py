@@ -7,12 +7,17 @@ version rounds otherwise, look at a batch of both before these are replaced.
 import hashlib
 import itertools
 
-from image_sets import encoded, smooth, write_folder, write_records
 import jax
 import numpy as np
 import pytest
 
 from semppl_jax.data import dataset, labels, pipeline
+from tests.helpers.image_sets import (
+  encoded,
+  smooth,
+  write_folder,
+  write_records,
+)
 
 FAST = {'views.antialias': False}
 FINE = {'views.antialias': True}

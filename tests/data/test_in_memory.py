@@ -2,11 +2,11 @@
 
 import pathlib
 
-from image_sets import write_folder, write_records
 import numpy as np
 import pytest
 
 from semppl_jax.data import dataset, in_memory, labels, pipeline
+from tests.helpers.image_sets import write_folder, write_records
 
 
 @pytest.fixture

@@ -5,22 +5,16 @@ import json
 import pathlib
 
 from hypothesis import given, settings, strategies as st
-from image_sets import write_folder, write_records
-from mask_files import blob, png, shown, write_store
 import numpy as np
 import pytest
-from train_steps import assert_same, joined, KINDS, steps
 
 from configs import base
-from semppl_jax.data import (
-  labels,
-  mask_facts,
-  mask_store,
-  masks,
-  pipeline,
-  report,
-)
-from semppl_jax.data.tf_runtime import tf
+from semppl_jax.data import inspection, labels, mask_facts, masks, pipeline
+from semppl_jax.data.tf.runtime import tf
+from semppl_jax.saliency import mask_store
+from tests.helpers.image_sets import write_folder, write_records
+from tests.helpers.mask_files import blob, png, shown, write_store
+from tests.helpers.train_steps import assert_same, joined, KINDS, steps
 
 SIZE = (24, 30)
 
@@ -222,7 +216,7 @@ def test_what_a_run_says_of_its_masks(images, tmp_path):
 def checked(config):
   """What `--check` prints of the data."""
   splits = masks.load(config)
-  return str(report.report(config, splits, labels.NONE, decode=False))
+  return str(inspection.report(config, splits, labels.NONE, decode=False))
 
 
 def test_part_of_the_images_and_more_of_them(images, tmp_path):
@@ -314,7 +308,7 @@ def test_every_image_finds_its_own_mask(tmp_path_factory, names, draw):
   found = masks._found(base.get_config(), folder, facts, train, 'here')
   for row, name in enumerate(names):
     assert (found.place[row] >= 0) == (name in some)
-  from semppl_jax.data.mask_stream import _stored
+  from semppl_jax.data.tf.mask_stream import _stored
 
   rows = np.array(draw.draw(st.lists(st.integers(0, len(names) - 1))), int)
   for row, stored in zip(rows, _stored(found, rows), strict=True):

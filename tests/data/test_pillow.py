@@ -4,13 +4,14 @@ import io
 
 import hypothesis
 from hypothesis import strategies as st
-from image_sets import encoded
 import numpy as np
 from PIL import Image
 import pytest
 
-from semppl_jax.data import crops, decode, pillow
-from semppl_jax.data.tf_runtime import tf
+from semppl_jax.data import pillow
+from semppl_jax.data.tf import decode, random_resized_crop
+from semppl_jax.data.tf.runtime import tf
+from tests.helpers.image_sets import encoded
 
 LARGE = (10**6, 10**6)
 
@@ -111,7 +112,7 @@ def test_the_centre_is_that_of_the_other_path(shape):
   image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
   for resize, crop in ((16, 12), (min(shape), min(shape)), (8, 8)):
     ours = pillow.centre_crop(image, resize, crop, 'bilinear')
-    [theirs] = crops.centre_crops(
+    [theirs] = random_resized_crop.centre_crops(
       [tf.constant(image)], resize, crop, 'bilinear'
     ).numpy()
     assert ours.shape == theirs.shape == (crop, crop, 3)

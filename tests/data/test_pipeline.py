@@ -1,12 +1,12 @@
 import itertools
 import pathlib
 
-from image_sets import encoded, write_folder, write_records
 import numpy as np
 import pytest
-from train_steps import assert_same, joined, KINDS, steps
 
-from semppl_jax.data import dataset, labels, layout, pipeline
+from semppl_jax.data import batch_layout, dataset, labels, pipeline
+from tests.helpers.image_sets import encoded, write_folder, write_records
+from tests.helpers.train_steps import assert_same, joined, KINDS, steps
 
 
 @pytest.mark.parametrize('labelled', [0, 6])
@@ -301,10 +301,10 @@ def test_evaluation_wants_ascending_indices(any_config):
 def test_bad_batches_are_named():
   known = np.array([True, False, False])
   with pytest.raises(ValueError, match=r'10 rows .* 4 processes'):
-    layout.process_rows(10, 0, 4)
+    batch_layout.process_rows(10, 0, 4)
   with pytest.raises(ValueError, match='labelled_per_batch=9 must be between'):
-    layout.streams(8, 9, known)
+    batch_layout.streams(8, 9, known)
   with pytest.raises(ValueError, match='2 labelled rows'):
-    layout.streams(8, 2, ~np.ones(3, bool))
+    batch_layout.streams(8, 2, ~np.ones(3, bool))
   with pytest.raises(ValueError, match='6 unlabelled rows'):
-    layout.streams(8, 2, np.ones(3, bool))
+    batch_layout.streams(8, 2, np.ones(3, bool))

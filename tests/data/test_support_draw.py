@@ -1,7 +1,7 @@
 from hypothesis import given, settings, strategies as st
 import numpy as np
 
-from semppl_jax.data.support import Draw
+from semppl_jax.data.support_set import Draw
 
 
 def class_images(sizes, seed=0):

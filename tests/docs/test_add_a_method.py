@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 import semppl_jax
-from semppl_jax import config_file, mesh as mesh_lib, methods, train
-from semppl_jax.methods.method import Inputs, Setting
-from semppl_jax.network import Outputs
+from semppl_jax import methods
+from semppl_jax.config import loading
+from semppl_jax.methods.base import Inputs, Setting
+from semppl_jax.models.network import Outputs
+from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.training import loop
 
 ROOT = pathlib.Path(semppl_jax.__file__).resolve().parent.parent
 TEXT = (ROOT / 'docs' / 'add_a_method.md').read_text()
@@ -39,7 +42,7 @@ def test_the_example_is_short(files):
 
 
 def _config(files):
-  return config_file.load(str(files / 'barlow_twins_quickstart.py'))
+  return loading.load(str(files / 'barlow_twins_quickstart.py'))
 
 
 def test_the_loss_is_that_of_the_paper(files):
@@ -77,7 +80,7 @@ def test_a_run_of_the_example_learns_and_evaluates(files):
   config.optimizer.warmup = '1 step'
   config.eval.update(every='6 steps', baselines=False)
   config.checkpoint.every = '6 steps'
-  summary = train.run(config, files / 'run', jax.devices()[:2])
+  summary = loop.run(config, files / 'run', jax.devices()[:2])
   assert summary['method'] == 'barlow_twins'
   assert 0 < summary['knn']['knn/projection/labelled/k20'] <= 1
   lines = (files / 'run' / 'metrics.jsonl').read_text().splitlines()

@@ -32,8 +32,8 @@ def _shape(line):
 def _with_torchvision(folder):
   """A place of modules in which torchvision can be imported, see there."""
   (folder / 'sitecustomize.py').write_text(
-    f'import sys\nsys.path.insert(0, {str(ROOT / "tests" / "exchange")!r})\n'
-    'import torch_networks\ntorch_networks.torchvision()\n'
+    f'import sys\nsys.path.insert(0, {str(ROOT)!r})\n'
+    'from tests.helpers import torch_networks\ntorch_networks.torchvision()\n'
   )
   return str(folder)
 

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import pytest
 
-from semppl_jax.evaluators import holdout, logistic, metrics
-from semppl_jax.evaluators.classifier import ABSENT
+from semppl_jax.evaluators import logistic, metrics, sweep
+from semppl_jax.evaluators.linear_model import ABSENT
 
 
 def _fit(features, label, classes, regulariser):
@@ -83,8 +83,8 @@ def test_a_sweep_takes_what_generalises():
   label = (x[:, :2].sum(axis=1) > 0).astype(np.int32)
   label[::10] = -1
   path = functools.partial(logistic.path, classes=2)
-  part = holdout.split(label, 0.3, 0)
-  got = holdout.sweep(path, x, label, (10.0, 1e6), part)
+  part = sweep.split(label, 0.3, 0)
+  got = sweep.sweep(path, x, label, (10.0, 1e6), part)
   assert got.table[got.regulariser] == max(got.table.values())
   assert got.regulariser == 10.0 and got.table[1e6] < got.table[10.0]
   again = _fit(x, label, 2, got.regulariser)
@@ -126,8 +126,8 @@ def test_a_label_that_all_or_none_have_cannot_be_fitted():
 def test_a_sweep_by_average_precision():
   x, label = _data(3)
   labels = np.eye(3, dtype=np.int32)[label]
-  part = holdout.Split(np.arange(40), np.arange(40, 80))
-  got = holdout.sweep(
+  part = sweep.Split(np.arange(40), np.arange(40, 80))
+  got = sweep.sweep(
       logistic.path_multi_label, x, labels, (1.0, 1e6), part,
       metrics.mean_ap_11,
   )  # fmt: skip

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import pytest
 
-from semppl_jax.evaluators import holdout, ridge
-from semppl_jax.evaluators.classifier import ABSENT
+from semppl_jax.evaluators import ridge, sweep
+from semppl_jax.evaluators.linear_model import ABSENT
 
 
 def _fit(features, label, classes, regulariser):
@@ -49,7 +49,7 @@ def test_all_regularisers_solve_the_normal_equations(rows, features):
 def test_many_parts_of_rows_are_one(monkeypatch):
   x, label = _data(60, 7, 4)
   whole = _fit(x, label, 4, 1.0)
-  monkeypatch.setattr('semppl_jax.evaluators.classifier._ROWS', 11)
+  monkeypatch.setattr('semppl_jax.evaluators.linear_model._ROWS', 11)
   parts = _fit(x, label, 4, 1.0)
   np.testing.assert_allclose(parts.weight, whole.weight, rtol=1e-5)
   np.testing.assert_allclose(parts.bias, whole.bias, rtol=1e-5)
@@ -82,8 +82,8 @@ def test_a_sweep_takes_what_generalises():
   x = rng.normal(size=(200, 150)).astype(np.float32)
   label = (x[:, :3].sum(axis=1) > 0).astype(np.int32)
   path = functools.partial(ridge.path, classes=2)
-  part = holdout.split(label, 0.3, 0)
-  got = holdout.sweep(path, x, label, (1e-6, 10.0, 1e9), part)
+  part = sweep.split(label, 0.3, 0)
+  got = sweep.sweep(path, x, label, (1e-6, 10.0, 1e9), part)
   assert list(got.table) == [1e-6, 10.0, 1e9]
   assert got.table[got.regulariser] == max(got.table.values())
   assert got.table[1e-6] < got.table[10.0]

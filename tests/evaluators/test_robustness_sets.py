@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 from PIL import Image
-from prepared_sets import prepare
 import pytest
 
-from semppl_jax.evaluators import class_maps, metrics, robustness_sets
+from semppl_jax.evaluators import imagenet_subsets, metrics, robustness_sets
+from tests.helpers.prepared_sets import prepare
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def own_cache(tmp_path, monkeypatch):
 
 def test_every_set_has_a_known_subset_and_metric():
   for found in robustness_sets.SETS.values():
-    assert found.subset in class_maps.NAMES
+    assert found.subset in imagenet_subsets.NAMES
     assert found.metric in ('top1', 'mce')
   assert len(robustness_sets.SETS['imagenet_v2'].variants) == 3
   assert len(robustness_sets.SETS['imagenet_c'].variants) == 75
@@ -51,13 +51,13 @@ def test_a_set_of_one_part(tmp_path, name, labels, want):
   assert variant == ''
   assert data.labels.tolist() == want
   assert data.ids.tolist() == [f'test{i}.jpg' for i in range(4)]
-  subset = class_maps.subset(robustness_sets.SETS[name].subset)
+  subset = imagenet_subsets.subset(robustness_sets.SETS[name].subset)
   assert len(data.class_names) == len(subset.starts)
   assert data.class_names[want[1]] == 'n12267677'  # Class 988, acorn.
   # A classifier that is always right, though it favours a class outside.
   logits = np.eye(1000)[labels]
   logits[:, 0] += 2 * (name != 'imagenet_sketch')
-  scores = class_maps.restrict(logits, subset)
+  scores = imagenet_subsets.restrict(logits, subset)
   assert metrics.top_k(scores, data.labels) == 1
 
 
@@ -116,7 +116,7 @@ def test_objectnet_is_its_folder(tmp_path):
   root = tmp_path / 'objectnet-1.0' / 'images'
   assert 'no folder' in robustness_sets.absent('objectnet', str(tmp_path))
   pixel = Image.new('RGB', (3, 2))
-  for folder in (*class_maps.OBJECTNET, 'air_freshener', 'zip_up'):
+  for folder in (*imagenet_subsets.OBJECTNET, 'air_freshener', 'zip_up'):
     (root / folder).mkdir(parents=True)
     pixel.save(root / folder / 'a.png')
   ((_, data),) = robustness_sets.load('objectnet', str(tmp_path))
@@ -126,7 +126,9 @@ def test_objectnet_is_its_folder(tmp_path):
   assert data.source.read(0) == (root / 'alarm_clock' / 'a.png').read_bytes()
   # A classifier that says mountain bike is right about a bicycle.
   logits = np.eye(1000)[[671]]
-  scores = class_maps.restrict(logits, class_maps.subset('objectnet'))
+  scores = imagenet_subsets.restrict(
+    logits, imagenet_subsets.subset('objectnet')
+  )
   bicycle = data.labels[list(data.ids).index('bicycle/a.png')]
   assert scores.argmax() == bicycle
   shutil.rmtree(root / 'bicycle')

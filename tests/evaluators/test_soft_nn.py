@@ -5,8 +5,8 @@ import jax
 import numpy as np
 import pytest
 
-from semppl_jax import mesh as mesh_lib
-from semppl_jax.evaluators import soft_nn, stream
+from semppl_jax.evaluators import chunked_similarity, soft_nn
+from semppl_jax.runtime import mesh as mesh_lib
 
 
 def _mesh(devices):
@@ -46,13 +46,13 @@ def test_chunks_make_the_whole_softmax(
 ):
   rng = np.random.default_rng(seed)
   query, support, label = _data(rng, 9, rows, 4)
-  found = stream.reduce(
+  found = chunked_similarity.reduce(
     query,
     support,
     label,
     soft_nn.Soft(4, temperature),
     _mesh(devices),
-    stream.Limits(2**20, chunk_rows, 4 * 3 * chunk_rows),
+    chunked_similarity.Limits(2**20, chunk_rows, 4 * 3 * chunk_rows),
   )
   got = found.votes / found.votes.sum(axis=1, keepdims=True)
   want = _slow(query, support, label, 4, temperature)

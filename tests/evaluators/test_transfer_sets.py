@@ -4,11 +4,11 @@ import logging
 
 import numpy as np
 from PIL import Image
-from prepared_sets import prepare
 import pytest
 import tensorflow_datasets as tfds
 
 from semppl_jax.evaluators import metrics, transfer_sets
+from tests.helpers.prepared_sets import prepare
 
 PREPARED = [name for name, x in transfer_sets.SETS.items() if x.tfds]
 

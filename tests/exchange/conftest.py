@@ -3,9 +3,9 @@
 import functools
 
 import pytest
-import random_weights
 
 from semppl_jax.exchange import formats
+from tests.helpers import random_weights
 
 
 @pytest.fixture(scope='session')

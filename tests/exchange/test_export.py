@@ -11,18 +11,18 @@ import time
 import jax
 import numpy as np
 import pytest
-import random_weights
 
 from configs import quickstart
 from semppl_jax.exchange import (
+  export,
   formats,
-  serve,
-  side_file,
-  stablehlo,
-  store,
-  verified,
+  inference,
+  metadata,
+  to_stablehlo,
+  weights_dir,
 )
-from semppl_jax.weights import WeightsError
+from semppl_jax.models.weights import WeightsError
+from tests.helpers import random_weights
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -49,14 +49,14 @@ def cheap(monkeypatch):
 
     def read_back(self, path):
       assert path.read_text() == 'whole'
-      assert side_file.read(path)['format'] == 'stablehlo'
+      assert metadata.read(path)['format'] == 'stablehlo'
       return lambda images: {
         name: value * (1 + self.error) for name, value in _sums(images).items()
       }
 
   made = Cheap()
   monkeypatch.setattr(formats, 'load', lambda name: made)
-  monkeypatch.setattr(serve, 'on_host', lambda weights, heads: _sums)
+  monkeypatch.setattr(inference, 'on_host', lambda weights, heads: _sums)
   return made
 
 
@@ -66,13 +66,13 @@ def _sums(images):
 
 def test_a_file_and_what_is_beside_it(weights, tmp_path):
   out = tmp_path / 'encoder'
-  measured = verified.export(
+  measured = export.export(
     weights, 'stablehlo', out, ('classifier', 'projector')
   )
   assert set(measured.difference) == {'features', 'projection', 'logits'}
   assert max(measured.difference.values()) <= 1e-5
   assert measured.images == '64 images of noise'
-  told = verified.describe(measured)
+  told = export.describe(measured)
   assert 'largest difference over 64 images of noise: features' in told
   assert 'logits' in told and 'projection' in told
   assert sorted(x.name for x in tmp_path.iterdir()) == [
@@ -90,21 +90,21 @@ def test_a_file_and_what_is_beside_it(weights, tmp_path):
     'logits': ['B', 5],
   }
   assert said['padding'] == 'torch'
-  assert said['measured']['tolerance'] == stablehlo.TOLERANCE
+  assert said['measured']['tolerance'] == to_stablehlo.TOLERANCE
   images = random_weights.images(weights, 2)
   random_weights.assert_exact(
-    stablehlo.read_back(out)(images),
+    to_stablehlo.read_back(out)(images),
     random_weights.slow(weights, ('projector', 'classifier'), images),
   )
 
 
 def test_over_the_tolerance_there_is_no_file(weights, cheap, tmp_path):
   cheap.error = 2e-3
-  with pytest.raises(verified.ParityError, match=r'features 2\.0e-03'):
-    verified.export(weights, 'stablehlo', tmp_path / 'out')
+  with pytest.raises(export.ParityError, match=r'features 2\.0e-03'):
+    export.export(weights, 'stablehlo', tmp_path / 'out')
   assert not list(tmp_path.iterdir())
   cheap.error = 5e-4
-  verified.export(weights, 'stablehlo', tmp_path / 'out')
+  export.export(weights, 'stablehlo', tmp_path / 'out')
 
 
 @pytest.mark.parametrize(
@@ -112,16 +112,16 @@ def test_over_the_tolerance_there_is_no_file(weights, cheap, tmp_path):
 )
 def test_outputs_that_are_no_numbers_differ(weights, cheap, tmp_path, error):
   cheap.error = error
-  with pytest.raises(verified.ParityError):
-    verified.export(weights, 'stablehlo', tmp_path / 'out')
+  with pytest.raises(export.ParityError):
+    export.export(weights, 'stablehlo', tmp_path / 'out')
   assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_output_is_a_difference():
   original = lambda images: _sums(images) | {'logits': np.ones((8, 2))}
   images = np.zeros((8, 4, 4, 3), np.uint8)
-  with pytest.raises(verified.ParityError, match='logits'):
-    verified.compare(original, _sums, images)
+  with pytest.raises(export.ParityError, match='logits'):
+    export.compare(original, _sums, images)
 
 
 @pytest.mark.parametrize('error', [KeyboardInterrupt, OSError])
@@ -135,27 +135,27 @@ def test_what_is_stopped_leaves_nothing(
 
   monkeypatch.setattr(cheap, at, stop)
   with pytest.raises(error):
-    verified.export(weights, 'stablehlo', tmp_path / 'out')
+    export.export(weights, 'stablehlo', tmp_path / 'out')
   assert not list(tmp_path.iterdir())
 
 
 def test_only_an_export_is_replaced_and_only_if_asked(weights, cheap, tmp_path):
   out = tmp_path / 'out'
-  verified.export(weights, 'stablehlo', out)
+  export.export(weights, 'stablehlo', out)
   with pytest.raises(WeightsError, match='--overwrite'):
-    verified.export(weights, 'stablehlo', out)
-  verified.export(weights, 'stablehlo', out, overwrite=True)
+    export.export(weights, 'stablehlo', out)
+  export.export(weights, 'stablehlo', out, overwrite=True)
   # A failure leaves the earlier export alone.
   cheap.error = 1.0
-  with pytest.raises(verified.ParityError):
-    verified.export(weights, 'stablehlo', out, overwrite=True)
+  with pytest.raises(export.ParityError):
+    export.export(weights, 'stablehlo', out, overwrite=True)
   assert out.read_text() == 'whole'
-  assert side_file.read(out)['measured']
+  assert metadata.read(out)['measured']
   # A folder of somebody's is no export.
   folder = tmp_path / 'photos'
   folder.mkdir()
   with pytest.raises(WeightsError, match='no export'):
-    verified.export(weights, 'stablehlo', folder, overwrite=True)
+    export.export(weights, 'stablehlo', folder, overwrite=True)
 
 
 def test_a_directory_is_replaced_as_a_whole(
@@ -169,7 +169,7 @@ def test_a_directory_is_replaced_as_a_whole(
   monkeypatch.setattr(cheap, 'read_back', lambda path: _sums)
   out = tmp_path / 'out'
   for origin in ('one', 'two'):
-    verified.export(
+    export.export(
       weights._replace(origin=origin), 'stablehlo', out, overwrite=True
     )
   assert [x.name for x in out.iterdir()] == ['two']
@@ -193,7 +193,7 @@ def test_bad_input_is_one_sentence_and_computes_nothing(
   ]
   for given, format_name, place, heads, said in cases:
     with pytest.raises(WeightsError, match=said):
-      verified.export(given, format_name, place, heads)
+      export.export(given, format_name, place, heads)
   assert not list(tmp_path.iterdir())
 
 
@@ -222,7 +222,7 @@ def _start(*arguments):
 @pytest.mark.slow
 def test_the_program_compares_on_the_runs_own_images(weights, tmp_path):
   checkpoint, out = tmp_path / 'weights', tmp_path / 'encoder'
-  store.write(checkpoint, weights)
+  weights_dir.write(checkpoint, weights)
   done = _start(
     f'--checkpoint={checkpoint}',
     '--format=stablehlo',
@@ -258,7 +258,7 @@ def test_a_mistake_on_the_command_line_is_a_sentence(arguments, said):
 @pytest.mark.slow
 def test_a_stopped_program_leaves_nothing(weights, tmp_path):
   checkpoint, place = tmp_path / 'weights', tmp_path / 'place'
-  store.write(checkpoint, weights)
+  weights_dir.write(checkpoint, weights)
   place.mkdir()
   process = subprocess.Popen(
     [
@@ -287,22 +287,20 @@ def test_what_is_stopped_before_it_has_a_name_is_gone(weights, tmp_path):
     raise KeyboardInterrupt
 
   with pytest.raises(KeyboardInterrupt):
-    verified.export(
-      weights, 'stablehlo', tmp_path / 'out', before_naming=stopped
-    )
+    export.export(weights, 'stablehlo', tmp_path / 'out', before_naming=stopped)
   assert not list(tmp_path.iterdir())
 
 
 def test_images_of_the_run_are_those_that_it_evaluates(weights):
   config = quickstart.get_config()
-  from semppl_jax.exchange import run_data
+  from semppl_jax.exchange import sample_images
 
-  images, name = run_data.sample(weights._replace(config=config), 2)
+  images, name = sample_images.sample(weights._replace(config=config), 2)
   assert images.shape == (2, 32, 32, 3)
   assert name == '2 images of embedded/test'
   # Those of a set that would have to be downloaded are not fetched for this.
   config.data.update(kind='tfds', name='cifar10', path='/nowhere')
-  again, name = run_data.sample(weights._replace(config=config), 2)
+  again, name = sample_images.sample(weights._replace(config=config), 2)
   assert again.shape == images.shape
   assert name == '2 images of noise'
 
@@ -330,11 +328,11 @@ def test_a_failed_overwrite_leaves_the_earlier_export(
   weights, cheap, monkeypatch, tmp_path, at, error
 ):
   out = tmp_path / 'out'
-  verified.export(weights._replace(origin='one'), 'stablehlo', out)
+  export.export(weights._replace(origin='one'), 'stablehlo', out)
   before = _snapshot(tmp_path)
   _fail_move(monkeypatch, at, error)
   with pytest.raises(error):
-    verified.export(weights, 'stablehlo', out, overwrite=True)
+    export.export(weights, 'stablehlo', out, overwrite=True)
   assert _snapshot(tmp_path) == before
   assert json.loads(before['out.json'])['origin'] == 'one'
 
@@ -345,7 +343,7 @@ def test_a_failed_export_leaves_nothing(
 ):
   _fail_move(monkeypatch, at, OSError)
   with pytest.raises(OSError):
-    verified.export(weights, 'stablehlo', tmp_path / 'out')
+    export.export(weights, 'stablehlo', tmp_path / 'out')
   assert not list(tmp_path.iterdir())
 
 
@@ -372,15 +370,15 @@ def test_another_json_beside_it_makes_no_export(
     out.write_text('mine')
   before = _snapshot(tmp_path)
   with pytest.raises(WeightsError, match='is no export'):
-    verified.export(weights, 'stablehlo', out, overwrite=True)
+    export.export(weights, 'stablehlo', out, overwrite=True)
   assert _snapshot(tmp_path) == before
 
 
 def test_a_side_file_alone_is_replaced(weights, cheap, tmp_path):
   out = tmp_path / 'out'
-  verified.export(weights, 'stablehlo', out)
+  export.export(weights, 'stablehlo', out)
   out.unlink()
-  verified.export(weights, 'stablehlo', out, overwrite=True)
+  export.export(weights, 'stablehlo', out, overwrite=True)
   assert out.read_text() == 'whole'
 
 
@@ -389,8 +387,8 @@ def test_features_without_spread_compare_with_nothing(
   weights, cheap, monkeypatch, tmp_path, value
 ):
   same = lambda images: {'features': np.full((len(images), 2), value)}
-  monkeypatch.setattr(serve, 'on_host', lambda weights, heads: same)
+  monkeypatch.setattr(inference, 'on_host', lambda weights, heads: same)
   monkeypatch.setattr(cheap, 'read_back', lambda path: same)
   with pytest.raises(WeightsError, match='same features for all of 64'):
-    verified.export(weights, 'stablehlo', tmp_path / 'out')
+    export.export(weights, 'stablehlo', tmp_path / 'out')
   assert not list(tmp_path.iterdir())

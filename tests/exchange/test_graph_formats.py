@@ -1,9 +1,9 @@
 """Files of graphs, run by their own libraries, against the network."""
 
 import pytest
-import random_weights
 
 from semppl_jax.exchange import formats
+from tests.helpers import random_weights
 
 HEADS = ('projector', 'predictor', 'classifier')
 SAME = dict(backbone='wide_resnet28_2', stem='cifar', padding='same')

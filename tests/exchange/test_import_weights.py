@@ -10,22 +10,28 @@ from absl.testing import flagsaver
 import jax
 import numpy as np
 import pytest
-import random_weights
 import torch
 
 from semppl_jax import import_weights
-from semppl_jax.exchange import foreign, load, skeleton, store, torch_names
-from semppl_jax.weights import WeightsError
+from semppl_jax.exchange import (
+  architecture,
+  detect,
+  load,
+  torch_mapping,
+  weights_dir,
+)
+from semppl_jax.models.weights import WeightsError
+from tests.helpers import random_weights
 
 
 @pytest.fixture(scope='module')
 def file(tmp_path_factory):
-  network = skeleton.settings(backbone='wide_resnet28_2', stem='cifar')
+  network = architecture.settings(backbone='wide_resnet28_2', stem='cifar')
   network.classifier.classes = 3
   rng = np.random.default_rng(0)
   state = {
     name: torch.from_numpy(rng.random(entry.torch_shape(), np.float32))
-    for entry in torch_names.table(network, ('classifier',))
+    for entry in torch_mapping.table(network, ('classifier',))
     for name in entry.theirs
   }
   state['queue'] = torch.ones(3)
@@ -51,9 +57,11 @@ def _names(folder, *names):
 
 def test_what_is_imported_is_what_the_file_has(tmp_path, file):
   out = tmp_path / 'imported'
-  found = foreign.find(file)
+  found = detect.find(file)
   assert found.left_out == ('queue',)
-  store.write(out, found.weights._replace(class_names=('cat', 'dog', 'owl')))
+  weights_dir.write(
+    out, found.weights._replace(class_names=('cat', 'dog', 'owl'))
+  )
   weights = load.load(out)
   assert weights.class_names == ('cat', 'dog', 'owl')
   assert weights.heads == ('classifier',)
@@ -151,7 +159,7 @@ def parsed(monkeypatch):
   ],
 )
 def test_a_wrong_correction_is_one_sentence(file, flag, value, said):
-  found = foreign.find(file)
+  found = detect.find(file)
   with (
     flagsaver.flagsaver(**{flag: value}),
     pytest.raises(WeightsError, match=said) as caught,
@@ -162,7 +170,7 @@ def test_a_wrong_correction_is_one_sentence(file, flag, value, said):
 
 @pytest.mark.usefixtures('parsed')
 def test_flags_correct_how_images_are_prepared(file):
-  found = foreign.find(file)
+  found = detect.find(file)
   assert import_weights._prepared(found, {}) == found
   with flagsaver.flagsaver(
     interpolation='bicubic', resize=40, crop=36, std=['1', '2', '3']
@@ -179,12 +187,12 @@ def test_flags_correct_how_images_are_prepared(file):
 
 @pytest.fixture
 def stored(tmp_path):
-  store.write(tmp_path / 'weights', random_weights.make())
+  weights_dir.write(tmp_path / 'weights', random_weights.make())
   return tmp_path / 'weights'
 
 
 def test_damaged_weights_are_one_sentence(stored):
-  text = (stored / store.FILE).read_text()
+  text = (stored / weights_dir.FILE).read_text()
   said = json.loads(text)
   cases = [(json.dumps(said | {'preprocessing': 3}), 'damaged')]
   cases += [('[]', 'damaged'), ('{', 'damaged'), ('[' * 100_000, 'damaged')]
@@ -192,17 +200,17 @@ def test_damaged_weights_are_one_sentence(stored):
     left = {k: v for k, v in said.items() if k != key}
     cases.append((json.dumps(left), f"it has no '{key}'"))
   for content, word in cases:
-    (stored / store.FILE).write_text(content)
+    (stored / weights_dir.FILE).write_text(content)
     with pytest.raises(WeightsError, match=word):
-      store.read(stored)
-  (stored / store.FILE).write_text(text)
-  assert store.read(stored).origin == said['origin']
+      weights_dir.read(stored)
+  (stored / weights_dir.FILE).write_text(text)
+  assert weights_dir.read(stored).origin == said['origin']
 
 
 def test_weights_without_arrays_are_one_sentence(stored):
   shutil.rmtree(stored / 'arrays')
   with pytest.raises(WeightsError, match='damaged'):
-    store.read(stored)
+    weights_dir.read(stored)
   (stored / 'arrays').mkdir()
   with pytest.raises(WeightsError, match='damaged'):
-    store.read(stored)
+    weights_dir.read(stored)

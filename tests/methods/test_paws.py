@@ -8,15 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import slow_paws
 
 from configs import base, paws_quickstart
-from semppl_jax import mesh as mesh_lib, methods, nt_xent, targets
-from semppl_jax.batch import Batch, Support
-from semppl_jax.facts import Facts
+from semppl_jax import methods
+from semppl_jax.config.facts import Facts
+from semppl_jax.data.batch import Batch, Support
+from semppl_jax.losses import nt_xent
 from semppl_jax.methods import paws
-from semppl_jax.methods.method import Inputs, Setting
-from semppl_jax.network import make_network, Outputs
+from semppl_jax.methods.base import Inputs, Setting
+from semppl_jax.models.network import make_network, Outputs
+from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.training import target_network
+from tests.helpers import slow_paws
 
 ROWS, DIM, CLASSES, IMAGES = 8, 5, 4, 2
 _float64 = functools.partial(jax.tree.map, np.float64)
@@ -36,7 +39,7 @@ def _loss(config, devices=1):
   """`(online, batch) -> LossResult`, compiled, with the targets of a step."""
   mesh = mesh_lib.make_mesh(jax.devices()[:devices])
   method = paws.make(config, Setting(mesh, ROWS, 10 * ROWS))
-  own = targets.make(config, method).outputs
+  own = target_network.make(config, method).outputs
 
   def loss(online, batch):
     aim = own(online, None, 2)

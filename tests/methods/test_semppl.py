@@ -5,17 +5,17 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
-import slow_semppl
 
 from configs import base
-from semppl_jax import memory as memory_lib, mesh as mesh_lib
-from semppl_jax.batch import Batch
-from semppl_jax.methods import negatives, semppl
-from semppl_jax.methods.method import Inputs, Setting
-from semppl_jax.network import Outputs
+from semppl_jax.data.batch import Batch
+from semppl_jax.methods import memory_bank as memory_bank_lib, negatives, semppl
+from semppl_jax.methods.base import Inputs, Setting
+from semppl_jax.models.network import Outputs
+from semppl_jax.runtime import mesh as mesh_lib
+from tests.helpers import slow_semppl
 
 ROWS, LARGE, SMALL, DIM = 16, 2, 1, 6
-_push = jax.jit(memory_lib.push, static_argnames='mesh')
+_push = jax.jit(memory_bank_lib.push, static_argnames='mesh')
 
 
 def _config(**overrides) -> ml_collections.ConfigDict:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from configs import quickstart
-from semppl_jax import mesh as mesh_lib, methods
-from semppl_jax.batch import Batch
-from semppl_jax.methods.method import Inputs, Setting
-from semppl_jax.network import Outputs
+from semppl_jax import methods
+from semppl_jax.data.batch import Batch
+from semppl_jax.methods.base import Inputs, Setting
+from semppl_jax.models.network import Outputs
+from semppl_jax.runtime import mesh as mesh_lib
 
 B, V, C = 8, 2, 3
 LABEL = np.array([0, -1, 2, -1, 1, 1, -1, -1], np.int32)

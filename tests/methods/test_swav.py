@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from configs import base, quickstart
-from semppl_jax import lowering, mesh as mesh_lib, methods
-from semppl_jax.facts import Facts
+from semppl_jax import methods
+from semppl_jax.config.facts import Facts
 from semppl_jax.methods import swav
-from semppl_jax.methods.method import Inputs, Setting
-from semppl_jax.network import Outputs
-from semppl_jax.step import make_step
+from semppl_jax.methods.base import Inputs, Setting
+from semppl_jax.models.network import Outputs
+from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.training import aot
+from semppl_jax.training.train_step import make_step
 
 ROWS, LARGE, SMALL, DIM, PROTOTYPES = 8, 2, 2, 5, 6
 
@@ -220,7 +222,7 @@ def test_prototypes_stay_while_they_are_frozen_and_move_after(name):
   rng = np.random.default_rng(0)
   batch = jax.tree.map(
     lambda x: rng.integers(0, 256, x.shape).astype(x.dtype),
-    lowering.batch_like(config, mesh),
+    aot.batch_like(config, mesh),
   )
   state, train = jax.jit(step.init)(), jax.jit(step.train)
   kernels = [state.params['prototypes']['w']]

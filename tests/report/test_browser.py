@@ -4,12 +4,11 @@ import pathlib
 import subprocess
 import sys
 
-import browser
-import fake_runs
 import pytest
 
 import semppl_jax
-from semppl_jax.report import writing
+from semppl_jax.report import build
+from tests.helpers import browser, fake_runs
 
 ROOT = pathlib.Path(semppl_jax.__file__).resolve().parent.parent
 PHONE, DESKTOP = (390, 844), (1280, 900)
@@ -103,7 +102,7 @@ def test_names_that_are_html_do_nothing(chromium, tmp_path):
   names = ['<script>console.log(1)</script>', '<img src=x onerror=alert(1)>']
   run = fake_runs.write(tmp_path / 'run', classes=2, names=names)
   out = tmp_path / 'page.html'
-  writing.write([run], out, pictures=False)
+  build.write([run], out, pictures=False)
   with browser.page(chromium, out, *PHONE) as (page, wrong):
     assert page.locator('img').count() == 0
     assert names[0] in page.locator('#pseudo').text_content()
@@ -118,7 +117,7 @@ def test_a_hundred_runs_fit_on_a_phone(chromium, tmp_path):
     for n in range(100)
   ]
   out = tmp_path / 'page.html'
-  writing.write(runs, out, pictures=False)
+  build.write(runs, out, pictures=False)
   with browser.page(chromium, out, *PHONE) as (page, wrong):
     _assert_fits(page, PHONE[0])
     assert not wrong

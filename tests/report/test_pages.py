@@ -5,10 +5,10 @@ import json
 import math
 import re
 
-import fake_runs
 import pytest
 
-from semppl_jax.report import course as course_lib, writing
+from semppl_jax.report import build, run_record as run_record_lib
+from tests.helpers import fake_runs
 
 KEYS = (
   'learning', 'pseudo', 'sight', 'alike', 'space', 'time', 'particulars',
@@ -51,7 +51,7 @@ class _Page(html.parser.HTMLParser):
 
 def _page(*paths):
   out = paths[0].parent / 'page.html'
-  writing.write(paths, out, pictures=False)
+  build.write(paths, out, pictures=False)
   content = out.read_text()
   assert len(content) < 10e6
   page = _Page(content)
@@ -82,8 +82,8 @@ def test_a_run_in_progress(tmp_path):
 
 
 def test_every_figure_says_what_good_looks_like(tmp_path):
-  content = writing.make(
-    course_lib.read_all([fake_runs.write(tmp_path / 'run')]), pictures=False
+  content = build.make(
+    run_record_lib.read_all([fake_runs.write(tmp_path / 'run')]), pictures=False
   )
   figures = re.findall(r'<figure>(.*?)</figure>', content, re.S)
   assert len(figures) > 8

@@ -1,21 +1,12 @@
 """Small images on the disk, as files and as records."""
 
 import pathlib
-import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / 'data'))
-
-from image_sets import encoded, write_folder, write_records
-
 from semppl_jax.data import dataset
 from semppl_jax.saliency import images
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-  monkeypatch.setenv('SEMPPL_JAX_CACHE', str(tmp_path / 'cache'))
+from tests.helpers.image_sets import encoded, write_folder, write_records
 
 
 @pytest.fixture(params=['folder', 'tfrecord'])

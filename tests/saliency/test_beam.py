@@ -6,9 +6,9 @@ import pathlib
 import pytest
 
 from semppl_jax.data import mask_facts
-from semppl_jax.saliency import beam, making, masker, pieces
+from semppl_jax.saliency import beam, generate, mask_fn, shards
 
-MAKER = masker.of_detector('mean', 0.5)
+MAKER = mask_fn.of_detector('mean', 0.5)
 
 
 def test_any_runner_writes_the_store_of_one_machine(data, tmp_path):
@@ -16,12 +16,12 @@ def test_any_runner_writes_the_store_of_one_machine(data, tmp_path):
   stores = []
   for name in ('local', 'beam'):
     folder = str(tmp_path / name)
-    facts = making.begin(folder, data, 'images', MAKER)
-    cut = pieces.cut(data, folder)
+    facts = generate.begin(folder, data, 'images', MAKER)
+    cut = shards.cut(data, folder)
     if name == 'local':
-      making.finish(folder, facts, making.make_all(cut, MAKER, 1))
+      generate.finish(folder, facts, generate.make_all(cut, MAKER, 1))
     else:
-      making.make_file(cut[1], MAKER)  # As if stopped before.
+      generate.make_file(cut[1], MAKER)  # As if stopped before.
       beam.make_all(folder, facts, cut, 'DirectRunner', [])
     assert mask_facts.read(folder, 'here').counts.masks == 39
     stores.append(

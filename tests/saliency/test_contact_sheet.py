@@ -2,15 +2,15 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from semppl_jax.saliency import contact_sheet, detectors, masker
+from semppl_jax.saliency import contact_sheet, detectors, mask_fn
 
-MAKER = masker.of_detector('mean', 0.5)
+MAKER = mask_fn.of_detector('mean', 0.5)
 
 
 def test_a_row_shows_an_image_and_what_is_made_of_it():
   rng = np.random.default_rng(0)
   image = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-  found, mask = masker.saliency(MAKER)(image), masker.make(MAKER)(image)
+  found, mask = mask_fn.saliency(MAKER)(image), mask_fn.make(MAKER)(image)
   panels = contact_sheet._panels(image, found, MAKER)
   titles = ['image', *detectors.DETECTORS, 'mean', 'mask', 'masked view']
   assert list(panels) == titles
@@ -37,7 +37,7 @@ def test_a_sheet_of_nothing_readable_is_named(data, tmp_path):
 
 
 def _unreadable(data):
-  from semppl_jax.saliency import pieces
+  from semppl_jax.saliency import shards
 
-  found = pieces.images(pieces.piece(data, np.arange(data.size)))
+  found = shards.images(shards.piece(data, np.arange(data.size)))
   return np.array([image is None for image in found])

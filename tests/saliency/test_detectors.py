@@ -3,11 +3,11 @@
 from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
-from scenes import disc
 
 from semppl_jax.saliency import detectors
 from semppl_jax.saliency.detectors import detect, DETECTORS, NAMES
-from semppl_jax.saliency.refine import normalise
+from semppl_jax.saliency.postprocess import normalise
+from tests.helpers.scenes import disc
 
 FOUND = (*DETECTORS, 'mean')
 

@@ -1,10 +1,10 @@
 """Graphs by hand, and paths against SciPy's."""
 
 import numpy as np
-from scenes import random_scene
 from scipy.sparse import csgraph
 
 from semppl_jax.saliency import graph
+from tests.helpers.scenes import random_scene
 
 
 def test_links_by_hand():

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from semppl_jax.data import mask_facts, mask_store
+from semppl_jax.data import mask_facts
 
-ROOT = pathlib.Path(mask_store.__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def start(*arguments):

@@ -11,20 +11,21 @@ import numpy as np
 import pytest
 
 from configs import paws_quickstart
-from semppl_jax import arithmetic, config_file, job, lowering, mesh as mesh_lib
-from semppl_jax.tools import (
-  parts as parts_lib,
+from semppl_jax.config import loading
+from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.tools.profiling import (
+  breakdown as breakdown_lib,
+  random_batch,
   rates,
+  step_benchmark,
   step_report,
-  step_time,
-  synthetic,
   timing,
-  unfed,
 )
-from semppl_jax.tools.timing import Times
+from semppl_jax.tools.profiling.timing import Times
+from semppl_jax.training import aot, experiment, flops, unfed
 from tests.training import tiny
 
-ROOT = pathlib.Path(step_report.__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = rates.Size(64, 1)
 
 
@@ -41,7 +42,7 @@ def report(config):
   """That of a tiny step, on a device that takes no time to measure."""
   with pytest.MonkeyPatch.context() as patched:
     patched.setattr(rates, '_CPU', SIZE)
-    return step_time.measure(config, 3, 1, devices=jax.devices()[:1])
+    return step_benchmark.measure(config, 3, 1, devices=jax.devices()[:1])
 
 
 def test_the_report_has_every_figure(report):
@@ -108,7 +109,7 @@ def test_a_part_is_a_difference_or_a_program():
     step=100, views_given=90, plain=70, bare=65, networks=50, encoder=45,
     update=5,
   )  # fmt: skip
-  found = parts_lib.shares(times)
+  found = breakdown_lib.shares(times)
   assert {name: part.ms for name, part in found.items()} == {
     'cutting views': 10,
     'colours and blur': 20,
@@ -124,13 +125,13 @@ def test_a_part_is_a_difference_or_a_program():
 
 def test_a_step_of_given_views_cuts_none():
   times = _times(step=9, plain=10, bare=6, networks=4, encoder=3, update=1)
-  found = parts_lib.shares(times)
+  found = breakdown_lib.shares(times)
   assert 'cutting views' not in found
   colours = found['colours and blur']
   # What is less than the times waver is not made to look like nothing.
   assert (colours.ms, colours.measured) == (-1, 'step - plain')
   assert sum(part.ms for part in found.values()) == 9
-  assert parts_lib.table(found).splitlines()[:2] == [
+  assert breakdown_lib.table(found).splitlines()[:2] == [
     'part                                    ms    share  measured as',
     'colours and blur                     -1.00   -11.1%  step - plain',
   ]
@@ -160,20 +161,20 @@ def test_a_chip_of_the_table_is_not_measured():
 
 def test_the_arithmetic_is_that_of_one_pass(config):
   mesh = mesh_lib.make_mesh()
-  want = arithmetic.model_flops(unfed.make(config, mesh).config)
-  changed = config_file.copy(config)
+  want = flops.model_flops(unfed.make(config, mesh).config)
+  changed = loading.copy(config)
   changed.accumulate, changed.network.remat = 2, 'blocks'
-  assert arithmetic.model_flops(unfed.make(changed, mesh).config) == want > 0
+  assert flops.model_flops(unfed.make(changed, mesh).config) == want > 0
 
 
 def test_the_noise_has_labels_and_identities(config):
-  changed = config_file.copy(config)
+  changed = loading.copy(config)
   changed.data.labelled_per_batch = 4
   run = unfed.make(changed, mesh_lib.make_mesh())
-  batch = synthetic.batch(run)
-  _assert_like(batch, lowering.batch_like(changed, run.mesh))
+  batch = random_batch.batch(run)
+  _assert_like(batch, aot.batch_like(changed, run.mesh))
   label = np.asarray(batch.label)
-  assert (label >= 0).sum() == synthetic.labelled_rows(run) == 4
+  assert (label >= 0).sum() == random_batch.labelled_rows(run) == 4
   assert set(label[label >= 0]) <= set(range(1000))
   assert len(set(np.asarray(batch.index).tolist())) == 16
   assert len(np.unique(batch.large)) == 256
@@ -192,8 +193,8 @@ def test_the_noise_of_whole_images_fills_them():
   config.data.update(backend='device', labelled_per_batch=0)
   config.support.update(classes_per_batch=4, images_per_class=2)
   run = unfed.make(config, mesh_lib.make_mesh())
-  made = synthetic.batch(run)
-  _assert_like(made, synthetic.like(run))
+  made = random_batch.batch(run)
+  _assert_like(made, random_batch.like(run))
   assert made.canvas.image.shape == (8, 6, 10, 3)
   for canvas in (made.canvas, made.support.canvas):
     np.testing.assert_array_equal(canvas.extent, [(6, 10)] * 8)
@@ -212,9 +213,9 @@ def _fails(error):
 
 def test_a_step_that_does_not_fit_is_one_sentence(config, monkeypatch):
   full = jax.errors.JaxRuntimeError(FULL)
-  monkeypatch.setattr(lowering, 'lower', _fails(full))
-  with pytest.raises(job.InputError) as caught:
-    step_time.measure(config, 1, 0)
+  monkeypatch.setattr(aot, 'lower', _fails(full))
+  with pytest.raises(experiment.InputError) as caught:
+    step_benchmark.measure(config, 1, 0)
   assert str(caught.value) == (
     'A step of config.batch_size=16 does not fit the memory of 8 x cpu; lower'
     ' it or raise config.accumulate=1, or set'
@@ -224,18 +225,18 @@ def test_a_step_that_does_not_fit_is_one_sentence(config, monkeypatch):
 
 def test_what_else_fails_is_not_hidden(config, monkeypatch):
   other = jax.errors.JaxRuntimeError('INTERNAL: it broke.')
-  monkeypatch.setattr(lowering, 'lower', _fails(other))
+  monkeypatch.setattr(aot, 'lower', _fails(other))
   with pytest.raises(jax.errors.JaxRuntimeError, match='it broke'):
-    step_time.measure(config, 1, 0)
+    step_benchmark.measure(config, 1, 0)
 
 
 def test_parts_that_do_not_fit_leave_the_step(config, monkeypatch):
   monkeypatch.setattr(rates, '_CPU', SIZE)
   # As where JAX may use an accelerator alone: what the compiler counts is left.
-  monkeypatch.setattr(arithmetic, 'model_flops', lambda config: None)
+  monkeypatch.setattr(flops, 'model_flops', lambda config: None)
   full = jax.errors.JaxRuntimeError(FULL)
-  monkeypatch.setattr(parts_lib, 'programs', _fails(full))
-  found = step_time.measure(config, 1, 0, devices=jax.devices()[:1])
+  monkeypatch.setattr(breakdown_lib, 'programs', _fails(full))
+  found = step_benchmark.measure(config, 1, 0, devices=jax.devices()[:1])
   assert found['parts'] is None and found['step']['median_ms'] > 0
   assert found['model_tflop'] == found['tflop'] > 0
   assert 'The programs that tell the parts do not fit' in step_report.text(
@@ -251,10 +252,12 @@ def test_the_table_has_figures_and_parts(report):
 
 
 def test_a_bad_config_is_named(config):
-  changed = config_file.copy(config)
+  changed = loading.copy(config)
   changed.batch_size = 12
-  with pytest.raises(job.InputError, match='batch_size=12 must be a multiple'):
-    step_time.measure(changed, 1, 0)
+  with pytest.raises(
+    experiment.InputError, match='batch_size=12 must be a multiple'
+  ):
+    step_benchmark.measure(changed, 1, 0)
 
 
 def _run(*arguments):

@@ -10,11 +10,11 @@ import jax
 import pytest
 
 from configs import paws_quickstart, quickstart
-from semppl_jax import job as job_lib
 from semppl_jax.data import pipeline
-from semppl_jax.tools import input_stages
+from semppl_jax.tools.profiling import input_benchmark
+from semppl_jax.training import experiment as experiment_lib
 
-ROOT = pathlib.Path(input_stages.__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope='module')
@@ -30,7 +30,7 @@ def config():
 
 @pytest.fixture(scope='module')
 def costs(config):
-  return input_stages.measure(job_lib.build(config), 0.05)
+  return input_benchmark.measure(experiment_lib.build(config), 0.05)
 
 
 def test_every_stage_has_a_cost(costs):
@@ -47,7 +47,7 @@ def test_supports_are_read_and_decoded_too():
   config.batch_size = 16
   config.data.update(limit=400, labels='per_class:9', labelled_per_batch=8)
   config.support.update(classes_per_batch=10, images_per_class=4)
-  job = job_lib.build(config)
+  job = experiment_lib.build(config)
   for until, shape in (('read', (40,)), ('decode', (40, 2))):
     stage = pipeline.train_stage(
       job.config, job.splits.train, job.subset, until, support=True
@@ -57,9 +57,9 @@ def test_supports_are_read_and_decoded_too():
 
 
 def test_the_table_has_what_each_stage_adds():
-  cost = input_stages.Cost
+  cost = input_benchmark.Cost
   made = {'read': cost(1e-3, 5e-4, 10), 'decode': cost(4e-3, 2e-3, 10)}
-  assert input_stages.table(made).splitlines()[2:] == [
+  assert input_benchmark.table(made).splitlines()[2:] == [
     '| read | 1.00 | 1.00 | 1,000 | 2,000 |',
     '| decode | 3.00 | 4.00 | 250 | 500 |',
   ]

@@ -12,13 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from semppl_jax import config_file, mesh as mesh_lib, methods
-from semppl_jax.methods.method import Inputs, Setting
-from semppl_jax.network import Outputs
-from semppl_jax.step import make_step
-from semppl_jax.tools import ahead, bare
+from semppl_jax import methods
+from semppl_jax.config import loading
+from semppl_jax.methods.base import Inputs, Setting
+from semppl_jax.models.network import Outputs
+from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.tools.compile import tpu_aot
+from semppl_jax.tools.profiling import bare
+from semppl_jax.training.train_step import make_step
 
-ROOT = pathlib.Path(ahead.__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 # The smallest slice of the paper's chip: one host of 8 cores.
 SLICE = 'v3:2x2'
 SMALL = (
@@ -81,7 +84,7 @@ def test_a_small_step_compiles_for_a_real_slice(tmp_path):
 
 
 def _check_counts(report):
-  config = config_file.load('configs/quickstart.py', SMALL)
+  config = loading.load('configs/quickstart.py', SMALL)
   mesh = mesh_lib.make_mesh(jax.devices()[:1])
   step = make_step(config, _method(config, mesh), mesh, 10, 1)
   params = jax.eval_shape(step.init).params
@@ -145,11 +148,11 @@ def test_a_missing_flag_exits_with_2(tmp_path):
 def test_a_missing_libtpu_is_named(monkeypatch):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
   with pytest.raises(ValueError, match=r"pip install -e '.\[tpu\]'"):
-    ahead.devices(SLICE)
+    tpu_aot.devices(SLICE)
 
 
 def _bare_method():
-  config = config_file.load('configs/quickstart.py', SMALL)
+  config = loading.load('configs/quickstart.py', SMALL)
   return bare.bare(_method(config, mesh_lib.make_mesh()))
 
 

@@ -7,11 +7,11 @@ import sys
 import jax
 import numpy as np
 import pytest
-import tiny
 
-from semppl_jax import feed, job, train
-from semppl_jax.job import InputError
-from semppl_jax.saliency import making, masker, pieces
+from semppl_jax.saliency import generate, mask_fn, shards
+from semppl_jax.training import experiment, loop, train_iterator
+from semppl_jax.training.experiment import InputError
+from tests.helpers import tiny
 
 
 def _config(images, steps=8, method='semppl'):
@@ -35,7 +35,7 @@ def test_the_device_count_changes_no_number(images, tmp_path, method):
   states = []
   for count in (1, 8):
     config, devices = _config(images, 3, method), jax.devices()[:count]
-    train.run(config, tmp_path / str(count), devices)
+    loop.run(config, tmp_path / str(count), devices)
     states.append(tiny.final_state(config, tmp_path / str(count), devices)[1])
   tiny.assert_close(*states)
 
@@ -43,21 +43,21 @@ def test_the_device_count_changes_no_number(images, tmp_path, method):
 _PROGRAM = """
 import pathlib, sys
 sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None
-sys.path[:0] = [sys.argv[1], sys.argv[2]]
-import tiny
-from semppl_jax import train
-config = tiny.config(pathlib.Path(sys.argv[3]), 4, sys.argv[5])
+sys.path.insert(0, sys.argv[1])
+from tests.helpers import tiny
+from semppl_jax.training import loop
+config = tiny.config(pathlib.Path(sys.argv[2]), 4, sys.argv[4])
 config.data.backend = 'device'
 config.eval.baselines = True
 config.saliency.probability = 0.5
-for kind in sys.argv[7:]:
+for kind in sys.argv[6:]:
   config.data.update(kind=kind, saliency='')
   if kind == 'folder':
-    config.data.saliency = sys.argv[6]
+    config.data.saliency = sys.argv[5]
   if kind == 'embedded':
     config.data.update(path='', test_path='', limit=400, labels='per_class:2')
     config.support.update(classes_per_batch=2, images_per_class=2)
-  summary = train.run(config, pathlib.Path(sys.argv[4]) / kind)
+  summary = loop.run(config, pathlib.Path(sys.argv[3]) / kind)
   assert summary['steps'] == 4 and summary['knn'], summary
 """
 
@@ -66,11 +66,10 @@ for kind in sys.argv[7:]:
 def test_without_tensorflow(images, tmp_path):
   """From index to summary, of a folder with masks and of records."""
   store, missing = _store(images, tmp_path / 'masks')
-  here, root = tiny.pathlib.Path(__file__).parent, train.__file__
+  root = tiny.pathlib.Path(__file__).resolve().parents[2]
   done = subprocess.run(
     [
-      sys.executable, '-c', _PROGRAM, str(here),
-      str(tiny.pathlib.Path(root).parent.parent), str(images), str(tmp_path),
+      sys.executable, '-c', _PROGRAM, str(root), str(images), str(tmp_path),
       'paws', store, 'folder', 'embedded',
     ],
     capture_output=True,
@@ -89,11 +88,11 @@ def test_without_tensorflow(images, tmp_path):
 
 def _store(images, folder):
   """Masks of 36 of the 48 train images, and how many have none to apply."""
-  every = job.build(_config(images), jax.devices()[:1]).splits.train
-  some, maker = every.select(np.arange(36)), masker.of_detector('mean', 0.5)
-  facts = making.begin(str(folder), some, 'tiny', maker)
-  results = making.make_all(pieces.cut(some, str(folder)), maker, 1)
-  counts = making.finish(str(folder), facts, results).counts
+  every = experiment.build(_config(images), jax.devices()[:1]).splits.train
+  some, maker = every.select(np.arange(36)), mask_fn.of_detector('mean', 0.5)
+  facts = generate.begin(str(folder), some, 'tiny', maker)
+  results = generate.make_all(shards.cut(some, str(folder)), maker, 1)
+  counts = generate.finish(str(folder), facts, results).counts
   assert counts is not None
   return str(folder), 12 + counts.background + counts.foreground
 
@@ -106,17 +105,17 @@ def test_unreadable_images_are_counted_and_limited(images, tmp_path):
     (root / 'train' / 'dark' / f'{n:02}.png').write_bytes(b'')
   config, devices = _config(root, 2), jax.devices()[:1]
   with pytest.raises(InputError, match='2 unreadable image'):
-    train.run(config, tmp_path / 'strict', devices)
+    loop.run(config, tmp_path / 'strict', devices)
   config.data.max_corrupt = 0.1
-  summary = train.run(config, tmp_path / 'lenient', devices)
+  summary = loop.run(config, tmp_path / 'lenient', devices)
   assert summary['unreadable_images'] == 2
 
 
 def test_batches_are_not_the_same_each_step(images, tmp_path):
   """The pool is one and the same, what a step draws from it is not."""
-  built = job.build(_config(images), jax.devices()[:1])
-  state = train.initial_state(built)
-  pool = feed.make(built).at(0)
+  built = experiment.build(_config(images), jax.devices()[:1])
+  state = loop.initial_state(built)
+  pool = train_iterator.make(built).at(0)
   cut = jax.jit(built.step.views)
   first, second = (
     jax.device_get(cut(pool, state._replace(step=jax.numpy.int32(n))))

@@ -9,11 +9,10 @@ import sys
 import time
 
 import jax
-import program
 import pytest
-import tiny
 
-from semppl_jax import train
+from semppl_jax.training import loop
+from tests.helpers import program, tiny
 
 STEPS = 8
 # An error of a lost process comes within, at the latest by its heartbeat.
@@ -51,7 +50,7 @@ def _finish(processes, want=0):
 
 def _assert_ends_as_one_process(config, root):
   """The run in `root` / 'several' is that of one process of four devices."""
-  train.run(config, root / 'one', jax.devices()[:4])
+  loop.run(config, root / 'one', jax.devices()[:4])
   states = [
     tiny.final_state(config, root / name, jax.devices()[:4])
     for name in ('one', 'several')

@@ -5,9 +5,9 @@ import random
 import signal
 
 import jax
-import program
 import pytest
-import tiny
+
+from tests.helpers import program, tiny
 
 STEPS = 20
 SLOW = pytest.mark.slow

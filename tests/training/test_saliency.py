@@ -9,19 +9,19 @@ import jax
 import numpy as np
 from PIL import Image
 import pytest
-import tiny
 
-from semppl_jax import checkpoint, job as job_lib, train
 from semppl_jax.data import mask_facts, pipeline
-from semppl_jax.data.sources import plain_records
+from semppl_jax.data.sources import tfrecord_numpy
 from semppl_jax.report import (
-  course as course_lib,
-  material as material_lib,
-  sight,
+  augmented_views,
+  run_inputs as run_inputs_lib,
+  run_record as run_record_lib,
 )
-from semppl_jax.saliency import making, masker, pieces
+from semppl_jax.saliency import generate, mask_fn, shards
+from semppl_jax.training import checkpoint, experiment as experiment_lib, loop
+from tests.helpers import tiny
 
-MAKER = masker.of_detector('mean', 0.5)
+MAKER = mask_fn.of_detector('mean', 0.5)
 
 
 @pytest.fixture(scope='module')
@@ -32,11 +32,13 @@ def store(images, tmp_path_factory):
 
 
 def _store(images, folder, maker):
-  train_set = job_lib.build(tiny.config(images), jax.devices()[:1]).splits.train
+  train_set = experiment_lib.build(
+    tiny.config(images), jax.devices()[:1]
+  ).splits.train
   some = train_set.select(np.arange(40))
-  facts = making.begin(str(folder), some, 'tiny', maker)
-  results = making.make_all(pieces.cut(some, str(folder)), maker, 1)
-  making.finish(str(folder), facts, results)
+  facts = generate.begin(str(folder), some, 'tiny', maker)
+  results = generate.make_all(shards.cut(some, str(folder)), maker, 1)
+  generate.finish(str(folder), facts, results)
   return str(folder)
 
 
@@ -56,7 +58,7 @@ def _lines(workdir):
 @pytest.fixture(scope='module')
 def straight(images, store, tmp_path_factory):
   workdir = tmp_path_factory.mktemp('straight')
-  train.run(_config(images, store), workdir, jax.devices()[:1])
+  loop.run(_config(images, store), workdir, jax.devices()[:1])
   return workdir
 
 
@@ -64,14 +66,14 @@ def _usable(masks):
   """Which images have a mask that is not blank."""
   stored = [
     np.asarray(Image.open(io.BytesIO(x.image)))
-    for x in plain_records.read_all(masks.source)
+    for x in tfrecord_numpy.read_all(masks.source)
   ]
   mixed = np.array([x.min() < x.max() for x in stored])
   return (masks.place >= 0) & mixed[masks.place]
 
 
 def test_the_share_of_missing_masks_is_logged(images, store, straight):
-  job = job_lib.build(_config(images, store), jax.devices()[:1])
+  job = experiment_lib.build(_config(images, store), jax.devices()[:1])
   batches = pipeline.train_batches(job.config, job.splits.train, job.subset)
   usable, shares = _usable(job.splits.train.masks), []
   for line, host in zip(_lines(straight), batches, strict=False):
@@ -86,7 +88,7 @@ def test_a_run_says_how_many_images_have_masks(images, store, caplog, tmp_path):
   config.duration = '1 steps'
   config.optimizer.warmup = '0 steps'
   with caplog.at_level(logging.INFO, 'semppl_jax'):
-    train.run(config, tmp_path, jax.devices()[:1])
+    loop.run(config, tmp_path, jax.devices()[:1])
   [said] = [x for x in caplog.messages if x.startswith('Saliency masks: ')]
   assert said.startswith('Saliency masks: 40 of 48 images have one (')
 
@@ -99,14 +101,14 @@ def test_a_run_goes_on_with_the_same_masks_alone(
   workdir = tmp_path / 'run'
   with monkeypatch.context() as patched:
     tiny.stop_after(patched, 2)
-    assert train.run(_config(images, store), workdir, devices) is None
-  other = _store(images, tmp_path / 'other', masker.of_detector('mean', 0.3))
+    assert loop.run(_config(images, store), workdir, devices) is None
+  other = _store(images, tmp_path / 'other', mask_fn.of_detector('mean', 0.3))
   for folder in (other, ''):
     with pytest.raises(checkpoint.MismatchError, match='saliency masks'):
-      train.run(_config(images, folder), workdir, devices)
+      loop.run(_config(images, folder), workdir, devices)
   moved = shutil.copytree(store, tmp_path / 'moved')
   config = _config(images, str(moved))
-  train.run(config, workdir, devices)
+  loop.run(config, workdir, devices)
   tiny.assert_same(
     *(tiny.final_state(config, x, devices)[1] for x in (straight, workdir))
   )
@@ -116,14 +118,14 @@ def test_a_run_goes_on_with_the_same_masks_alone(
 
 
 def test_a_store_that_is_no_store_is_bad_input(images, tmp_path):
-  with pytest.raises(job_lib.InputError, match='is no folder of masks'):
-    job_lib.build(_config(images, str(tmp_path)), jax.devices()[:1])
+  with pytest.raises(experiment_lib.InputError, match='is no folder of masks'):
+    experiment_lib.build(_config(images, str(tmp_path)), jax.devices()[:1])
   assert not (tmp_path / mask_facts.FILE).exists()
 
 
 def test_the_report_shows_masks_and_masked_views(images, store, straight):
-  (course,) = course_lib.read_all([straight])
-  gallery, note = sight.blocks(material_lib.load(course))
+  (course,) = run_record_lib.read_all([straight])
+  gallery, note = augmented_views.blocks(run_inputs_lib.load(course))
   for card in gallery.cards:
     captions = [picture.caption for picture in card.pictures]
     assert captions == [

@@ -6,19 +6,20 @@ import shutil
 import jax
 import numpy as np
 import pytest
-import tiny
 
-from semppl_jax import config_file, train
+from semppl_jax.config import loading
 from semppl_jax.data import labels, pipeline
 from semppl_jax.report import (
-  alike,
-  course as course_lib,
-  material as material_lib,
+  augmented_views,
+  build,
+  neighbors,
   pictures,
-  sight,
-  writing,
+  run_inputs as run_inputs_lib,
+  run_record as run_record_lib,
 )
-from semppl_jax.report.blocks import Figure, Gallery, Note
+from semppl_jax.report.components import Figure, Gallery, Note
+from semppl_jax.training import loop
+from tests.helpers import tiny
 
 
 @pytest.fixture(scope='module')
@@ -29,12 +30,12 @@ def run(images, tmp_path_factory):
   shutil.copytree(images, own)
   config = tiny.config(own, 12)
   config.eval.baselines = True
-  train.run(config, root / 'run', jax.devices()[:1])
+  loop.run(config, root / 'run', jax.devices()[:1])
   return root / 'run', own
 
 
 def _course(path):
-  (course,) = course_lib.read_all([path])
+  (course,) = run_record_lib.read_all([path])
   return course
 
 
@@ -46,7 +47,7 @@ def _sections(text):
 
 def test_every_section_shows_something(run):
   path, _ = run
-  text = writing.make([_course(path)])
+  text = build.make([_course(path)])
   sections = _sections(text)
   assert 'could not be made' not in text
   for key in ('learning', 'pseudo', 'space', 'time'):
@@ -61,7 +62,7 @@ def test_every_section_shows_something(run):
 
 def test_recorded_voters_are_labelled_and_positives_share_the_label(run):
   course = _course(run[0])
-  material = material_lib.load(course)
+  material = run_inputs_lib.load(course)
   labels = material.splits.train.labels
   seen = 0
   for line in course.guesses:
@@ -81,16 +82,16 @@ def test_recorded_voters_are_labelled_and_positives_share_the_label(run):
 
 def test_views_are_those_that_the_pipeline_cuts(run):
   """Without colours, which are off here, a view is what the pipeline gave."""
-  material = material_lib.load(_course(run[0]))
-  gallery, note = sight.blocks(material)
+  material = run_inputs_lib.load(_course(run[0]))
+  gallery, note = augmented_views.blocks(material)
   assert isinstance(gallery, Gallery) and isinstance(note, Note)
   captions = [picture.caption for picture in gallery.cards[0].pictures]
   assert captions == [
     'centre crop', 'large view 1', 'large view 2', 'small view 1',
   ]  # fmt: skip
   assert 'no view is masked' in note.text
-  rows = sight._drawn(material, 0)
-  config = config_file.copy(material.own)
+  rows = augmented_views._drawn(material, 0)
+  config = loading.copy(material.own)
   config.batch_size = len(rows)
   few = material.splits.train.select(rows)
   batch = next(pipeline.train_batches(config, few, labels.NONE)).batch
@@ -105,16 +106,16 @@ def test_views_are_those_that_the_pipeline_cuts(run):
 
 def test_neighbours_of_features_are_the_nearest(run):
   """Of random features, against a slow search."""
-  material = material_lib.load(_course(run[0]))
+  material = run_inputs_lib.load(_course(run[0]))
   rng = np.random.default_rng(0)
-  features = lambda n, label: material_lib.Features(
+  features = lambda n, label: run_inputs_lib.Features(
     {'encoder': rng.normal(size=(n, 3)).astype(np.float32)},
     np.asarray(label, np.int32),
     np.arange(n, dtype=np.int32),
   )
   queries = features(6, [0, 1, 0, 1, 0, -1])
   support = features(9, [0, 1, 0, 1, 0, 1, 0, 1, 0])
-  (gallery,) = alike.of_features(material, queries, support)
+  (gallery,) = neighbors.of_features(material, queries, support)
   for card in gallery.cards:
     name = card.title.split(':')[0]
     row = material.splits.test.ids.tolist().index(name)
@@ -138,7 +139,7 @@ def test_a_run_without_a_checkpoint_shows_what_there_is(run, tmp_path):
   going_on = tmp_path / 'run'
   shutil.copytree(path, going_on, ignore=shutil.ignore_patterns('checkpoints'))
   (going_on / 'summary.json').unlink()
-  sections = _sections(writing.make([_course(going_on)]))
+  sections = _sections(build.make([_course(going_on)]))
   assert 'no whole checkpoint' in sections['space']
   assert sections['sight'].count('data:image/webp') == 12
   assert 'voted' in sections['alike']
@@ -155,7 +156,7 @@ def test_data_that_is_not_what_it_was_is_said(run, tmp_path, change):
     next((elsewhere / 'train' / 'bright').iterdir()).unlink()
   config = copied / 'config.json'
   config.write_text(config.read_text().replace(str(own), str(elsewhere)))
-  sections = _sections(writing.make([_course(copied)]))
+  sections = _sections(build.make([_course(copied)]))
   words = {'gone': 'The data cannot be read', 'other': 'not what the run'}
   for key in ('sight', 'alike', 'space'):
     assert words[change] in sections[key]
@@ -172,7 +173,7 @@ def test_images_that_cannot_be_read_are_left_out(run, tmp_path):
     file.write_bytes(b'no image')
   config = copied / 'config.json'
   config.write_text(config.read_text().replace(str(own), str(elsewhere)))
-  text = writing.make([_course(copied)])
+  text = build.make([_course(copied)])
   assert 'could not be made' not in text
   assert 't-SNE of the features' in text
 
@@ -183,8 +184,8 @@ def test_pages_of_other_methods(images, run, tmp_path, method):
   config = tiny.config(images, 4, method)
   if method != 'paws':
     config.views.small.count = 0
-  train.run(config, tmp_path / method, jax.devices()[:1])
-  text = writing.make(course_lib.read_all([run[0], tmp_path / method]))
+  loop.run(config, tmp_path / method, jax.devices()[:1])
+  text = build.make(run_record_lib.read_all([run[0], tmp_path / method]))
   sections = _sections(text)
   assert 'could not be made' not in text
   assert 't-SNE of the features' in sections['space']
@@ -196,14 +197,14 @@ def test_pages_of_other_methods(images, run, tmp_path, method):
 
 def test_figures_of_the_maps_carry_every_image(run):
   course = _course(run[0])
-  material = material_lib.load(course)
-  embedder = material_lib.Embedder(material, material_lib.weights(course))
+  material = run_inputs_lib.load(course)
+  embedder = run_inputs_lib.Embedder(material, run_inputs_lib.weights(course))
   train_set = material.splits.train
   found = embedder.sample(train_set, np.arange(train_set.size), 60.0)
   assert found is not None
   np.testing.assert_array_equal(np.sort(found.index), np.arange(48))
   np.testing.assert_array_equal(found.label, train_set.labels[found.index])
-  for block in writing.space.maps(material, found):
+  for block in build.space.maps(material, found):
     assert isinstance(block, Figure)
     assert len(block.data['x']) == 48
     assert sum(block.data['labelled']) == 12

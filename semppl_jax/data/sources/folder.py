@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from semppl_jax.batch import UNLABELLED
+from semppl_jax.data.batch import UNLABELLED
 from semppl_jax.data.sources.files import FileSource
 from semppl_jax.data.sources.labels_file import (
   class_order,
   is_image,
   read_labels,
 )
-from semppl_jax.data.sources.problems import naming, stop_on
+from semppl_jax.runtime.problems import naming, stop_on
 
 _log = logging.getLogger(__name__)
 _OTHER_FORMATS = ('.webp', '.tif', '.tiff', '.heic', '.heif', '.avif', '.jp2')

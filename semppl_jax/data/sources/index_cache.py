@@ -13,9 +13,9 @@ import zipfile
 
 import numpy as np
 
-from semppl_jax import kept
-from semppl_jax.data.sources.problems import unreadable
-from semppl_jax.data.tf_runtime import tf
+from semppl_jax.data.tf.runtime import tf
+from semppl_jax.runtime import kept
+from semppl_jax.runtime.problems import unreadable
 
 _INDEX_VERSION = 2
 

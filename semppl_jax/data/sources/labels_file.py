@@ -15,7 +15,7 @@ import posixpath
 from typing import Any
 import unicodedata
 
-from semppl_jax.data.sources.problems import naming, stop_on
+from semppl_jax.runtime.problems import naming, stop_on
 
 Rows = list[tuple[str, str]]
 

@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from semppl_jax.data.sources.record_source import Shard
-from semppl_jax.data.sources.records import records
-from semppl_jax.data.sources.tfds_source import split_shards
-from semppl_jax.data.tf_runtime import tf
+from semppl_jax.data.sources.tfds import split_shards
+from semppl_jax.data.sources.tfrecord_index import Shard
+from semppl_jax.data.sources.tfrecord_tf import records
+from semppl_jax.data.tf.runtime import tf
 
 # All classes of an image, and those of which it has an object that is not
 # marked as difficult.
@@ -32,7 +32,7 @@ def read_multi_labels(builder: Any, split: str) -> MultiLabels:
   """Reads the labels of a split, in the order of its index.
 
   Args:
-    builder: a prepared data set, from `tfds_source.open_builder`.
+    builder: a prepared data set, from `tfds.open_builder`.
     split: such as `test` or `train+validation`.
 
   Raises:

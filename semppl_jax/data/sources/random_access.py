@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from semppl_jax.data.sources.problems import unreadable
-from semppl_jax.data.sources.record_source import HEADER, RecordSource
-from semppl_jax.data.tf_runtime import tf
+from semppl_jax.data.sources.tfrecord_index import HEADER, RecordSource
+from semppl_jax.data.tf.runtime import tf
+from semppl_jax.runtime.problems import unreadable
 
 # Each has a file open. An object store is slow to answer, and answers many at
 # once; a disk is as quick with one.

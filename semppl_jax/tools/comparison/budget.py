@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from semppl_jax.config_file import ConfigError
+from semppl_jax.config.loading import ConfigError
 
 FILE = 'budget.json'
 _FORM = re.compile(r'\s*(\d+(?:\.\d+)?)\s+(step|minute)s?\s*')

@@ -10,10 +10,14 @@ from typing import Any
 
 import ml_collections
 
-from semppl_jax import checkpoint, job as job_lib, summary as summary_lib
-from semppl_jax.config_file import ConfigError
+from semppl_jax.config.loading import ConfigError
 from semppl_jax.tools.comparison import results
 from semppl_jax.tools.comparison.setting import Data
+from semppl_jax.training import (
+  checkpoint,
+  experiment as experiment_lib,
+  summary as summary_lib,
+)
 
 CONFIG = 'config.json'
 _FREE = (
@@ -42,7 +46,7 @@ def read(
     return None
   try:
     differ = _differing(
-      _config(workdir), job_lib.with_classes(config, data.classes)
+      _config(workdir), experiment_lib.with_classes(config, data.classes)
     )
     summary = summary_lib.read(workdir)
     found = None if summary is None else results.read(workdir, summary)

@@ -30,7 +30,7 @@ def draw(content: Mapping[str, Any]) -> Any:
   """Returns the figure, a `matplotlib.figure.Figure` with two panels.
 
   Args:
-    content: that of a `report.Report`.
+    content: that of a `aggregate.Report`.
   """
   from matplotlib.backends.backend_agg import FigureCanvasAgg
   from matplotlib.figure import Figure

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
-from semppl_jax import job as job_lib, mesh as mesh_lib
-from semppl_jax.job import InputError, Job
+from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.training import experiment as experiment_lib
+from semppl_jax.training.experiment import InputError, Job
 
 
 class Data(NamedTuple):
@@ -49,7 +50,7 @@ def gather(configs: Mapping[str, ml_collections.ConfigDict]) -> Setting:
   shared, own, data = {}, {}, {}
   for name, config in configs.items():
     try:
-      job = job_lib.build(config)
+      job = experiment_lib.build(config)
     except InputError as error:
       raise InputError(f'{name}: {error}') from error
     test = job.splits.test
@@ -76,7 +77,7 @@ def check(configs: Mapping[str, ml_collections.ConfigDict]) -> None:
   problems = [
     f'{name}: {problem}'
     for name, config in configs.items()
-    for problem in job_lib.check(config, mesh_lib.make_mesh())
+    for problem in experiment_lib.check(config, mesh_lib.make_mesh())
   ]
   if problems:
     raise InputError('\n'.join(problems))

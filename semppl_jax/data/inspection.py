@@ -1,0 +1,209 @@
+"""What a run would learn from, and everything that is wrong with it."""
+
+import collections
+import hashlib
+import logging
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+import numpy as np
+
+from semppl_jax.data.batch import UNLABELLED
+from semppl_jax.data.dataset import Dataset, Splits
+from semppl_jax.data.labels import LabelSubset
+from semppl_jax.data.masks import describe
+from semppl_jax.data.pipeline import eval_batches
+from semppl_jax.data.sources.files import FileSource
+from semppl_jax.runtime.problems import naming
+
+_log = logging.getLogger(__name__)
+_LISTED_CLASSES = 20
+# Below so many test images one of them moves an accuracy by over a point.
+_FEW_TEST_IMAGES = 100
+_SPLIT_NAMES = {'train', 'val', 'valid', 'validation', 'test'}
+_BATCH = 64
+
+
+class DataReport(NamedTuple):
+  """The data of a run in figures; `str` gives aligned lines.
+
+  Attributes:
+    train: images to learn from.
+    test: images to be judged by.
+    classes: number of classes.
+    labelled: images whose label the run may know.
+    per_class: labelled images of each class, by name.
+    unlabelled: train images without a label of their own in the data.
+    missing: ids that are listed and not there.
+    duplicates: ids of files with the bytes of an earlier file.
+    unreadable: ids of images that cannot be decoded, or None: not tried.
+    label_hash: SHA-256 of the label subset.
+    masks: which saliency masks there are.
+    problems: one sentence each; none if the run can start.
+    notes: what a run would go without, one sentence each.
+  """
+
+  train: int
+  test: int
+  classes: int
+  labelled: int
+  per_class: dict[str, int]
+  unlabelled: int
+  missing: list[str]
+  duplicates: list[str]
+  unreadable: list[str] | None
+  label_hash: str
+  masks: str
+  problems: list[str]
+  notes: list[str]
+
+  def __str__(self) -> str:
+    counts = sorted(self.per_class.values())
+    middle = f'{np.median(counts):g}' if counts else '0'
+    spread = f'{min(counts, default=0)} / {middle} / {max(counts, default=0)}'
+    lines = [
+      ('images', f'{self.train} train, {self.test} test'),
+      ('classes', str(self.classes)),
+      ('labelled', f'{self.labelled} ({self.labelled / self.train:.2%})'),
+      ('per class', f'{spread} (min / median / max)'),
+      ('no label in the data', str(self.unlabelled)),
+      ('missing', _some(self.missing)),
+      ('duplicate', _some(self.duplicates)),
+      (
+        'unreadable',
+        'not tried' if self.unreadable is None else _some(self.unreadable),
+      ),
+      ('label subset', self.label_hash[:16]),
+      ('saliency masks', self.masks),
+    ]
+    if len(self.per_class) <= _LISTED_CLASSES:
+      each = ', '.join(f'{k} {v}' for k, v in self.per_class.items())
+      lines.insert(4, ('', each))
+    lines += [('note', note) for note in self.notes]
+    lines += [('problem', problem) for problem in self.problems]
+    return '\n'.join(f'{name:<22}{value}' for name, value in lines)
+
+
+def report(
+  config: ConfigDict, splits: Splits, subset: LabelSubset, decode: bool
+) -> DataReport:
+  """Looks at the data of a run.
+
+  Args:
+    config: the whole config.
+    splits: from `dataset.load`.
+    subset: from `labels.select`.
+    decode: whether to decode every image, and to compare the bytes of files of
+      equal size; takes as long as an epoch of input.
+  """
+  train = splits.train
+  known = np.bincount(
+    train.labels[subset.index], minlength=len(train.class_names)
+  )
+  missing, duplicates = _files(train, decode)
+  unreadable, lost = None, []
+  if decode:
+    unreadable = _unreadable(config, train)
+    lost = _unreadable(config, splits.test) if splits.test else []
+  return DataReport(
+    train=train.size,
+    test=splits.test.size if splits.test else 0,
+    classes=len(train.class_names),
+    labelled=len(subset.index),
+    per_class=dict(zip(train.class_names, known.tolist(), strict=True)),
+    unlabelled=int((train.labels == UNLABELLED).sum()),
+    missing=missing,
+    duplicates=duplicates,
+    unreadable=unreadable,
+    label_hash=subset.hash,
+    masks=describe(config, train),
+    problems=_problems(config, train, missing, unreadable),
+    notes=_notes(splits, lost),
+  )
+
+
+def _problems(
+  config: ConfigDict,
+  train: Dataset,
+  missing: list[str],
+  unreadable: list[str] | None,
+) -> list[str]:
+  problems = []
+  if missing:
+    problems.append(f'The train set has {naming("missing file(s)", missing)}.')
+  bad = unreadable or []
+  if len(bad) > config.data.max_corrupt * train.size:
+    problems.append(
+      f'The train set has {naming("unreadable image(s)", bad)}, over '
+      f'config.data.max_corrupt={config.data.max_corrupt} of {train.size}.'
+    )
+  return problems
+
+
+def _notes(splits: Splits, lost: list[str]) -> list[str]:
+  notes = []
+  train, test = splits
+  if {name.lower() for name in train.class_names} <= _SPLIT_NAMES:
+    notes.append(
+      f'The classes are {", ".join(train.class_names)}; config.data.path and '
+      'test_path may be meant to name these folders themselves.'
+    )
+  if test is None:
+    notes.append(
+      'There is no test set, so nothing is evaluated; config.data.test_split, '
+      'test_path or test_holdout names one.'
+    )
+    return notes
+  known = int((test.labels != UNLABELLED).sum())
+  if not known:
+    notes.append(
+      f'The test set {test.name!r} has no labels: nothing is evaluated.'
+    )
+  elif known < _FEW_TEST_IMAGES:
+    notes.append(
+      f'The test set {test.name!r} has {known} labelled images: each moves an '
+      f'accuracy by {100 / known:.1f} points.'
+    )
+  if lost:
+    notes.append(
+      f'The test set {test.name!r} has {naming("unreadable image(s)", lost)}; '
+      'they are left out of evaluations.'
+    )
+  return notes
+
+
+def _files(train: Dataset, compare: bool) -> tuple[list[str], list[str]]:
+  """Ids of missing files, and of files equal to an earlier one."""
+  if not isinstance(train.source, FileSource):
+    return [], []
+  missing, by_size = [], collections.defaultdict(list)
+  for row, size in enumerate(train.source.sizes()):
+    if size < 0:
+      missing.append(str(train.ids[row]))
+    else:
+      by_size[size].append(row)
+  if not compare:
+    return missing, []
+  seen: set[Any] = set()
+  duplicates = []
+  # Files of different sizes differ: only the others are opened.
+  for row in sorted(r for rows in by_size.values() if rows[1:] for r in rows):
+    key = hashlib.sha256(train.source.read(row)).digest()
+    if key in seen:
+      duplicates.append(str(train.ids[row]))
+    seen.add(key)
+  return missing, duplicates
+
+
+def _unreadable(config: ConfigDict, data: Dataset) -> list[str]:
+  _log.info('Decoding the %d images of %r.', data.size, data.name)
+  rows = np.arange(data.size)
+  bad = [
+    batch.index[~batch.valid & (batch.index >= 0)]
+    for batch in eval_batches(config, data, rows, _BATCH)
+  ]
+  return data.ids[np.concatenate(bad)].tolist()
+
+
+def _some(names: list[str]) -> str:
+  return naming('', names).replace(' :', ':') if names else '0'

@@ -1,0 +1,101 @@
+"""The network of a training run, from its newest checkpoint or a given one."""
+
+from collections.abc import Mapping
+import pathlib
+from typing import Any
+
+import ml_collections
+import orbax.checkpoint as ocp
+
+from semppl_jax.config import loading
+from semppl_jax.exchange import weights_dir
+from semppl_jax.models.weights import Preprocessing, Weights, WeightsError
+
+_CHECKPOINTS = 'checkpoints'
+
+
+def holds(path: pathlib.Path) -> bool:
+  """Whether a directory is a run or one of its checkpoints."""
+  return (path / _CHECKPOINTS).is_dir() or (path / 'state').is_dir()
+
+
+def read(path: pathlib.Path) -> Weights:
+  """Reads the online network of a run.
+
+  Args:
+    path: the run's directory (its newest checkpoint), or
+      `RUN/checkpoints/STEP`.
+
+  Raises:
+    WeightsError: there is no whole checkpoint.
+  """
+  checkpoint = _newest(path) if (path / _CHECKPOINTS).is_dir() else path
+  try:
+    identity = _json(checkpoint / 'identity')
+    state = weights_dir.host_arrays(
+      (checkpoint / 'state').absolute(), ('params', 'net_state')
+    )
+  except (OSError, ValueError, KeyError) as error:
+    raise WeightsError(
+      f'{checkpoint} is no whole checkpoint: {weights_dir.first_line(error)}.'
+    ) from error
+  config = settings(identity['config'])
+  names = tuple(identity.get('class_names') or ())
+  config.network.classifier.classes = len(names)
+  return Weights(
+    network=config.network,
+    params=state['params'],
+    net_state=state['net_state'],
+    preprocessing=of_config(config),
+    class_names=names,
+    origin=f'step {checkpoint.name} of {checkpoint.parent.parent}',
+    config=config.lock(),
+  )
+
+
+def settings(flat: Mapping[str, Any]) -> ml_collections.ConfigDict:
+  """A run's config from its dotted names.
+
+  Fields that came later have the values of `configs/base.py`, and those that
+  are gone are left out: an older run can still be read.
+  """
+  config = loading.base()
+  known = loading.fields(config)
+  values = {
+    name: tuple(value) if isinstance(value, list) else value
+    for name, value in flat.items()
+    if name in known
+  }
+  config = config.unlock()
+  config.update_from_flattened_dict(values)
+  return config
+
+
+def of_config(config: ml_collections.ConfigDict) -> Preprocessing:
+  """How a run prepares the images that it evaluates."""
+  return Preprocessing(
+    resize=config.eval.resize,
+    crop=config.eval.crop,
+    interpolation=config.views.interpolation,
+    mean=tuple(config.augment.mean),
+    std=tuple(config.augment.std),
+  )
+
+
+def _newest(run: pathlib.Path) -> pathlib.Path:
+  steps = [
+    each
+    for each in (run / _CHECKPOINTS).iterdir()
+    if each.name.isdigit() and (each / 'state').is_dir()
+  ]
+  if not steps:
+    raise WeightsError(f'{run} has no checkpoint yet.')
+  return max(steps, key=lambda each: int(each.name))
+
+
+def _json(path: pathlib.Path) -> Any:
+  reader = ocp.Checkpointer(ocp.JsonCheckpointHandler())
+  try:
+    return reader.restore(path.absolute())
+  finally:
+    reader.close()

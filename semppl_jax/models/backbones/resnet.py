@@ -1,0 +1,205 @@
+"""ResNet v1 (He et al., arXiv 1512.03385), with widths, stems and paddings.
+
+The stride of a bottleneck is on its 3x3 convolution, as in torchvision and
+Haiku. Names follow the files that DeepMind released (BYOL, SemPPL): with
+`padding='same'` and `stem='imagenet'` those load as they are. Unlike Haiku's,
+basic blocks too start with a last scale of zero (Goyal et al., arXiv
+1706.02677, section 5.1).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from semppl_jax.models.backbones.layers import (
+  global_mean,
+  Layer,
+  Layers,
+  space_to_depth,
+)
+
+Array = jax.Array
+
+WIDTHS = (1, 2, 4)
+STEMS = ('imagenet', 'cifar', 'space_to_depth')
+
+
+class BlockKind(NamedTuple):
+  """What tells one sort of residual block from another.
+
+  Attributes:
+    path: `(layers, channels, stride)` to the layers of the residual path; a
+      ReLU stands between two of them.
+    shortcut: `(layers, channels, stride)` to a projection shortcut.
+  """
+
+  path: Callable[[Layers, int, int], Sequence[Layer]]
+  shortcut: Callable[[Layers, int, int], Layer]
+
+
+class Plan(NamedTuple):
+  """The shape of one network at width 1.
+
+  Attributes:
+    blocks: residual blocks in each group.
+    channels: output channels of each group.
+    kind: the sort of block.
+    first_projects: whether the first group starts with a projection; the
+      later ones always do.
+  """
+
+  blocks: tuple[int, ...]
+  channels: tuple[int, ...]
+  kind: BlockKind
+  first_projects: bool
+
+
+def _basic_path(layers: Layers, channels: int, stride: int) -> list[Layer]:
+  return [
+    layers.conv_norm(channels, 3, stride, name='{}_0'),
+    layers.conv_norm(channels, 3, name='{}_1', scale_init=jnp.zeros),
+  ]
+
+
+def _bottleneck_path(layers: Layers, channels: int, stride: int) -> list[Layer]:
+  return [
+    layers.conv_norm(channels // 4, 1, name='{}_0'),
+    layers.conv_norm(channels // 4, 3, stride, name='{}_1'),
+    layers.conv_norm(channels, 1, name='{}_2', scale_init=jnp.zeros),
+  ]
+
+
+def _strided_shortcut(layers: Layers, channels: int, stride: int) -> Layer:
+  return layers.conv_norm(channels, 1, stride, name='shortcut_{}')
+
+
+BASIC = BlockKind(_basic_path, _strided_shortcut)
+BOTTLENECK = BlockKind(_bottleneck_path, _strided_shortcut)
+
+_BASIC_CHANNELS = (64, 128, 256, 512)
+BOTTLENECK_CHANNELS = (256, 512, 1024, 2048)
+BLOCKS = {
+  18: (2, 2, 2, 2),
+  34: (3, 4, 6, 3),
+  50: (3, 4, 6, 3),
+  101: (3, 4, 23, 3),
+  152: (3, 8, 36, 3),
+  200: (3, 24, 36, 3),
+}
+
+
+def plan(depth: int) -> Plan:
+  """Returns the plain ResNet of so many layers."""
+  if depth < 50:
+    return Plan(BLOCKS[depth], _BASIC_CHANNELS, BASIC, first_projects=False)
+  return Plan(
+    BLOCKS[depth], BOTTLENECK_CHANNELS, BOTTLENECK, first_projects=True
+  )
+
+
+class Block(hk.Module):
+  """One residual block."""
+
+  def __init__(
+    self,
+    kind: BlockKind,
+    layers: Layers,
+    channels: int,
+    stride: int,
+    project: bool,
+    name: str | None = None,
+  ):
+    """Makes the block; without `project` its shortcut is the identity."""
+    super().__init__(name=name)
+    self.shortcut = kind.shortcut(layers, channels, stride) if project else None
+    self.path = kind.path(layers, channels, stride)
+
+  def __call__(self, x: Array, is_training: bool, groups: int) -> Array:
+    """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""
+    shortcut = self.shortcut(x, is_training, groups) if self.shortcut else x
+    for layer in self.path[:-1]:
+      x = jax.nn.relu(layer(x, is_training, groups))
+    return jax.nn.relu(self.path[-1](x, is_training, groups) + shortcut)
+
+
+class BlockGroup(hk.Module):
+  """Blocks of one resolution; the first may reduce it."""
+
+  def __init__(
+    self,
+    kind: BlockKind,
+    layers: Layers,
+    channels: int,
+    stride: int,
+    blocks: int,
+    project: bool,
+    name: str | None = None,
+  ):
+    """Makes `blocks` blocks, of which the first has `stride`."""
+    super().__init__(name=name)
+    first = Block(kind, layers, channels, stride, project, 'block_0')
+    others = [
+      Block(kind, layers, channels, 1, False, f'block_{i}')
+      for i in range(1, blocks)
+    ]
+    self.blocks = [layers.block(block) for block in (first, *others)]
+
+  def __call__(self, x: Array, is_training: bool, groups: int) -> Array:
+    """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""
+    for block in self.blocks:
+      x = block(x, is_training, groups)
+    return x
+
+
+def make_stem(kind: str, layers: Layers, channels: int) -> Layer:
+  """Makes the layers before the first block, of a kind in `STEMS`."""
+  kernel, stride = (7, 2) if kind == 'imagenet' else (3, 1)
+  first = layers.conv_norm(channels, kernel, stride, name='initial_{}')
+
+  def stem(x: Array, is_training: bool, groups: int) -> Array:
+    if kind == 'space_to_depth':
+      x = space_to_depth(x)
+    x = jax.nn.relu(first(x, is_training, groups))
+    return layers.max_pool(x) if kind == 'imagenet' else x
+
+  return stem
+
+
+class ResNet(hk.Module):
+  """A ResNet without its classifier."""
+
+  def __init__(
+    self,
+    plan: Plan,
+    layers: Layers,
+    width: int,
+    stem: Callable[[int], Layer],
+    name: str,
+  ):
+    """Makes the network; `stem` is given its number of channels."""
+    super().__init__(name=name)
+    self.stem = stem(64 * width)
+    self.groups = [
+      BlockGroup(
+        plan.kind,
+        layers,
+        channels * width,
+        stride=1 if i == 0 else 2,
+        blocks=blocks,
+        project=plan.first_projects or i > 0,
+        name=f'block_group_{i}',
+      )
+      for i, (blocks, channels) in enumerate(
+        zip(plan.blocks, plan.channels, strict=True)
+      )
+    ]
+
+  def __call__(self, x: Array, is_training: bool, views: int) -> Array:
+    """Maps images [B * V, H, W, 3] to features [B * V, F], float32."""
+    x = self.stem(x, is_training, views)
+    for group in self.groups:
+      x = group(x, is_training, views)
+    return global_mean(x)

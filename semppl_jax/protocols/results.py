@@ -1,0 +1,149 @@
+"""The one JSON file of an evaluation, and its table."""
+
+import hashlib
+import json
+import pathlib
+import subprocess
+from typing import Any
+
+import jax
+import numpy as np
+
+from semppl_jax import __version__
+from semppl_jax.protocols.accuracy import Figures
+from semppl_jax.protocols.setup import Context
+from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.training.experiment import InputError
+
+FILE = 'evaluation.json'
+FIGURES, BASELINE = 'figures', 'baseline'
+# What figures must share to stand in one file.
+_IDENTITY = ('weights', 'settings', 'data', 'labels')
+
+
+class Result:
+  """Figures of some protocols, written as soon as they are known."""
+
+  def __init__(self, context: Context):
+    """Takes up the figures of an earlier call, if they are of the same.
+
+    Raises:
+      InputError: the directory has figures of something else.
+    """
+    self._path = context.workdir / FILE
+    self.content = _header(context)
+    self._sweeps = context.sweeps
+    if self._path.exists():
+      before = self._read()
+      differ = [x for x in _IDENTITY if before.get(x) != self.content[x]]
+      if differ:
+        raise InputError(
+          f'{context.workdir} holds an evaluation with other'
+          f' {" and ".join(differ)} (of {before.get("checkpoint")}); name'
+          ' another --workdir.'
+        )
+      self.content['protocols'] = before['protocols']
+      self._sweeps |= before['sweeps']
+    # Before anything is trained: what is trained belongs to these weights.
+    self._write()
+
+  def has(self, protocol: str, who: str) -> bool:
+    """Whether the figures of a protocol are known."""
+    return who in self.content['protocols'].get(protocol, {})
+
+  def add(self, protocol: str, who: str, figures: Figures) -> None:
+    """Adds figures and writes the file, whole or not at all."""
+    self.content['protocols'].setdefault(protocol, {})[who] = figures
+    self.content['sweeps'] = dict(self._sweeps)
+    self._write()
+
+  def _read(self) -> dict[str, Any]:
+    try:
+      return json.loads(self._path.read_text())
+    except ValueError as error:
+      raise InputError(
+        f'{self._path} is no result of an evaluation; remove it, or name'
+        ' another --workdir.'
+      ) from error
+
+  def _write(self) -> None:
+    if jax.process_index() == 0:
+      self._path.parent.mkdir(parents=True, exist_ok=True)
+      temporary = self._path.with_suffix('.tmp')
+      temporary.write_text(json.dumps(self.content, indent=2) + '\n')
+      temporary.rename(self._path)
+
+  def describe(self) -> str:
+    """The figures as a person reads them."""
+    c = self.content
+    tables = c['protocols'].values()
+    both = any(BASELINE in table for table in tables)
+    names = [n for table in tables for who in table.values() for n in who]
+    width = max(map(len, names), default=0)
+    lines = [
+      f'{c["checkpoint"]}: {c["labelled_images"]:,} labels,'
+      f' {c["test_images"]:,} test images of {c["classes"]} classes.',
+      f'{"":>{width}}{"these weights":>15}' + f'{"labels only":>13}' * both,
+    ]
+    for table in tables:
+      ours, theirs = table.get(FIGURES, {}), table.get(BASELINE, {})
+      for name in ours | theirs:
+        cells = [ours.get(name), theirs.get(name)][: 1 + both]
+        shown = ['-' if x is None else f'{x:.1%}' for x in cells]
+        lines.append(
+          f'{name:>{width}}{shown[0]:>15}' + f'{shown[-1]:>13}' * both
+        )
+    lines.append(f'Written to {self._path}.')
+    return '\n'.join(lines)
+
+
+def _header(context: Context) -> dict[str, Any]:
+  train, test = context.splits.train, context.test
+  return {
+    'checkpoint': context.weights.origin,
+    'weights': _digest(context),
+    'settings': json.loads(json.dumps(context.config.to_dict())),
+    'seed': context.config.seed,
+    'data': {
+      'train': train.fingerprint,
+      'test': test.fingerprint,
+      'names': [train.name, test.name],
+    },
+    'labels': context.subset.hash,
+    'labelled_images': len(context.subset.index),
+    'train_images': train.size,
+    'test_images': int((test.labels >= 0).sum()),
+    'classes': context.classes,
+    'devices': mesh_lib.describe(context.mesh),
+    'version': __version__,
+    'commit': _commit(),
+    'protocols': {},
+    'sweeps': {},
+  }
+
+
+def _digest(context: Context) -> str:
+  """SHA-256 over the weights: another step of a run is another network."""
+  sha = hashlib.sha256()
+  for tree in (context.weights.params, context.weights.net_state):
+    for module in sorted(tree):
+      for name in sorted(tree[module]):
+        sha.update(f'{module}/{name}'.encode())
+        sha.update(np.ascontiguousarray(tree[module][name]).tobytes())
+  return sha.hexdigest()
+
+
+def _commit() -> str | None:
+  """The commit of the source tree, or None where it is none."""
+  try:
+    done = subprocess.run(
+      ['git', 'rev-parse', 'HEAD'],
+      cwd=pathlib.Path(__file__).parent,
+      capture_output=True,
+      text=True,
+      check=False,
+      timeout=10,
+    )
+  except (OSError, subprocess.TimeoutExpired):
+    return None
+  return done.stdout.strip() or None

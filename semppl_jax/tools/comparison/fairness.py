@@ -1,0 +1,145 @@
+"""Equal terms: which fields must be the same for methods to be compared.
+
+What every method is given must be equal: the images and labels, the encoder,
+the views of an image, the batch, and what it is judged by. How a method learns
+from that is its own: heads, optimiser, and how many rows of a batch, or beside
+it, are labelled.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from semppl_jax import methods
+from semppl_jax.config import loading
+from semppl_jax.config.loading import ConfigError
+from semppl_jax.tools.comparison.experiments import Entry
+from semppl_jax.training import checkpoint
+
+_TERMS = (
+  'data.',
+  'network.',
+  'views.',
+  'augment.',
+  'saliency.',
+  'eval.',
+  'probe.',
+  'batch_size',
+  'accumulate',
+  'init_from',
+)
+_OWN = (
+  'data.labelled_per_batch',
+  'network.projector.',
+  'network.predictor.',
+  'network.prototypes',
+  'network.classifier.',
+)
+# The comparison itself sets these for every run.
+_SET = ('seed', 'duration', 'data.labels_seed', 'eval.every', 'eval.baselines')
+# What the page and the figure are made of.
+_NEVER = ('eval.headline_k', 'eval.k')
+_ABSENT = 'absent'
+
+
+class Difference(NamedTuple):
+  """A field that is not the same in all configs.
+
+  Attributes:
+    field: its dotted name.
+    values: its value by the name of the config.
+  """
+
+  field: str
+  values: dict[str, Any]
+
+
+def check(entries: Sequence[Entry], allow: Sequence[str]) -> list[Difference]:
+  """Holds the configs against each other.
+
+  Args:
+    entries: the configs.
+    allow: fields, and groups of fields, that may differ.
+
+  Returns:
+    The terms that differ and may.
+
+  Raises:
+    ConfigError: a sentence for each that differs and may not, or `allow` names
+      what is no field.
+  """
+  _check_names(entries, allow)
+  differing = [x for x in _differing(entries) if _is_term(x.field)]
+  wrong = [
+    x for x in differing if x.field in _NEVER or not _within(x.field, allow)
+  ]
+  if wrong:
+    names = ','.join(x.field for x in wrong if x.field not in _NEVER)
+    either = f', or --allow={names}.' if names else '.'
+    raise ConfigError(
+      '\n'.join(
+        [
+          *(_sentence(x, entries) for x in wrong),
+          f'Make them equal (--set=FIELD=VALUE sets all){either}',
+        ]
+      )
+    )
+  return differing
+
+
+def own(entries: Sequence[Entry]) -> list[Difference]:
+  """What else differs: each method's own settings, beyond its own group."""
+  return [
+    x
+    for x in _differing(entries)
+    if not _is_term(x.field)
+    and x.field not in (*_SET, 'method')
+    # Said of each method that has a support batch.
+    and not x.field.startswith('support.')
+  ]
+
+
+def _differing(entries: Sequence[Entry]) -> list[Difference]:
+  plain = {x.name: checkpoint.plain_config(x.config) for x in entries}
+  fields = dict.fromkeys(f for config in plain.values() for f in config)
+  found = []
+  for field in fields:
+    values = {
+      x.name: plain[x.name].get(field, _ABSENT)
+      for x in entries
+      if _concerns(field, x)
+    }
+    if any(value != next(iter(values.values())) for value in values.values()):
+      found.append(Difference(field, values))
+  return found
+
+
+def _concerns(field: str, entry: Entry) -> bool:
+  """Whether a method's run depends on a field: not on another's group."""
+  group = field.partition('.')[0]
+  return group not in methods.NAMES or group == entry.config.method
+
+
+def _is_term(field: str) -> bool:
+  return field.startswith(_TERMS) and not field.startswith((*_OWN, *_SET))
+
+
+def _within(field: str, names: Sequence[str]) -> bool:
+  return any(field == x or field.startswith(f'{x}.') for x in names)
+
+
+def _sentence(x: Difference, entries: Sequence[Entry]) -> str:
+  files: dict[str, list[str]] = {}
+  for entry in entries:
+    if entry.name in x.values:
+      files.setdefault(repr(x.values[entry.name]), []).append(entry.file)
+  parts = [f'{value} in {" and ".join(who)}' for value, who in files.items()]
+  return f'config.{x.field} is {", and ".join(parts)}.'
+
+
+def _check_names(entries: Sequence[Entry], allow: Sequence[str]) -> None:
+  fields = [f for x in entries for f in loading.fields(x.config)]
+  for name in allow:
+    if not any(_within(field, [name]) for field in fields):
+      near = loading.nearest(name, fields)
+      hint = f'; did you mean {near!r}?' if near else '.'
+      raise ConfigError(f'--allow={name} is no field of a config{hint}')

@@ -1,0 +1,202 @@
+"""Tasks one after the other, or side by side on shares of one machine.
+
+Small networks leave CPU cores, or most of a GPU, idle, so that runs side by
+side take less time than one after the other. Side by side, each task has a
+process of its own, whose messages go into a file.
+"""
+
+import collections
+from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+import multiprocessing
+from multiprocessing import connection
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+
+from semppl_jax.config.loading import ConfigError
+from semppl_jax.runtime.signals import Interrupts
+from semppl_jax.tools.comparison.run import FailedError, StoppedError
+
+_log = logging.getLogger(__name__)
+_LOOK_EVERY = 0.5  # Seconds between looks at whether to stop.
+
+
+class Task(NamedTuple):
+  """Something to run.
+
+  Attributes:
+    title: what it is, for people.
+    key: what it is, for the caller.
+    arguments: what the function takes before the `Interrupts`.
+    log: file of its messages where it runs beside others.
+  """
+
+  title: str
+  key: Any
+  arguments: tuple[Any, ...]
+  log: pathlib.Path
+
+
+def check(jobs: int) -> None:
+  """Says whether so many tasks can run side by side.
+
+  Raises:
+    ConfigError: there are fewer cores, several processes or a TPU, which one
+      process has to itself, or a GPU whose memory the first run would take.
+  """
+  if jobs == 1:
+    return
+  backend = jax.default_backend()
+  if jax.process_count() > 1 or backend not in ('cpu', 'gpu'):
+    raise ConfigError(
+      f'--jobs={jobs} shares out one host; runs on {backend} or in several'
+      ' processes need --jobs=1.'
+    )
+  if backend == 'gpu' and _preallocates():
+    raise ConfigError(
+      f'--jobs={jobs} on a GPU needs XLA_PYTHON_CLIENT_PREALLOCATE=false in the'
+      ' environment; the first run would take the memory of the others.'
+    )
+  if jobs > len(_cores()):
+    raise ConfigError(
+      f'--jobs={jobs} needs a core for each run, and there are {len(_cores())}.'
+    )
+
+
+def each(
+  function: Callable[..., Any],
+  tasks: Iterable[Task],
+  jobs: int,
+  interrupts: Interrupts,
+) -> Iterator[tuple[Any, Any]]:
+  """Yields key and result of each task, as they end.
+
+  Args:
+    function: `(*arguments, interrupts) -> result`; of a module, and so what it
+      takes and gives, since it may run in another process.
+    tasks: each is taken when it is about to start.
+    jobs: how many run side by side.
+    interrupts: asked to stop, tasks that run are told to, and no other starts.
+
+  Returns:
+    Pairs of key and result, or the `FailedError` of a task that failed.
+
+  Raises:
+    StoppedError: it was asked to stop; running tasks have saved their work.
+    Exception: whatever else a task fails with ends the others too.
+  """
+  if jobs == 1:
+    yield from _in_turn(function, tasks, interrupts)
+  else:
+    yield from _side_by_side(function, tasks, jobs, interrupts)
+
+
+def _in_turn(function, tasks, interrupts) -> Iterator[tuple[Any, Any]]:
+  for task in tasks:
+    if interrupts.noted():
+      raise StoppedError
+    _log.info('%s.', task.title)
+    try:
+      result = function(*task.arguments, interrupts)
+    except FailedError as error:
+      result = error
+    yield task.key, result
+
+
+class _Child(NamedTuple):
+  task: Task
+  cores: list[int]
+  process: Any
+  receiver: connection.Connection
+
+
+def _side_by_side(
+  function, tasks, jobs: int, interrupts: Interrupts
+) -> Iterator[tuple[Any, Any]]:
+  free = collections.deque(_shares(_cores(), jobs))
+  waiting = iter(tasks)
+  running: list[_Child] = []
+  try:
+    while True:
+      while free and (task := next(waiting, None)) is not None:
+        running.append(_start(function, task, free.popleft()))
+      if not running:
+        return
+      ended = connection.wait([x.receiver for x in running], _LOOK_EVERY)
+      if interrupts.noted():
+        raise StoppedError
+      for child in [x for x in running if x.receiver in ended]:
+        running.remove(child)
+        free.append(child.cores)
+        yield child.task.key, _result(child)
+  finally:
+    for child in running:
+      child.process.terminate()  # Which a run answers by saving.
+    for child in running:
+      child.process.join()
+
+
+def _start(function, task: Task, cores: list[int]) -> _Child:
+  context = multiprocessing.get_context('spawn')
+  receiver, sender = context.Pipe(duplex=False)
+  task.log.parent.mkdir(parents=True, exist_ok=True)
+  process = context.Process(
+    target=_work, args=(sender, cores, task.log, function, task.arguments)
+  )
+  process.start()
+  sender.close()
+  _log.info('%s: messages in %s.', task.title, task.log)
+  return _Child(task, cores, process, receiver)
+
+
+def _result(child: _Child) -> Any:
+  """What a task gave, or the `FailedError` that it ended with."""
+  try:
+    result = child.receiver.recv()
+  except EOFError:
+    child.process.join()
+    code = child.process.exitcode
+    return FailedError(f'Its process ended with exit status {code}.')
+  child.process.join()
+  if isinstance(result, Exception) and not isinstance(result, FailedError):
+    raise result
+  return result
+
+
+def _work(sender, cores, log: pathlib.Path, function, arguments) -> None:
+  """Runs a task in a process of its own."""
+  if hasattr(os, 'sched_setaffinity'):
+    # Before the first use of a device, whose pool has a thread for each core.
+    os.sched_setaffinity(0, cores)
+  with log.open('a') as file:
+    for stream in (1, 2):
+      os.dup2(file.fileno(), stream)
+  logging.basicConfig(format='%(asctime)s %(message)s')
+  logging.getLogger('semppl_jax').setLevel(logging.INFO)
+  with Interrupts() as interrupts:
+    try:
+      result = function(*arguments, interrupts)
+    except Exception as error:
+      result = error
+  sender.send(result)
+
+
+def _preallocates() -> bool:
+  """Whether a process takes most of a GPU's memory when it begins."""
+  chosen = os.environ.get('XLA_PYTHON_CLIENT_PREALLOCATE', 'true')
+  return chosen.lower() not in ('false', 'f', '0')
+
+
+def _cores() -> list[int]:
+  """The cores that this process may use."""
+  if hasattr(os, 'sched_getaffinity'):
+    return sorted(os.sched_getaffinity(0))
+  return [*range(os.cpu_count() or 1)]
+
+
+def _shares(cores: Sequence[int], jobs: int) -> list[list[int]]:
+  """Splits cores into so many parts, of sizes that differ by one at most."""
+  return [[*cores[place::jobs]] for place in range(jobs)]

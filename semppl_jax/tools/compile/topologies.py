@@ -1,0 +1,153 @@
+"""TPU slices by their number of cores, and the one that each config needs."""
+
+from collections.abc import Sequence
+import pathlib
+import re
+from typing import NamedTuple
+
+from semppl_jax.config import loading
+
+
+class Row(NamedTuple):
+  """What is compiled for a row of a table.
+
+  Attributes:
+    config: the config file, from the root of the repository.
+    topology: the slice, as `'v3:8x8'`.
+    overrides: fields to change, as `'batch_size=256'`.
+  """
+
+  config: str
+  topology: str
+  overrides: tuple[str, ...] = ()
+
+  @property
+  def title(self) -> str:
+    """Config and slice as one name, which the table begins with."""
+    return f'{pathlib.Path(self.config).stem} {self.topology}'
+
+
+def _rows(topology: str, *names: str) -> tuple[Row, ...]:
+  return tuple(Row(f'configs/{name}.py', topology) for name in names)
+
+
+# With 1 % of the labels the step is the same, and so it has no row. PAWS's
+# 6,720 labelled rows cannot be shared out among more than 64 of these cores.
+ROWS = (
+  *_rows(
+    'v3:8x8',
+    'resnet50_10pct',
+    'sk_resnet50_10pct',
+    'relicv2_resnet50_10pct',
+    'simclr_resnet50_10pct',
+    'simclrv2_resnet50_10pct',
+    'suncet_resnet50_10pct',
+    'byol_resnet50_10pct',
+    'swav_resnet50_10pct',
+    'supervised_resnet50_10pct',
+    'resnet50x2_10pct',
+  ),
+  *_rows(
+    'v3:8x4',
+    'paws_resnet50_10pct',
+    'paws_resnet50x2_10pct',
+    'paws_resnet50x4_10pct',
+  ),
+  *_rows(
+    'v3:16x16',
+    'resnet50x2_10pct',
+    'resnet50x4_10pct',
+    'resnet200x2_10pct',
+    'sk_resnet200x2_10pct',
+  ),
+  *_rows('v4:4x4x4', 'resnet50_10pct'),
+  *_rows('v5e:8x8', 'resnet50_10pct'),
+  *_rows('v6e:8x8', 'resnet50_10pct'),
+)
+
+# By chip and by what JAX has as devices: cores, of v5p chips. Pods of v5e and
+# v6e end at 256.
+_SHAPES = {
+  'v3': {8: '2x2', 32: '4x4', 128: '8x8', 512: '16x16', 2048: '32x32'},
+  'v4': {8: '2x2x1', 32: '2x2x4', 128: '4x4x4', 512: '4x8x8', 2048: '8x8x16'},
+  'v5e': {8: '2x4', 32: '4x8', 128: '8x16', 256: '16x16'},
+  'v5p': {8: '2x2x2', 32: '2x4x4', 128: '4x4x8', 512: '8x8x8', 2048: '8x16x16'},
+  'v6e': {8: '2x4', 32: '4x8', 128: '8x16', 256: '16x16'},
+}
+CHIPS = (*_SHAPES,)
+
+
+def counts(chip: str) -> list[int]:
+  """Returns how many cores the slices of a chip have, the fewest first.
+
+  Args:
+    chip: as `'v3'`.
+
+  Raises:
+    ConfigError: there is no such chip here.
+  """
+  if chip not in CHIPS:
+    raise loading.ConfigError(
+      f'--chip={chip} must be one of {", ".join(CHIPS)}.'
+    )
+  return sorted(_SHAPES[chip])
+
+
+def of_cores(chip: str, cores: int) -> str:
+  """Returns the slice of a chip that has so many cores.
+
+  Args:
+    chip: as `'v3'`.
+    cores: as JAX counts devices.
+
+  Raises:
+    ConfigError: there is no such chip or slice here.
+  """
+  known = counts(chip)
+  if cores not in known:
+    raise loading.ConfigError(
+      f'--cores={cores}: {chip} has slices of'
+      f' {", ".join(map(str, known))} cores.'
+    )
+  return f'{chip}:{_SHAPES[chip][cores]}'
+
+
+def larger(topology: str, cores: int, need: float) -> str | None:
+  """Returns the next slice of the chip that a step may fit, where there is one.
+
+  It would do if all of the memory were shared out; weights are not, and so it
+  is to be checked.
+
+  Args:
+    topology: the slice that is too small, as `'v3:8x8'`.
+    cores: that it has.
+    need: memory that the step takes, over what there is; 1 where unknown.
+  """
+  chip = topology.partition(':')[0]
+  known = sorted(_SHAPES.get(chip, ()))
+  enough = [n for n in known if n > cores and n >= cores * need]
+  return of_cores(chip, enough[0]) if enough else None
+
+
+def select(rows: Sequence[Row], pattern: str) -> list[Row]:
+  """Returns the rows whose config and slice match, as in `table.md`.
+
+  Args:
+    rows: to choose from.
+    pattern: a regular expression, found anywhere in `'resnet50_10pct v3:8x8'`.
+
+  Raises:
+    ConfigError: it is none, or no row matches.
+  """
+  try:
+    found = [x for x in rows if re.search(pattern, x.title)]
+  except re.error as error:
+    raise loading.ConfigError(
+      f'--rows={pattern} is no regular expression: {error}.'
+    ) from error
+  if not found:
+    raise loading.ConfigError(
+      f'--rows={pattern} matches no row; rows are'
+      f' {", ".join(x.title for x in rows)}.'
+    )
+  return found

@@ -1,0 +1,144 @@
+"""What each stage of the input pipeline costs, per image."""
+
+from collections.abc import Callable, Iterator, Mapping
+import itertools
+import time
+from typing import Any, NamedTuple
+
+import jax
+
+from semppl_jax.config import loading
+from semppl_jax.data import pipeline
+from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.tools.compile.table import markdown
+from semppl_jax.training.experiment import Job
+
+# What the clock says of the first steps is of buffers that are being filled.
+_WARM_UP = 2
+_LEAST_STEPS = 3
+_ALONE = 256  # Images whose bytes are decoded again and again.
+# Shuffling costs a copy of each record whatever the buffer's size, and filling
+# a large one would take longer than all that is measured.
+_SHUFFLE_GIB = 0.01
+
+
+class Cost(NamedTuple):
+  """What images cost up to a stage, each.
+
+  Attributes:
+    cpu: seconds of CPU time over all cores.
+    wall: seconds.
+    images: that were measured.
+  """
+
+  cpu: float
+  wall: float
+  images: int
+
+
+def measure(job: Job, seconds: float) -> dict[str, Cost]:
+  """Returns the cost of an image up to each stage.
+
+  Args:
+    job: a run whose host makes its batches.
+    seconds: how long to measure each stage, at least.
+
+  Raises:
+    ValueError: the data cannot be read on the way.
+  """
+  config = loading.copy(job.config)
+  config.data.shuffle_gib = min(config.data.shuffle_gib, _SHUFFLE_GIB)
+  data = config, job.splits.train, job.subset
+
+  def until(stage: str) -> Iterator[Any]:
+    return pipeline.train_stage(*data, stage, support=job.method.support)
+
+  def batches() -> Iterator[Any]:
+    return pipeline.train_batches(*data, support=job.method.support)
+
+  def on_devices() -> Iterator[Any]:
+    for host in batches():
+      yield jax.block_until_ready(mesh_lib.to_global(job.mesh, host.batch))
+
+  stages: dict[str, Callable[[], Iterator[Any]]] = {
+    'read': lambda: until('read'),
+    'decode': lambda: until('decode'),
+    'crops, flips, masks': lambda: until('crops'),
+    'batch': batches,
+    'transfer': on_devices,
+  }
+  rows = config.batch_size + _support_rows(job)
+  return {name: cost_of(make(), rows, seconds) for name, make in stages.items()}
+
+
+def decoding_alone(job: Job, seconds: float) -> Cost:
+  """Returns the cost of an image in the decoder, without a pipeline.
+
+  Raises:
+    ValueError: none of the images that were picked can be read.
+  """
+  from semppl_jax.data.tf import decode
+  from semppl_jax.data.tf.runtime import tf
+  from semppl_jax.saliency import shards
+
+  train = job.splits.train
+  piece = shards.piece(train, shards.spread(train.size, _ALONE))
+  images = zip(piece.places, shards.images(piece), strict=True)
+  contents = [
+    tf.constant(shards.content(place, piece.key))
+    for place, image in images
+    if image is not None
+  ]
+  if not contents:
+    raise ValueError(f'None of {len(piece.places)} images can be read.')
+  decoded = map(decode.decode_image, itertools.cycle(contents))
+  return cost_of(decoded, 1, seconds)
+
+
+def table(costs: Mapping[str, Cost]) -> str:
+  """A Markdown table of what each stage adds, and of all up to it."""
+  lines = [
+    ['stage', 'CPU ms per image', 'all so far', 'images/s per core', 'images/s']
+  ]
+  before = 0.0
+  for name, cost in costs.items():
+    lines.append(
+      [
+        name,
+        f'{1e3 * max(cost.cpu - before, 0):.2f}',
+        f'{1e3 * cost.cpu:.2f}',
+        f'{1 / cost.cpu:,.0f}',
+        f'{1 / cost.wall:,.0f}',
+      ]
+    )
+    before = cost.cpu
+  return markdown(lines)
+
+
+def cost_of(made: Iterator[Any], rows: int, seconds: float) -> Cost:
+  """Returns the cost of an image of a stream.
+
+  Args:
+    made: endless, `rows` images in an element.
+    rows: in an element.
+    seconds: how long to measure, at least.
+  """
+  next(itertools.islice(made, _WARM_UP, None))
+  began = time.monotonic(), time.process_time()
+  steps = 0
+  while steps < _LEAST_STEPS or time.monotonic() - began[0] < seconds:
+    next(made)
+    steps += 1
+  images = steps * rows
+  return Cost(
+    (time.process_time() - began[1]) / images,
+    (time.monotonic() - began[0]) / images,
+    images,
+  )
+
+
+def _support_rows(job: Job) -> int:
+  support = job.config.support
+  if not job.method.support:
+    return 0
+  return support.classes_per_batch * support.images_per_class

@@ -1,0 +1,171 @@
+"""A run before its first step: data, labels, method and step, all checked."""
+
+from collections.abc import Sequence
+import logging
+from typing import Any, NamedTuple
+
+import jax
+from jax.sharding import Mesh
+import ml_collections
+
+from semppl_jax import methods
+from semppl_jax.config import loading
+from semppl_jax.data import dataset, labels, masks
+from semppl_jax.exchange import load
+from semppl_jax.methods.base import Method, Setting
+from semppl_jax.models import weights as weights_lib
+from semppl_jax.models.weights import Weights
+from semppl_jax.optim import schedules
+from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.training import checkpoint, config_checks
+from semppl_jax.training.train_step import make_step, Step
+
+_log = logging.getLogger(__name__)
+
+
+class InputError(ValueError):
+  """The config or the data cannot be used; the message says what and where."""
+
+
+class Job(NamedTuple):
+  """Everything that a config means on these devices and this data.
+
+  Attributes:
+    config: the config.
+    mesh: the devices.
+    splits: train and test set.
+    subset: which train images keep their label.
+    method: what to learn by.
+    step: the train step and its initial state.
+    total_steps: length of the run.
+    eval_every: steps between evaluations; 0: there are none.
+    save_every: steps between checkpoints.
+    log_every: steps between records.
+    weights: what to start from, or None.
+  """
+
+  config: ml_collections.ConfigDict
+  mesh: Mesh
+  splits: dataset.Splits
+  subset: labels.LabelSubset
+  method: Method
+  step: Step
+  total_steps: int
+  eval_every: int
+  save_every: int
+  log_every: int
+  weights: Weights | None
+
+
+def build(
+  config: ml_collections.ConfigDict,
+  devices: Sequence[Any] | None = None,
+) -> Job:
+  """Loads the data, checks every field and builds the step.
+
+  Args:
+    config: the run's config.
+    devices: the devices to use (default: all).
+
+  Raises:
+    InputError: the data cannot be read, or fields are impossible; names all of
+      them, before anything is compiled.
+  """
+  mesh = mesh_lib.make_mesh(devices)
+  _raise_any(check(config, mesh))
+  try:
+    splits = masks.load(config)
+    subset = labels.select(config.data, splits.train)
+  except ValueError as error:
+    raise InputError(str(error)) from error
+  _raise_any(check(config, mesh, splits, subset))
+  examples = len(splits.train.ids)
+
+  def steps(duration: str) -> int:
+    return schedules.steps(duration, config.batch_size, examples)
+
+  config = with_classes(config, len(splits.train.class_names))
+  method = methods.make(config, Setting(mesh, config.batch_size, examples))
+  total = steps(config.duration)
+  step = make_step(config, method, mesh, total, steps(config.optimizer.warmup))
+  return Job(
+    config=config,
+    mesh=mesh,
+    splits=splits,
+    subset=subset,
+    method=method,
+    step=step,
+    total_steps=total,
+    eval_every=steps(config.eval.every),
+    save_every=steps(config.checkpoint.every),
+    log_every=steps(config.log_every),
+    weights=_first_weights(config, step),
+  )
+
+
+def with_classes(
+  config: ml_collections.ConfigDict, classes: int
+) -> ml_collections.ConfigDict:
+  """Returns a copy whose classifier has so many classes, unless it says."""
+  config = loading.copy(config)
+  if not config.network.classifier.classes:
+    config.network.classifier.classes = classes
+  return config.lock()
+
+
+def _first_weights(
+  config: ml_collections.ConfigDict, step: Step
+) -> Weights | None:
+  """Reads `init_from` and holds it against the network, before any work."""
+  path = config.init_from
+  if not path:
+    return None
+  like = jax.eval_shape(step.init)
+  try:
+    weights = load.load(path)
+    _, _, heads = weights_lib.merged(
+      weights, like.params, like.net_state, config.init_heads
+    )
+  except ValueError as error:
+    raise InputError(f'config.init_from={path!r}: {error}') from error
+  _log.info(
+    'Starting from %s: encoder%s.',
+    weights.origin,
+    ''.join(f', {head}' for head in heads),
+  )
+  return weights
+
+
+def _raise_any(problems: list[str]) -> None:
+  if problems:
+    raise InputError('\n'.join(problems))
+
+
+def check(
+  config: ml_collections.ConfigDict,
+  mesh: Mesh,
+  splits: dataset.Splits | None = None,
+  subset: labels.LabelSubset | None = None,
+) -> list[str]:
+  """Every problem of a config, with or without its data at hand."""
+  return config_checks.problems(
+    config,
+    device_count=mesh.size,
+    process_count=jax.process_count(),
+    examples=len(splits.train.ids) if splits else None,
+    classes=len(splits.train.class_names) if splits else None,
+    labelled=len(subset.index) if subset else None,
+  )
+
+
+def identity(job: Job) -> checkpoint.Identity:
+  """What a checkpoint must share with this job to be continued."""
+  train = job.splits.train
+  return checkpoint.Identity(
+    config=checkpoint.plain_config(job.config),
+    data=train.fingerprint,
+    labels=job.subset.hash,
+    labelled=train.ids[job.subset.index],
+    class_names=tuple(train.class_names),
+    masks=train.masks.checksum if train.masks else '',
+  )

@@ -1,0 +1,125 @@
+"""Files, overrides and the one sentence that a mistake gets."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from semppl_jax.config import loading
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+QUICK = 'configs/quickstart.py'
+PROGRAM = """
+from semppl_jax import config_file
+flag = config_file.define_flag()
+config_file.run(lambda argv: print(flag.value.batch_size, argv[1:]))
+"""
+
+
+def test_overrides_of_every_kind():
+  config = loading.load(
+    QUICK,
+    [
+      'batch_size=64',
+      'semppl.k=2',
+      'semppl.exclude_self=false',
+      'optimizer.learning_rate=1e-2',
+      'augment.blur=(0.5,0.1)',
+      'data.labels=per_class:3',
+      'views.large.count=3',
+    ],
+  )
+  assert config.is_locked
+  assert (config.batch_size, config.semppl.k) == (64, 2)
+  assert config.semppl.exclude_self is False
+  assert config.optimizer.learning_rate == 0.01
+  assert config.augment.blur == (0.5, 0.1)
+  assert config.data.labels == 'per_class:3'
+  assert config.views.large.count == 3
+
+
+def test_one_load_does_not_change_the_next():
+  before = loading.load(QUICK).batch_size
+  loading.load(QUICK, [f'batch_size={2 * before}'])
+  assert loading.load(QUICK).batch_size == before
+
+
+@pytest.mark.parametrize(
+  'override, message',
+  [
+    ('batchsize=256', r"has no field 'batchsize'; did you mean 'batch_size'\?"),
+    ('views.larg.size=3', r"config\.views has no field 'larg'.*'large'"),
+    ('zzz=1', r"no field 'zzz'; there are accumulate, augment, batch_size"),
+    ('batch_size.x=1', r"batch_size has no field 'x'; it is a single value"),
+    ('views=3', r'views is a group of fields.*flip, interpolation'),
+    ('batch_size=abc', r"batch_size=abc.*'abc'"),
+    ('batch_size=1.5', r"batch_size=1\.5.*'1\.5'"),
+    ('semppl.exclude_self=maybe', 'exclude_self=maybe'),
+  ],
+)
+def test_a_bad_override_is_one_sentence(override, message):
+  with pytest.raises(loading.ConfigError, match=message) as error:
+    loading.load(QUICK, [override])
+  assert '\n' not in str(error.value)
+
+
+def test_a_missing_file_tells_the_nearest():
+  message = r"quikstart\.py is no file; did you mean 'configs/quickstart\.py'\?"
+  with pytest.raises(loading.ConfigError, match=message):
+    loading.load('configs/quikstart.py')
+
+
+def test_a_relative_path_works_from_any_directory(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  assert loading.load(QUICK).data.kind == 'embedded'
+
+
+def test_a_file_of_ones_own_may_import_the_base(tmp_path):
+  own = tmp_path / 'own.py'
+  own.write_text(
+    'from configs import quickstart\n\n\ndef get_config():\n'
+    '  c = quickstart.get_config()\n  c.batch_size = 32\n  return c\n'
+  )
+  assert loading.load(own).batch_size == 32
+
+
+def _program(tmp_path, *arguments):
+  environment = os.environ | {'PYTHONPATH': str(ROOT)}
+  return subprocess.run(
+    [sys.executable, '-c', PROGRAM, *arguments],
+    cwd=tmp_path,
+    env=environment,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+@pytest.mark.parametrize(
+  'arguments',
+  [[f'--config={QUICK}'], ['--config', QUICK], [f'-config={QUICK}']],
+)
+def test_a_program_reads_its_config(tmp_path, arguments):
+  done = _program(tmp_path, *arguments, '--config.batch_size=64')
+  assert done.stdout == '64 []\n', done.stderr
+  assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+  'arguments, word',
+  [
+    ([f'--config={QUICK}', '--config.batchsize=256'], "'batch_size'"),
+    (['--config=nothing.py'], 'nothing.py'),
+    ([f'--config={QUICK}', '--confg=1'], 'confg'),
+    ([f'--config={QUICK}', 'config.batch_size=64'], 'is no flag'),
+    ([], '--config=FILE'),
+  ],
+)
+def test_a_program_stops_with_one_sentence(tmp_path, arguments, word):
+  done = _program(tmp_path, *arguments)
+  assert done.returncode == 2
+  assert done.stdout == ''
+  assert word in done.stderr
+  assert len(done.stderr.splitlines()) == 1

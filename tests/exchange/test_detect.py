@@ -1,0 +1,326 @@
+"""Files of PyTorch: what they are found to be, and what they lack."""
+
+import pickle
+import time
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from configs import base
+from semppl_jax.config import loading
+from semppl_jax.exchange import (
+  architecture,
+  deepmind_import,
+  detect,
+  torch_import,
+  torch_mapping,
+)
+from semppl_jax.models.backbones import resnet
+from semppl_jax.models.weights import Preprocessing, WeightsError
+from tests.helpers import random_weights
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def _state(network, heads=()):
+  """A state dict of random values, without PyTorch's own networks."""
+  rng = np.random.default_rng(0)
+  return {
+    name: torch.from_numpy(rng.random(entry.torch_shape(), np.float32))
+    for entry in torch_mapping.table(network, heads)
+    for name in entry.theirs
+  }
+
+
+@pytest.fixture
+def small(monkeypatch):
+  random_weights.shrink(monkeypatch)
+  return random_weights.foreign()
+
+
+def _find(tmp_path, value, name='x.pth'):
+  path = tmp_path / name
+  torch.save(value, path)
+  return detect.find(path)
+
+
+def _refusal(tmp_path, value):
+  with pytest.raises(WeightsError) as caught:
+    _find(tmp_path, value)
+  assert '\n' not in str(caught.value)
+  return str(caught.value)
+
+
+def test_settings_are_those_of_a_config():
+  own, config = architecture.settings(), base.get_config().network
+  assert loading.fields(own) == loading.fields(config)
+  same = {'bn_decay', 'bn_eps', 'padding', 'stem', 'width'}
+  assert all(own[name] == config[name] for name in same)
+
+
+@pytest.mark.parametrize('wrapper', ['', 'state_dict', 'model', 'encoder'])
+@pytest.mark.parametrize('prefix', ['', 'module.', 'module.backbone.'])
+def test_wrappers_and_prefixes(tmp_path, small, wrapper, prefix):
+  state = _state(small, ('classifier',))
+  state = {prefix + name: value for name, value in state.items()}
+  state[f'{prefix}bn1.num_batches_tracked'] = torch.tensor(5)
+  value = {wrapper: state, 'epoch': 3} if wrapper else state
+  found = _find(tmp_path, value)
+  weights = found.weights
+  assert found.left_out == ()
+  assert weights.heads == ('classifier',)
+  assert weights.network.classifier.classes == 3
+  assert weights.network.padding == 'torch'
+  assert weights.network.precision == 'float32'
+  assert weights.preprocessing == Preprocessing(256, 224, 'bilinear', *IMAGENET)
+  np.testing.assert_array_equal(
+    weights.params['res_net18/~/initial_conv']['w'],
+    state[f'{prefix}conv1.weight'].numpy().transpose(2, 3, 1, 0),
+  )
+  averages = weights.net_state['res_net18/~/initial_batchnorm/~/mean_ema']
+  np.testing.assert_array_equal(averages['average'], averages['hidden'])
+  assert averages['counter'].dtype == np.int32 and averages['counter'] == 10**6
+
+
+def test_timm_is_bicubic(tmp_path, small):
+  path = tmp_path / 'x.safetensors'
+  safetensors.torch.save_file(_state(small), path, {'format': 'pt'})
+  weights = detect.read(path)
+  assert weights.preprocessing == Preprocessing(256, 224, 'bicubic', *IMAGENET)
+
+
+@pytest.mark.parametrize('width', [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_the_file_of_paws(tmp_path, width):
+  """WideResNet-28-2 with the heads of its ImageNet runs."""
+  network = architecture.settings(
+    backbone='wide_resnet28_2', stem='cifar', width=width
+  )
+  network.projector.update(
+    hidden=128 * width, output=128, layers=3, last_bias=True
+  )
+  network.predictor.update(hidden=32, last_bias=True, input_norm=True)
+  state = _state(network, ('projector', 'predictor'))
+  sizes = {'bn1': (128,), 'fc1': (32, 128), 'bn2': (32,), 'fc2': (128, 32)}
+  assert sizes == {k: state[f'pred.{k}.weight'].shape for k in sizes}
+  saved = {
+    'encoder': {f'module.{k}': v for k, v in state.items()},
+    'opt': {'state': {}, 'param_groups': []},
+    'unlabel_prob': 0.92,
+    'lr': 3.2,
+  }
+  found = _find(tmp_path, saved, 'paws-latest.pth.tar')
+  assert found.weights.network.to_dict() == network.to_dict()
+  assert found.weights.heads == ('projector', 'predictor')
+  assert found.left_out == ()
+  assert found.weights.preprocessing == Preprocessing(
+    32, 32, 'bilinear', (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+  )
+
+
+@pytest.mark.parametrize(
+  'fields',
+  [
+    dict(backbone='resnet18', stem='cifar'),
+    pytest.param(dict(backbone='resnet34'), marks=pytest.mark.slow),
+    pytest.param(dict(backbone='resnet50', width=2), marks=pytest.mark.slow),
+    pytest.param(
+      dict(backbone='resnet50', selective_kernels=True), marks=pytest.mark.slow
+    ),
+    pytest.param(dict(backbone='resnet101'), marks=pytest.mark.slow),
+    pytest.param(dict(backbone='resnet152'), marks=pytest.mark.slow),
+    pytest.param(
+      dict(backbone='resnet200', selective_kernels=True, width=2),
+      marks=pytest.mark.slow,
+    ),
+  ],
+  ids=str,
+)
+def test_architecture_is_found_by_names_and_shapes(fields):
+  _assert_found(**fields)
+
+
+@pytest.mark.parametrize('selective', [True, False])
+def test_selective_kernels_and_widths_are_found(monkeypatch, selective):
+  monkeypatch.setitem(resnet.BLOCKS, 50, (1, 1, 1, 1))
+  _assert_found(selective_kernels=selective, width=2)
+
+
+def _assert_found(**fields):
+  network = architecture.settings(**fields)
+  state = {
+    name: np.broadcast_to(np.float32(0), entry.torch_shape())
+    for entry in torch_mapping.table(network, ())
+    for name in entry.theirs
+  }
+  assert torch_import.network_of(state, 'x').to_dict() == network.to_dict()
+
+
+def test_names_what_differs(tmp_path, small):
+  state = _state(small)
+  del state['layer2.0.bn2.running_var']
+  state['layer3.0.conv1.weight'] = torch.ones(8, 9, 3, 3)
+  state['layer3.0.conv1.bias'] = torch.ones(8)
+  message = _refusal(tmp_path, {'state_dict': state})
+  assert (
+    'state_dict/layer2.0.bn2.running_var is missing (expected (8,))' in message
+  )
+  assert 'state_dict/layer3.0.conv1.bias is surplus (found (8,))' in message
+  assert (
+    'state_dict/layer3.0.conv1.weight has shape (8, 9, 3, 3)'
+    ' (expected (8, 8, 3, 3))' in message
+  )
+
+
+def test_classifier_of_other_features(tmp_path, small):
+  state = _state(small, ('classifier',))
+  state['fc.weight'] = torch.ones(3, 17)
+  message = _refusal(tmp_path, state)
+  assert 'fc.weight has shape (3, 17) (expected (3, 16))' in message
+
+
+@pytest.mark.parametrize(
+  ('value', 'word'),
+  [
+    ({'a': torch.ones(2)}, '0 ResNets'),
+    ([1, 2], '0 ResNets'),
+    ({'features.0.weight': torch.ones(2)}, 'features.0.weight'),
+  ],
+)
+def test_other_networks(tmp_path, value, word):
+  assert word in _refusal(tmp_path, value)
+
+
+def test_two_networks_in_one(tmp_path, small):
+  state = _state(small)
+  both = {f'{root}.{k}': v for root in ('q', 'k') for k, v in state.items()}
+  assert '2 ResNets' in _refusal(tmp_path, both)
+
+
+def test_other_depths(tmp_path, small):
+  state = _state(small)
+  state['layer4.1.conv1.weight'] = torch.ones(1)
+  assert '(1, 1, 1, 2) residual blocks' in _refusal(tmp_path, state)
+
+
+def test_a_pickled_state_dict_of_arrays(tmp_path, small):
+  path = tmp_path / 'x.pkl'
+  path.write_bytes(
+    pickle.dumps({k: v.numpy() for k, v in _state(small).items()})
+  )
+  assert detect.read(path).network.backbone == 'resnet18'
+
+
+@pytest.mark.parametrize(
+  ('content', 'word'),
+  [
+    (b'', 'no file of PyTorch'),
+    (b'GIF89a', 'no file of PyTorch'),
+    (b'a' * 257 + b'ustar' + b'a' * 300, 'tar archive'),
+    (b'\x80', 'damaged'),
+    (b'PK\x03\x04rest', 'damaged'),
+    (b'\x1f\x8b\x08', 'no file of PyTorch'),
+  ],
+)
+def test_other_files(tmp_path, content, word):
+  path = tmp_path / 'x.pth'
+  path.write_bytes(content)
+  with pytest.raises(WeightsError, match=word) as caught:
+    detect.find(path)
+  assert str(path) in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_no_file(tmp_path):
+  with pytest.raises(WeightsError, match='cannot be read'):
+    detect.find(tmp_path / 'x.pth')
+
+
+@pytest.mark.parametrize(
+  ('value', 'word'),
+  [
+    (5, 'of the kind int'),
+    (np.ones(3), 'of the kind ndarray'),
+    ([np.ones(3)], 'of the kind list'),
+    ('text', 'of the kind str'),
+    ({}, 'is empty'),
+    ({'a': np.ones(3), 7: 1}, 'it has a'),
+  ],
+  ids=str,
+)
+def test_what_is_no_state_dict(tmp_path, value, word):
+  path = tmp_path / 'x.pkl'
+  path.write_bytes(pickle.dumps(value))
+  with pytest.raises(WeightsError, match='0 ResNets') as caught:
+    detect.find(path)
+  assert word in str(caught.value)
+
+
+def test_a_tensor_alone(tmp_path):
+  assert 'of the kind ndarray' in _refusal(tmp_path, torch.ones(3))
+
+
+def test_lists_without_end_are_not_printed(tmp_path):
+  """Each list has the one before ten times."""
+  path = tmp_path / 'x.pkl'
+  program = b'\x80\x02]q\x00'
+  for level in range(1, 30):
+    program += b'](' + bytes([ord('h'), level - 1]) * 10 + b'e'
+    program += b'q' + bytes([level])
+  path.write_bytes(program + b'.')
+  with pytest.raises(WeightsError, match='of the kind list'):
+    detect.find(path)
+
+
+def test_names_inside_and_outside_of_the_encoder_may_be_alike(tmp_path, small):
+  """`conv1.weight` of the whole is another than the encoder's own."""
+  state = {f'net.{k}': v for k, v in _state(small).items()}
+  state |= {'conv1.weight': torch.ones(2), 'net.queue': torch.ones(3)}
+  found = _find(tmp_path, state)
+  assert found.left_out == ('conv1.weight', 'queue')
+  assert 'res_net18/~/initial_conv' in found.weights.params
+
+
+def test_many_others_take_no_time(small):
+  state = {k: v.numpy() for k, v in _state(small).items()}
+  state |= {f'other.{i}': np.zeros(1) for i in range(30_000)}
+  start = time.process_time()
+  assert len(torch_import.find(state, 'x', 'bilinear').left_out) == 30_000
+  assert time.process_time() - start < 5
+
+
+def test_a_target_network_is_of_deepmind(tmp_path, small):
+  state = _state(small)
+  arrays = {k: v.numpy() for k, v in state.items()}
+  torch.save(state, tmp_path / 'x.pth')
+  safetensors.torch.save_file(state, tmp_path / 'x.safetensors')
+  (tmp_path / 'x.pkl').write_bytes(pickle.dumps(arrays))
+  for name, kind in (
+    ('x.pth', 'PyTorch'),
+    ('x.safetensors', 'safetensors'),
+    ('x.pkl', 'pickled state dict'),
+  ):
+    with pytest.raises(WeightsError, match=f'--network=target .* {kind}'):
+      detect.find(tmp_path / name, 'target')
+
+
+def test_a_missing_kernel_of_deepmind_is_named():
+  tree = {
+    'experiment_state': {
+      'online_params': {'res_net50/~/initial_conv': {'b': np.ones(3)}},
+      'online_state': {},
+    }
+  }
+  with pytest.raises(WeightsError) as caught:
+    deepmind_import.find(tree, 'x')
+  assert 'differs' in str(caught.value)
+  with pytest.raises(WeightsError, match='0 networks'):
+    deepmind_import.find(
+      {
+        'experiment_state': {
+          'online_params': {f'res_net{"9" * 5000}/~/x': {}},
+          'online_state': {},
+        }
+      },
+      'x',
+    )

@@ -1,0 +1,217 @@
+"""DeepMind's layout, in and out: see `deepmind_files` for what was not had."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from semppl_jax.exchange import (
+  architecture,
+  deepmind_import,
+  detect,
+  inference,
+  metadata,
+  to_deepmind,
+)
+from semppl_jax.models.network import HEADS
+from semppl_jax.models.weights import WeightsError
+from tests.helpers import deepmind_files, haiku_networks, random_weights
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+  random_weights.shrink(monkeypatch)
+
+
+def _weights(heads=HEADS, seed=0):
+  return random_weights.draw(
+    random_weights.foreign(padding='same'), heads, seed
+  )
+
+
+def _assert_same(have, want):
+  assert have.keys() == want.keys()
+  jax.tree.map(
+    lambda x, y: np.testing.assert_array_equal(x, y, strict=True), have, want
+  )
+
+
+_LAYOUTS = {
+  'byol': dict(devices=0, flat=False, named_tuple=True),
+  'semppl': dict(devices=1, flat=False, named_tuple=False),
+  'flat': dict(devices=4, flat=True, named_tuple=False),
+}
+_QUICK = (('byol', 'dill'), ('semppl', 'numpy'), ('flat', 'jax'))
+
+
+@pytest.mark.parametrize(
+  ('layout', 'arrays'),
+  [
+    pytest.param(*each, marks=() if each in _QUICK else pytest.mark.slow)
+    for each in itertools.product(_LAYOUTS, deepmind_files.ARRAYS)
+  ],
+)
+def test_reads_every_layout(tmp_path, monkeypatch, layout, arrays):
+  devices, flat, named_tuple = _LAYOUTS[layout].values()
+  online, target = _weights(), _weights(seed=1)
+  content = deepmind_files.experiment(online, target, devices)
+  if flat:
+    content = deepmind_files.as_flat_mappings(content)
+  path = tmp_path / 'pretrain.pkl'
+  path.write_bytes(
+    deepmind_files.dump(monkeypatch, content, arrays, named_tuple)
+  )
+  for which, want in (('online', online), ('target', target)):
+    found = detect.find(path, which)
+    assert found.left_out == ()
+    _assert_same(found.weights.params, want.params)
+    _assert_same(found.weights.net_state, want.net_state)
+  network = found.weights.network
+  assert network.padding == 'same' and network.backbone == 'resnet18'
+  assert network.bn_eps == 1e-5 and network.bn_decay == 0.9
+  assert found.weights.preprocessing.interpolation == 'bicubic'
+  assert network.projector.to_dict() == dict(
+    hidden=6, output=4, layers=2, last_bias=False
+  )
+  assert (network.predictor.hidden, network.classifier.classes) == (5, 3)
+
+
+def _content():
+  return deepmind_files.experiment(_weights(), _weights(), 1)
+
+
+def _refusal(content):
+  with pytest.raises(WeightsError) as caught:
+    deepmind_import.find(content, 'x.pkl')
+  assert '\n' not in str(caught.value)
+  return str(caught.value)
+
+
+FIRST = 'res_net18/~/initial_conv'
+
+
+def test_names_what_differs():
+  content = _content()
+  params = content['experiment_state']['online_params']
+  del params['res_net18/~/block_group_1/~/block_0/~/conv_0']['w']
+  params['res_net18/~/block_group_2/~/block_0/~/conv_1']['w'] = np.zeros(
+    (1, 3, 3, 8, 9)
+  )
+  params['res_net18/~/block_group_2/~/block_0/~/conv_1']['b'] = np.zeros((1, 9))
+  message = _refusal(content)
+  assert 'block_group_1/~/block_0/~/conv_0/w is missing' in message
+  assert '(expected (3, 3, 64, 8))' in message
+  assert 'conv_1/b is surplus (found (9,))' in message
+  assert 'conv_1/w has shape (3, 3, 8, 9) (expected (3, 3, 8, 8))' in message
+
+
+def test_missing_parts_are_named():
+  content = _content()
+  del content['experiment_state']['online_state']
+  assert 'experiment_state/online_state' in _refusal(content)
+  assert 'experiment_state/online_params' in _refusal([])
+  assert 'other/~/conv' in _refusal(
+    {
+      'experiment_state': {
+        'online_params': {'other/~/conv': {'w': np.zeros(2)}},
+        'online_state': {},
+      }
+    }
+  )
+
+
+def test_heads_without_a_place_are_left_out():
+  content = _content()
+  params = content['experiment_state']['online_params']
+  params['predictor/linear_2'] = {'w': np.zeros((1, 4, 4))}
+  params['logits'] = {'w': np.zeros((1, 16, 10))}
+  found = deepmind_import.find(content, 'x.pkl')
+  assert found.weights.heads == ('projector', 'prototypes', 'classifier')
+  assert 'logits' in found.left_out
+  assert {x.split('/')[0] for x in found.left_out} == {'logits', 'predictor'}
+
+
+def test_another_network_is_named():
+  with pytest.raises(WeightsError, match='--network=ema'):
+    detect.find('x.pkl', 'ema')
+
+
+# Exports ------------------------------------------------------------------
+
+
+def test_there_and_back(tmp_path):
+  weights = _weights()
+  path = tmp_path / 'out.pkl'
+  metadata.write(path, metadata.describe(weights, HEADS, 'deepmind'))
+  to_deepmind.write(path, weights, HEADS)
+  found = detect.find(path)
+  _assert_same(found.weights.params, weights.params)
+  _assert_same(found.weights.net_state, weights.net_state)
+  images = random_weights.images(weights, 3)
+  want = inference.on_host(weights, HEADS)(images)
+  have = to_deepmind.read_back(path)(images)
+  assert have.keys() == want.keys() == {
+    'features', 'projection', 'prediction', 'scores', 'logits',
+  }  # fmt: skip
+  for name in want:
+    scale = np.abs(want[name]).max()
+    assert (
+      np.abs(have[name] - want[name]).max() <= to_deepmind.TOLERANCE * scale
+    )
+
+
+def test_names_nothing_that_numpy_1_lacks(tmp_path):
+  path = tmp_path / 'out.pkl'
+  to_deepmind.write(path, _weights(), ())
+  assert b'_core' not in path.read_bytes()
+  assert b'semppl' not in path.read_bytes()
+
+
+def test_features_are_those_of_haiku(tmp_path):
+  plan = dict(
+    blocks_per_group=random_weights.BLOCKS,
+    bottleneck=False,
+    channels_per_group=random_weights.CHANNELS,
+    use_projection=(False, True, True, True),
+  )
+  _assert_features_of_haiku(tmp_path / 'out.pkl', _weights(), HEADS, plan)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('width', [1, 2])
+def test_features_of_a_resnet50_are_those_of_haiku(tmp_path, width):
+  network = architecture.settings(padding='same', width=width)
+  weights = random_weights.draw(network)
+  to_deepmind.check(weights, ())
+  _assert_features_of_haiku(
+    tmp_path / 'out.pkl', weights, (), haiku_networks.resnet(50, width)
+  )
+
+
+def _assert_features_of_haiku(path, weights, heads, plan):
+  to_deepmind.write(path, weights, heads)
+  images = random_weights.pixels(3, 48)
+  want = haiku_networks.run(path, plan, weights.preprocessing)(images)
+  have = inference.on_host(weights)(images)
+  assert np.std(want['features']) > 0
+  random_weights.assert_exact(have, want)
+
+
+@pytest.mark.parametrize(
+  ('fields', 'word'),
+  [
+    (dict(padding='torch'), 'SAME'),
+    (dict(backbone='resnet18'), 'resnet18'),
+    (dict(selective_kernels=True), 'selective'),
+    (dict(stem='cifar'), 'stem'),
+    (dict(bn_eps=1e-3), 'bn_eps'),
+  ],
+)
+def test_refuses_what_the_released_code_has_not(fields, word):
+  weights = _weights()._replace(
+    network=architecture.settings(**{'padding': 'same', **fields})
+  )
+  with pytest.raises(WeightsError, match=word) as caught:
+    to_deepmind.check(weights, ())
+  assert 'stablehlo' in str(caught.value)

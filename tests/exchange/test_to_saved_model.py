@@ -1,0 +1,19 @@
+"""What is special to SavedModel; the rest is in `test_graph_formats`."""
+
+
+def test_the_signature_takes_any_number_of_images(written):
+  from semppl_jax.data.tf.runtime import tf
+
+  *_, path = written('saved_model')
+  loaded = tf.saved_model.load(str(path))
+  signature = loaded.signatures['serving_default']
+  _, given = signature.structured_input_signature
+  assert given['images'].shape.as_list() == [None, 32, 32, 3]
+  assert given['images'].dtype == tf.uint8
+
+
+def test_the_weights_are_outside_the_graph(written):
+  """A graph can hold 2 GiB only."""
+  *_, path = written('saved_model')
+  weights = path / 'variables' / 'variables.data-00000-of-00001'
+  assert (path / 'saved_model.pb').stat().st_size < weights.stat().st_size

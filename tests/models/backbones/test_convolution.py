@@ -1,0 +1,66 @@
+"""Convolutions, those to small maps included, against Haiku's."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from semppl_jax.models.backbones import convolution
+
+PADDINGS = ['SAME', ((1, 1), (1, 1))]
+
+
+def _pair(padding, stride, with_bias):
+  def ours(x):
+    layer = convolution.Conv2D(4, 3, stride, padding, with_bias, 'conv')
+    return layer(x)
+
+  def haikus(x):
+    layer = hk.Conv2D(
+      4, 3, stride, padding=padding, with_bias=with_bias, name='conv'
+    )
+    return layer(x)
+
+  return [hk.without_apply_rng(hk.transform(f)) for f in (ours, haikus)]
+
+
+@pytest.mark.parametrize('padding', PADDINGS, ids=['same', 'torch'])
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('with_bias', [False, True])
+@pytest.mark.parametrize('shape', [(1, 1), (2, 2), (2, 1), (3, 4), (2, 5)])
+def test_weights_results_and_gradients_are_haikus(
+  padding, stride, with_bias, shape
+):
+  ours, haikus = _pair(padding, stride, with_bias)
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(3, *shape, 5)).astype(np.float32)
+  weights = ours.init(jax.random.key(1), x)
+  want = haikus.init(jax.random.key(1), x)
+  jax.tree.map(np.testing.assert_array_equal, weights, want)
+  out = haikus.apply(weights, x)
+  above = rng.normal(size=out.shape).astype(np.float32)
+  np.testing.assert_allclose(ours.apply(weights, x), out, rtol=1e-5, atol=1e-6)
+  got, expected = (
+    jax.grad(lambda w, x, f=f: jnp.sum(f.apply(w, x) * above), (0, 1))(
+      weights, x
+    )
+    for f in (ours, haikus)
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+    got,
+    expected,
+  )
+
+
+@pytest.mark.parametrize('size, product', [(2, True), (3, False)])
+def test_small_maps_are_products(size, product):
+  x = jnp.ones((1, size, size, 2))
+  ours, _ = _pair('SAME', 1, with_bias=False)
+  weights = ours.init(jax.random.key(0), x)
+  text = jax.jit(ours.apply).lower(weights, x).as_text()
+  assert ('stablehlo.convolution' not in text) == product
+  # In bfloat16 the result is one too, as a convolution's.
+  half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (weights, x))
+  assert ours.apply(*half).dtype == jnp.bfloat16
