@@ -41,6 +41,8 @@ setuptools.setup(
     ],
     'test': [
       *ONNX,
+      # Checks the shapes of annotations.
+      'beartype>=0.20',
       'hypothesis>=6.100',
       # Drives the Chromium that looks at pages.
       'playwright>=1.50,<2',
