@@ -46,10 +46,10 @@ def _measure() -> int:
   if config.data.backend == 'device':
     raise loading.ConfigError(_NO_STAGES)
   out = out_lib.file(_OUT.value) if _OUT.value else None
-  job = experiment_lib.build(config)
+  experiment = experiment_lib.build(config)
   try:
-    alone = input_benchmark.decoding_alone(job, _SECONDS.value)
-    costs = input_benchmark.measure(job, _SECONDS.value)
+    alone = input_benchmark.decoding_alone(experiment, _SECONDS.value)
+    costs = input_benchmark.measure(experiment, _SECONDS.value)
   except ValueError as error:  # Of data that was opened on the way.
     raise experiment_lib.InputError(str(error)) from error
   print(input_benchmark.table({'decoding alone': alone}))  # noqa: T201

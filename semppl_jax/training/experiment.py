@@ -27,7 +27,7 @@ class InputError(ValueError):
   """The config or the data cannot be used; the message says what and where."""
 
 
-class Job(NamedTuple):
+class Experiment(NamedTuple):
   """Everything that a config means on these devices and this data.
 
   Attributes:
@@ -60,7 +60,7 @@ class Job(NamedTuple):
 def build(
   config: ml_collections.ConfigDict,
   devices: Sequence[Any] | None = None,
-) -> Job:
+) -> Experiment:
   """Loads the data, checks every field and builds the step.
 
   Args:
@@ -88,7 +88,7 @@ def build(
   method = methods.make(config, Setting(mesh, config.batch_size, examples))
   total = steps(config.duration)
   step = make_step(config, method, mesh, total, steps(config.optimizer.warmup))
-  return Job(
+  return Experiment(
     config=config,
     mesh=mesh,
     splits=splits,
@@ -158,14 +158,14 @@ def check(
   )
 
 
-def identity(job: Job) -> checkpoint.Identity:
-  """What a checkpoint must share with this job to be continued."""
-  train = job.splits.train
+def identity(experiment: Experiment) -> checkpoint.Identity:
+  """What a checkpoint must share with this experiment to be continued."""
+  train = experiment.splits.train
   return checkpoint.Identity(
-    config=checkpoint.plain_config(job.config),
+    config=checkpoint.plain_config(experiment.config),
     data=train.fingerprint,
-    labels=job.subset.hash,
-    labelled=train.ids[job.subset.index],
+    labels=experiment.subset.hash,
+    labelled=train.ids[experiment.subset.index],
     class_names=tuple(train.class_names),
     masks=train.masks.checksum if train.masks else '',
   )

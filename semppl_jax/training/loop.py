@@ -47,7 +47,7 @@ from semppl_jax.training.checkpoint import (
   Checkpointer,
   plain_config,
 )
-from semppl_jax.training.experiment import InputError, Job
+from semppl_jax.training.experiment import Experiment, InputError
 from semppl_jax.training.metric_writer import Logbook
 from semppl_jax.training.timer import Stopwatch
 from semppl_jax.training.train_iterator import Feed, Given
@@ -97,9 +97,9 @@ def run(
   with contextlib.ExitStack() as stack:
     interrupts = interrupts or stack.enter_context(Interrupts())
     agreement.must_agree(_shared_facts(config))
-    job = experiment_lib.build(config, devices)
+    experiment = experiment_lib.build(config, devices)
     # Each process may have read the data from a disk of its own.
-    identity = experiment_lib.identity(job)
+    identity = experiment_lib.identity(experiment)
     agreement.must_agree(
       {
         'the train set': identity.data,
@@ -107,7 +107,7 @@ def run(
         'the saliency masks': identity.masks,
       }
     )
-    return _run(job, files_lib.path(workdir), interrupts)
+    return _run(experiment, files_lib.path(workdir), interrupts)
 
 
 def _shared_facts(config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -125,85 +125,96 @@ def _shared_facts(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def _run(
-  job: Job, workdir: epath.Path, interrupts: Interrupts
+  experiment: Experiment, workdir: epath.Path, interrupts: Interrupts
 ) -> dict[str, Any] | None:
   """Opens the files of a run, then trains and finishes it."""
-  config = job.config
+  config = experiment.config
   files_lib.make(workdir)
-  _log.info('Training in %s on %s.', workdir, mesh_lib.describe(job.mesh))
+  _log.info(
+    'Training in %s on %s.', workdir, mesh_lib.describe(experiment.mesh)
+  )
   distributed.meet('start')
   checkpoints = Checkpointer(
-    workdir, experiment_lib.identity(job), config.checkpoint.keep
+    workdir, experiment_lib.identity(experiment), config.checkpoint.keep
   )
   with contextlib.closing(checkpoints):
-    state = _first_state(job, checkpoints)
+    state = _first_state(experiment, checkpoints)
     start = int(state.step)
     done = summary.read(workdir)
-    if start == job.total_steps and done is not None:
+    if start == experiment.total_steps and done is not None:
       _log.info(
         'This run is finished, and nothing is trained or evaluated again: %s.',
         workdir / summary.FILE,
       )
       return done
     if jax.process_index() == 0:
-      labels.write_ids(workdir / 'labels.txt', job.subset, job.splits.train)
+      labels.write_ids(
+        workdir / 'labels.txt', experiment.subset, experiment.splits.train
+      )
       (workdir / 'config.json').write_text(
         config.to_json_best_effort(indent=2) + '\n'
       )
-      run_facts.write(workdir, job, start)
-    log = Logbook(workdir, start, job.total_steps)
+      run_facts.write(workdir, experiment, start)
+    log = Logbook(workdir, start, experiment.total_steps)
     watch = Stopwatch(workdir)
     with contextlib.closing(log), contextlib.closing(watch):
       finished = _train(
-        job, state, checkpoints, log, watch, workdir, interrupts
+        experiment, state, checkpoints, log, watch, workdir, interrupts
       )
       if finished is None:
         return None
-      return _finish(job, finished, log, watch, workdir)
+      return _finish(experiment, finished, log, watch, workdir)
 
 
-def _first_state(job: Job, checkpoints: Checkpointer) -> TrainState:
+def _first_state(
+  experiment: Experiment, checkpoints: Checkpointer
+) -> TrainState:
   """The newest checkpoint's state, or the initial one."""
-  like = aot.state_like(job.step)
+  like = aot.state_like(experiment.step)
   step = checkpoints.latest_step()
   if step is not None:
     state = checkpoints.restore(step, like)
     _log.info('Continuing from step %d.', step)
-    if job.config.on_nonfinite == 'stop':
+    if experiment.config.on_nonfinite == 'stop':
       # What the run dropped under 'skip' before must not halt it now.
       state = state._replace(dropped=jnp.zeros_like(state.dropped))
     return state
-  return initial_state(job)
+  return initial_state(experiment)
 
 
-def initial_state(job: Job) -> TrainState:
+def initial_state(experiment: Experiment) -> TrainState:
   """The state before the first step, laid out over the devices."""
-  layout = job.step.state_sharding
-  state = untrained_state(job)
-  if job.weights is None:
+  layout = experiment.step.state_sharding
+  state = untrained_state(experiment)
+  if experiment.weights is None:
     return state
   params, net_state, _ = weights_lib.merged(
-    job.weights, state.params, state.net_state, job.config.init_heads
+    experiment.weights,
+    state.params,
+    state.net_state,
+    experiment.config.init_heads,
   )
-  return jax.jit(job.step.start, out_shardings=layout)(params, net_state)
+  return jax.jit(experiment.step.start, out_shardings=layout)(params, net_state)
 
 
-def untrained_state(job: Job) -> TrainState:
+def untrained_state(experiment: Experiment) -> TrainState:
   """A fresh state, whatever weights the run starts from."""
-  layout = job.step.state_sharding
-  return jax.jit(job.step.init, out_shardings=layout)()
+  layout = experiment.step.state_sharding
+  return jax.jit(experiment.step.init, out_shardings=layout)()
 
 
-def compile_step(job: Job, state: TrainState, given: Any):
+def compile_step(experiment: Experiment, state: TrainState, given: Any):
   """Compiles the train step ahead of time: a changed shape is an error."""
   began = time.monotonic()
-  lowered = aot.lower(job.step, state, given)
+  lowered = aot.lower(experiment.step, state, given)
   try:
     compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:
     if not device_memory.no_room(error):
       raise
-    message = device_memory.too_large(job.config, mesh_lib.describe(job.mesh))
+    message = device_memory.too_large(
+      experiment.config, mesh_lib.describe(experiment.mesh)
+    )
     raise InputError(message) from error
   _log.info('Compiled the step in %.0f s.', time.monotonic() - began)
   return compiled
@@ -225,7 +236,7 @@ def _check_input(corrupt: CorruptCount, log: Logbook, step: int) -> None:
 
 
 def _train(
-  job: Job,
+  experiment: Experiment,
   state: TrainState,
   checkpoints: Checkpointer,
   log: Logbook,
@@ -235,16 +246,20 @@ def _train(
 ) -> TrainState | None:
   """Takes every step that is left; None where it was told to stop."""
   start = int(state.step)
-  evaluate = online.make(job.config, job.step.network, job.mesh)
+  evaluate = online.make(
+    experiment.config, experiment.step.network, experiment.mesh
+  )
 
   def judged(step: int) -> bool:
-    if not job.eval_every:
+    if not experiment.eval_every:
       return False
-    return step == job.total_steps or step % job.eval_every == 0
+    return step == experiment.total_steps or step % experiment.eval_every == 0
 
   def scores_of(step: int, state: TrainState) -> dict[str, float]:
     with watch.timed(step, 'evaluation'):
-      scores = evaluate(state, job.splits, job.subset, interrupts.noted)
+      scores = evaluate(
+        state, experiment.splits, experiment.subset, interrupts.noted
+      )
     if scores:
       log.scalars(step, scores)
     return scores
@@ -254,27 +269,28 @@ def _train(
       scores_of(start, state)
     except StoppedError:
       return None
-  if start == job.total_steps:
+  if start == experiment.total_steps:
     return state
   began = time.monotonic()
-  feed = train_iterator_lib.make(job)
+  feed = train_iterator_lib.make(experiment)
   with contextlib.closing(feed.start(start)) as batches:
     with watch.timed(start, 'first batch'):
       given, figures = next(batches)
     _log.info(
-      'Saliency masks: %s.', masks.describe(job.config, job.splits.train)
+      'Saliency masks: %s.',
+      masks.describe(experiment.config, experiment.splits.train),
     )
     with watch.timed(start, 'compile'):
-      compiled = compile_step(job, state, given)
+      compiled = compile_step(experiment, state, given)
     distributed.meet('first step')
     if interrupts.asked(start):
       _log.info('Asked to stop before the first step: nothing new to save.')
       return None
     device_memory.note(log, start, compiled)
-    meter = _Meter(job.config.batch_size, batches)
+    meter = _Meter(experiment.config.batch_size, batches)
     running = collections.deque()
     watch.train()
-    for step in range(start + 1, job.total_steps + 1):
+    for step in range(start + 1, experiment.total_steps + 1):
       state, metrics = compiled(state, given)
       running.append(metrics['loss/total'])
       if step == start + 1:
@@ -282,13 +298,13 @@ def _train(
         _log.info('First step after %.0f s.', time.monotonic() - began)
       if len(running) > _AHEAD:
         jax.block_until_ready(running.popleft())
-      last, stop = step == job.total_steps, interrupts.asked(step)
-      save = last or judged(step) or stop or step % job.save_every == 0
-      if last or step % job.log_every == 0:
+      last, stop = step == experiment.total_steps, interrupts.asked(step)
+      save = last or judged(step) or stop or step % experiment.save_every == 0
+      if last or step % experiment.log_every == 0:
         log.record(step, metrics, meter.read(step) | figures)
       # Before a checkpoint, everything: a restart does not repeat its steps.
       lines = log.flush(None if save else step - _AHEAD)
-      _raise_if_stopped(job, feed, lines, state, compiled, workdir)
+      _raise_if_stopped(experiment, feed, lines, state, compiled, workdir)
       log.advance(step)
       if save:
         with meter.paused():
@@ -301,7 +317,14 @@ def _train(
               stop = True
           with watch.timed(step, 'checkpoint'):
             _save(
-              job, feed, checkpoints, step, state, scores, compiled, workdir
+              experiment,
+              feed,
+              checkpoints,
+              step,
+              state,
+              scores,
+              compiled,
+              workdir,
             )
         _check_input(feed.corrupt, log, step)
       if stop:
@@ -317,7 +340,9 @@ def _train(
         except Exception:  # Whatever the input fails with, keep the work.
           # Of several processes the others may not have failed, nor save.
           if jax.process_count() == 1:
-            _save(job, feed, checkpoints, step, state, {}, compiled, workdir)
+            _save(
+              experiment, feed, checkpoints, step, state, {}, compiled, workdir
+            )
             checkpoints.wait()
           raise
     checkpoints.wait()
@@ -325,25 +350,27 @@ def _train(
 
 
 def _save(
-  job, feed: Feed, checkpoints, step, state, scores, compiled, workdir
+  experiment, feed: Feed, checkpoints, step, state, scores, compiled, workdir
 ) -> None:
   """Saves a state that is known to be good."""
-  if job.config.on_nonfinite == 'stop' and int(state.dropped):
-    nonfinite.stop(job, feed, state, compiled, workdir)
+  if experiment.config.on_nonfinite == 'stop' and int(state.dropped):
+    nonfinite.stop(experiment, feed, state, compiled, workdir)
   best = {BEST_METRIC: scores['best']} if 'best' in scores else None
   checkpoints.save(step, state, best)
 
 
-def _raise_if_stopped(job, feed: Feed, lines, state, compiled, workdir) -> None:
+def _raise_if_stopped(
+  experiment, feed: Feed, lines, state, compiled, workdir
+) -> None:
   """Stops the run where a written record says that an update was dropped."""
-  if job.config.on_nonfinite == 'stop' and any(
+  if experiment.config.on_nonfinite == 'stop' and any(
     line.get('dropped') for line in lines
   ):
-    nonfinite.stop(job, feed, state, compiled, workdir)
+    nonfinite.stop(experiment, feed, state, compiled, workdir)
 
 
 def _finish(
-  job: Job,
+  experiment: Experiment,
   state: TrainState,
   log: Logbook,
   watch: Stopwatch,
@@ -351,12 +378,16 @@ def _finish(
 ) -> dict[str, Any]:
   """Evaluates the floors and writes the summary."""
   floors = {}
-  if job.config.eval.baselines:
-    evaluate = online.make(job.config, job.step.network, job.mesh)
-    with watch.timed(job.total_steps, 'floors'):
-      floors = evaluate.floors(untrained_state(job), job.splits, job.subset)
+  if experiment.config.eval.baselines:
+    evaluate = online.make(
+      experiment.config, experiment.step.network, experiment.mesh
+    )
+    with watch.timed(experiment.total_steps, 'floors'):
+      floors = evaluate.floors(
+        untrained_state(experiment), experiment.splits, experiment.subset
+      )
   log.flush()
-  result = summary.make(job, log, floors, workdir)
+  result = summary.make(experiment, log, floors, workdir)
   if jax.process_index() == 0:
     summary.write(workdir, result)
   return result

@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 
 from semppl_jax.data import batch as batch_lib
 from semppl_jax.runtime import mesh as mesh_lib
-from semppl_jax.training.experiment import Job
+from semppl_jax.training.experiment import Experiment
 from semppl_jax.training.train_iterator import Feed
 from semppl_jax.training.train_step import TrainState
 
@@ -24,12 +24,16 @@ class NonFiniteError(RuntimeError):
 
 
 def stop(
-  job: Job, feed: Feed, state: TrainState, compiled, workdir: epath.Path
+  experiment: Experiment,
+  feed: Feed,
+  state: TrainState,
+  compiled,
+  workdir: epath.Path,
 ) -> None:
   """Saves the state and batch of the offending step and raises.
 
   Args:
-    job: the run.
+    experiment: the run.
     feed: what feeds it.
     state: its state, still that before the offending step.
     compiled: the train step.
@@ -42,7 +46,9 @@ def stop(
   directory = (workdir / 'nonfinite' / f'step_{step + 1}').resolve()
   given = feed.at(step)
   # Where the devices cut the views: as the step has cut them.
-  views = jax.jit(job.step.views, out_shardings=mesh_lib.sharded(job.mesh))
+  views = jax.jit(
+    experiment.step.views, out_shardings=mesh_lib.sharded(experiment.mesh)
+  )
   arrays: dict[str, Any] = {
     name: mesh_lib.local_rows(x)
     for name, x in batch_lib.to_arrays(views(given, state)).items()

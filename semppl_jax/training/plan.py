@@ -11,7 +11,7 @@ import numpy as np
 
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.training import aot, flops as flops_lib
-from semppl_jax.training.experiment import Job
+from semppl_jax.training.experiment import Experiment
 
 # Share of a matrix product's rate that a step of convolutions reaches.
 _EFFICIENCY = 0.3
@@ -63,26 +63,28 @@ class Plan(NamedTuple):
     return '\n'.join(f'{name:<22}{value}' for name, value in rows)
 
 
-def make(job: Job) -> Plan:
-  """Traces the step of a job, without compiling it, and counts."""
-  shapes = jax.eval_shape(job.step.init)
-  like = aot.state_like(job.step)
-  batch = aot.batch_like(job.config, job.mesh, job.method.support)
-  flops = _flops(job.config) / job.mesh.size
-  devices = job.mesh.size
-  examples = job.splits.train.size
-  fetched = 1 + job.config.data.prefetch
-  seconds = flops / (_EFFICIENCY * _matmul_rate(job))
+def make(experiment: Experiment) -> Plan:
+  """Traces the step of a experiment, without compiling it, and counts."""
+  shapes = jax.eval_shape(experiment.step.init)
+  like = aot.state_like(experiment.step)
+  batch = aot.batch_like(
+    experiment.config, experiment.mesh, experiment.method.support
+  )
+  flops = _flops(experiment.config) / experiment.mesh.size
+  devices = experiment.mesh.size
+  examples = experiment.splits.train.size
+  fetched = 1 + experiment.config.data.prefetch
+  seconds = flops / (_EFFICIENCY * _matmul_rate(experiment))
   return Plan(
-    steps=job.total_steps,
-    epochs=job.total_steps * job.config.batch_size / examples,
+    steps=experiment.total_steps,
+    epochs=experiment.total_steps * experiment.config.batch_size / examples,
     parameters=sum(x.size for x in jax.tree.leaves(shapes.params)),
-    devices=mesh_lib.describe(job.mesh),
+    devices=mesh_lib.describe(experiment.mesh),
     state_gib=_gib(like, per_device=True),
     batch_gib=_gib(batch) * fetched / devices,
-    residual_gib=_residual_gib(job, shapes) / devices,
+    residual_gib=_residual_gib(experiment, shapes) / devices,
     tflop=flops / 1e12,
-    hours=seconds * job.total_steps / 3600,
+    hours=seconds * experiment.total_steps / 3600,
   )
 
 
@@ -92,27 +94,27 @@ def _flops(config: ml_collections.ConfigDict) -> float:
   return flops * 4 / 3 if config.accumulate > 1 else flops
 
 
-def _residual_gib(job: Job, shapes: Any) -> float:
+def _residual_gib(experiment: Experiment, shapes: Any) -> float:
   """Size of what the forward pass of one part leaves for the backward."""
-  views, parts = job.config.views, job.config.accumulate
+  views, parts = experiment.config.views, experiment.config.accumulate
 
   def images(rows: int, count: int, size: int) -> jax.ShapeDtypeStruct:
     shape = (rows // parts, count, size, size, 3)
     return jax.ShapeDtypeStruct(shape, jnp.float32)
 
   inputs = tuple(
-    images(job.config.batch_size, v.count, v.size)
+    images(experiment.config.batch_size, v.count, v.size)
     for v in (views.large, views.small)
   )
   support = None
-  if job.method.support:
-    s = job.config.support
+  if experiment.method.support:
+    s = experiment.config.support
     rows = s.classes_per_batch * s.images_per_class
     support = images(rows, s.views, views.large.size)
 
   def backward(params, net_state, inputs, support):
     def forward(params):
-      apply = job.step.network.apply
+      apply = experiment.step.network.apply
       return apply(params, net_state, inputs, True, support)[0]
 
     return jax.vjp(forward, params)[1]
@@ -132,10 +134,10 @@ def _gib(tree: Any, per_device: bool = False) -> float:
   return sum(count(x) for x in jax.tree.leaves(tree)) / 2**30
 
 
-def _matmul_rate(job: Job) -> float:
+def _matmul_rate(experiment: Experiment) -> float:
   """FLOP/s of a matrix product on one device in the run's precision."""
   size = 1024
-  x = jnp.ones((size, size), job.config.network.precision)
+  x = jnp.ones((size, size), experiment.config.network.precision)
   product = jax.jit(jnp.matmul)
   product(x, x).block_until_ready()
   times = []

@@ -12,36 +12,36 @@ from etils import epath
 import numpy as np
 
 from semppl_jax.runtime import files as files_lib, mesh as mesh_lib, versions
-from semppl_jax.training.experiment import Job
+from semppl_jax.training.experiment import Experiment
 
 FILE = 'run.json'
 
 
-def write(workdir: epath.Path, job: Job, step: int) -> None:
-  """Writes the facts of a job that goes on from `step`, 0 for a new one."""
-  train, test = job.splits.train, job.splits.test
+def write(workdir: epath.Path, experiment: Experiment, step: int) -> None:
+  """Writes the facts of a experiment that goes on from `step`, 0 for a new one."""
+  train, test = experiment.splits.train, experiment.splits.test
   classes = len(train.class_names)
-  labels = train.labels[job.subset.index]
+  labels = train.labels[experiment.subset.index]
   facts = {
-    'method': job.method.name,
-    'batch_size': job.config.batch_size,
-    'total_steps': job.total_steps,
+    'method': experiment.method.name,
+    'batch_size': experiment.config.batch_size,
+    'total_steps': experiment.total_steps,
     'train_images': train.size,
-    'labelled_images': len(job.subset.index),
+    'labelled_images': len(experiment.subset.index),
     'test_images': test.size if test else 0,
     'class_names': list(train.class_names),
     'labelled_per_class': np.bincount(labels, minlength=classes).tolist(),
     'data': train.fingerprint,
     'data_name': train.name,
     'test_data': test.fingerprint if test else None,
-    'label_subset': job.subset.hash,
+    'label_subset': experiment.subset.hash,
     'masks': train.masks.checksum if train.masks else None,
     'starts': [
       *_starts_before(workdir, step),
       {
         'step': step,
         'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
-        'devices': mesh_lib.describe(job.mesh),
+        'devices': mesh_lib.describe(experiment.mesh),
         'versions': versions.installed(),
       },
     ],

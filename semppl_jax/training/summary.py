@@ -13,7 +13,7 @@ from semppl_jax.runtime import (
   mesh as mesh_lib,
   versions,
 )
-from semppl_jax.training.experiment import Job
+from semppl_jax.training.experiment import Experiment
 from semppl_jax.training.metric_writer import Logbook
 
 FILE = 'summary.json'
@@ -36,7 +36,10 @@ def read(workdir: epath.Path) -> dict[str, Any] | None:
 
 
 def make(
-  job: Job, log: Logbook, floors: dict[str, float], workdir: epath.Path
+  experiment: Experiment,
+  log: Logbook,
+  floors: dict[str, float],
+  workdir: epath.Path,
 ) -> dict[str, Any]:
   """Collects what a run learned, from its records and the floors.
 
@@ -49,15 +52,17 @@ def make(
     if name.startswith('knn/')
   }
   return {
-    'method': job.method.name,
-    'steps': job.total_steps,
-    'images_seen': job.total_steps * job.config.batch_size,
-    'train_images': len(job.splits.train.ids),
-    'train_images_with_label': int((job.splits.train.labels >= 0).sum()),
-    'labelled_images': len(job.subset.index),
-    'test_images': len(job.splits.test.ids) if job.splits.test else 0,
-    'classes': len(job.splits.train.class_names),
-    'knn_k': job.config.eval.headline_k,
+    'method': experiment.method.name,
+    'steps': experiment.total_steps,
+    'images_seen': experiment.total_steps * experiment.config.batch_size,
+    'train_images': len(experiment.splits.train.ids),
+    'train_images_with_label': int((experiment.splits.train.labels >= 0).sum()),
+    'labelled_images': len(experiment.subset.index),
+    'test_images': len(experiment.splits.test.ids)
+    if experiment.splits.test
+    else 0,
+    'classes': len(experiment.splits.train.class_names),
+    'knn_k': experiment.config.eval.headline_k,
     'knn': floors | scores,
     'classifiers': {
       name: log.history[f'{name}/top1'][-1][1]
@@ -71,11 +76,13 @@ def make(
     ),
     **_pace(log),
     'step_memory_gib': log.recent(device_memory.STEP, 1.0),
-    'device_peak_gib': device_memory.device_peak_gib(job.mesh),
-    'devices': mesh_lib.describe(job.mesh),
-    'label_subset': job.subset.hash,
-    'data': job.splits.train.fingerprint,
-    'test_data': job.splits.test.fingerprint if job.splits.test else None,
+    'device_peak_gib': device_memory.device_peak_gib(experiment.mesh),
+    'devices': mesh_lib.describe(experiment.mesh),
+    'label_subset': experiment.subset.hash,
+    'data': experiment.splits.train.fingerprint,
+    'test_data': experiment.splits.test.fingerprint
+    if experiment.splits.test
+    else None,
     'versions': versions.installed(),
     'finished': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
     'workdir': str(workdir),

@@ -11,7 +11,7 @@ from semppl_jax.data.corrupt import CorruptCount
 from semppl_jax.data.pipeline import HostBatch
 from semppl_jax.data.prefetch import Prefetcher
 from semppl_jax.runtime import mesh as mesh_lib
-from semppl_jax.training.experiment import InputError, Job
+from semppl_jax.training.experiment import Experiment, InputError
 
 _log = logging.getLogger(__name__)
 
@@ -52,22 +52,24 @@ class Feed(Protocol):
     ...
 
 
-def make(job: Job) -> Feed:
+def make(experiment: Experiment) -> Feed:
   """Makes the feed of a run; decodes the train set where the devices hold it.
 
   Raises:
     InputError: the data cannot be used.
   """
-  made = _Resident if job.config.data.backend == 'device' else _Streamed
-  return made(job)
+  made = _Resident if experiment.config.data.backend == 'device' else _Streamed
+  return made(experiment)
 
 
 class _Streamed:
   """Batches of the host, a few ready ahead."""
 
-  def __init__(self, job: Job):
-    self._job = job
-    self.corrupt = CorruptCount(job.splits.train, job.config.data.max_corrupt)
+  def __init__(self, experiment: Experiment):
+    self._job = experiment
+    self.corrupt = CorruptCount(
+      experiment.splits.train, experiment.config.data.max_corrupt
+    )
 
   def start(self, step: int) -> Given:
     return Prefetcher(
@@ -122,15 +124,17 @@ def _figures(host: HostBatch) -> dict[str, float]:
 class _Resident:
   """The train set on every device, the same for all steps."""
 
-  def __init__(self, job: Job):
-    config, train = job.config, job.splits.train
+  def __init__(self, experiment: Experiment):
+    config, train = experiment.config, experiment.splits.train
     self.corrupt = CorruptCount(train, config.data.max_corrupt)
     try:
-      loaded = in_memory.load(config, train, job.subset, job.method.support)
+      loaded = in_memory.load(
+        config, train, experiment.subset, experiment.method.support
+      )
       self.corrupt.add(loaded.unreadable)
     except ValueError as error:
       raise InputError(str(error)) from error
-    whole = mesh_lib.replicated(job.mesh)
+    whole = mesh_lib.replicated(experiment.mesh)
     self._figures = loaded.figures
     self._pool = jax.tree.map(
       lambda x: jax.make_array_from_callback(

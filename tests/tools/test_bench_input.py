@@ -47,10 +47,10 @@ def test_supports_are_read_and_decoded_too():
   config.batch_size = 16
   config.data.update(limit=400, labels='per_class:9', labelled_per_batch=8)
   config.support.update(classes_per_batch=10, images_per_class=4)
-  job = experiment_lib.build(config)
+  experiment = experiment_lib.build(config)
   for until, shape in (('read', (40,)), ('decode', (40, 2))):
     stage = pipeline.train_stage(
-      job.config, job.splits.train, job.subset, until, support=True
+      experiment.config, experiment.splits.train, experiment.subset, until, support=True
     )
     rows = jax.tree.leaves(next(stage)[-1].rows)
     assert [x.shape for x in rows] == [shape]

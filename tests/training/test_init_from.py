@@ -37,14 +37,14 @@ def test_online_and_target_network_start_from_the_weights(images, stored):
   path, written = stored
   config = tiny.config(images)
   config.init_from = str(path)
-  job = experiment_lib.build(config, jax.devices()[:1])
-  state = jax.device_get(loop.initial_state(job))
+  experiment = experiment_lib.build(config, jax.devices()[:1])
+  state = jax.device_get(loop.initial_state(experiment))
   tiny.assert_same(state.params, written.params)
   tiny.assert_same(state.net_state, written.net_state)
   target = {k: v for k, v in written.params.items() if 'predictor' not in k}
   tiny.assert_same(state.target_params, target)
   assert state.step == 0
-  fresh = jax.device_get(loop.untrained_state(job))
+  fresh = jax.device_get(loop.untrained_state(experiment))
   assert any(
     (a != b).any()
     for a, b in zip(
@@ -59,9 +59,9 @@ def test_only_heads_that_are_named_are_taken(images, stored):
   path, written = stored
   config = tiny.config(images)
   config.init_from, config.init_heads = str(path), ()
-  job = experiment_lib.build(config, jax.devices()[:1])
+  experiment = experiment_lib.build(config, jax.devices()[:1])
   state, fresh = (
-    jax.device_get(make(job))
+    jax.device_get(make(experiment))
     for make in (loop.initial_state, loop.untrained_state)
   )
   for head in ('projector', 'predictor'):

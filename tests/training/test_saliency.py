@@ -73,9 +73,11 @@ def _usable(masks):
 
 
 def test_the_share_of_missing_masks_is_logged(images, store, straight):
-  job = experiment_lib.build(_config(images, store), jax.devices()[:1])
-  batches = pipeline.train_batches(job.config, job.splits.train, job.subset)
-  usable, shares = _usable(job.splits.train.masks), []
+  experiment = experiment_lib.build(_config(images, store), jax.devices()[:1])
+  batches = pipeline.train_batches(
+    experiment.config, experiment.splits.train, experiment.subset
+  )
+  usable, shares = _usable(experiment.splits.train.masks), []
   for line, host in zip(_lines(straight), batches, strict=False):
     share = (~usable[host.batch.index]).mean()
     assert line['data/masks_missing'] == share == host.unmasked / 16

@@ -7,7 +7,7 @@ import ml_collections
 
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.training import experiment as experiment_lib
-from semppl_jax.training.experiment import InputError, Job
+from semppl_jax.training.experiment import Experiment, InputError
 
 
 class Data(NamedTuple):
@@ -50,18 +50,18 @@ def gather(configs: Mapping[str, ml_collections.ConfigDict]) -> Setting:
   shared, own, data = {}, {}, {}
   for name, config in configs.items():
     try:
-      job = experiment_lib.build(config)
+      experiment = experiment_lib.build(config)
     except InputError as error:
       raise InputError(f'{name}: {error}') from error
-    test = job.splits.test
+    test = experiment.splits.test
     if test is None or not (test.labels >= 0).any():
       raise InputError(
         f'{name}: there is no test set with labels to compare by; name one, as'
         ' in --set=data.test_holdout=0.1.'
       )
-    shared = shared or _shared(job)
-    own[name] = _own(job)
-    train = job.splits.train
+    shared = shared or _shared(experiment)
+    own[name] = _own(experiment)
+    train = experiment.splits.train
     data[name] = Data(
       len(train.class_names), train.fingerprint, test.fingerprint
     )
@@ -83,8 +83,8 @@ def check(configs: Mapping[str, ml_collections.ConfigDict]) -> None:
     raise InputError('\n'.join(problems))
 
 
-def _shared(job: Job) -> dict[str, Any]:
-  train, test, config = job.splits.train, job.splits.test, job.config
+def _shared(experiment: Experiment) -> dict[str, Any]:
+  train, test, config = experiment.splits.train, experiment.splits.test, experiment.config
   views = [f'{v.count} x {v.size} px' for v in config.views.values() if _is(v)]
   network = config.network.backbone
   if config.network.width != 1:
@@ -95,14 +95,14 @@ def _shared(job: Job) -> dict[str, Any]:
     'data': train.name,
     'train_images': len(train.ids),
     'train_images_with_label': int((train.labels >= 0).sum()),
-    'labelled_images': len(job.subset.index),
+    'labelled_images': len(experiment.subset.index),
     'test_images': len(test.ids) if test else 0,
     'classes': len(train.class_names),
     'network': network,
     'batch_size': config.batch_size,
     'views': ' + '.join(views),
     'knn_k': config.eval.headline_k,
-    'devices': mesh_lib.describe(job.mesh),
+    'devices': mesh_lib.describe(experiment.mesh),
   }
 
 
@@ -111,12 +111,12 @@ def _is(view: Any) -> bool:
   return isinstance(view, ml_collections.ConfigDict) and view.count > 0
 
 
-def _own(job: Job) -> dict[str, Any]:
-  support = job.config.support
-  asks = job.method.support
+def _own(experiment: Experiment) -> dict[str, Any]:
+  support = experiment.config.support
+  asks = experiment.method.support
   return {
-    'method': job.method.name,
+    'method': experiment.method.name,
     # Of a frozen encoder, others' images taught it.
-    'labels_only': not (job.method.unlabelled or job.method.frozen),
+    'labels_only': not (experiment.method.unlabelled or experiment.method.frozen),
     'support': support.to_dict() if asks else None,
   }

@@ -11,7 +11,7 @@ from semppl_jax.config import loading
 from semppl_jax.data import pipeline
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.tools.compile.table import markdown
-from semppl_jax.training.experiment import Job
+from semppl_jax.training.experiment import Experiment
 
 # What the clock says of the first steps is of buffers that are being filled.
 _WARM_UP = 2
@@ -36,29 +36,29 @@ class Cost(NamedTuple):
   images: int
 
 
-def measure(job: Job, seconds: float) -> dict[str, Cost]:
+def measure(experiment: Experiment, seconds: float) -> dict[str, Cost]:
   """Returns the cost of an image up to each stage.
 
   Args:
-    job: a run whose host makes its batches.
+    experiment: a run whose host makes its batches.
     seconds: how long to measure each stage, at least.
 
   Raises:
     ValueError: the data cannot be read on the way.
   """
-  config = loading.copy(job.config)
+  config = loading.copy(experiment.config)
   config.data.shuffle_gib = min(config.data.shuffle_gib, _SHUFFLE_GIB)
-  data = config, job.splits.train, job.subset
+  data = config, experiment.splits.train, experiment.subset
 
   def until(stage: str) -> Iterator[Any]:
-    return pipeline.train_stage(*data, stage, support=job.method.support)
+    return pipeline.train_stage(*data, stage, support=experiment.method.support)
 
   def batches() -> Iterator[Any]:
-    return pipeline.train_batches(*data, support=job.method.support)
+    return pipeline.train_batches(*data, support=experiment.method.support)
 
   def on_devices() -> Iterator[Any]:
     for host in batches():
-      yield jax.block_until_ready(mesh_lib.to_global(job.mesh, host.batch))
+      yield jax.block_until_ready(mesh_lib.to_global(experiment.mesh, host.batch))
 
   stages: dict[str, Callable[[], Iterator[Any]]] = {
     'read': lambda: until('read'),
@@ -67,11 +67,11 @@ def measure(job: Job, seconds: float) -> dict[str, Cost]:
     'batch': batches,
     'transfer': on_devices,
   }
-  rows = config.batch_size + _support_rows(job)
+  rows = config.batch_size + _support_rows(experiment)
   return {name: cost_of(make(), rows, seconds) for name, make in stages.items()}
 
 
-def decoding_alone(job: Job, seconds: float) -> Cost:
+def decoding_alone(experiment: Experiment, seconds: float) -> Cost:
   """Returns the cost of an image in the decoder, without a pipeline.
 
   Raises:
@@ -81,7 +81,7 @@ def decoding_alone(job: Job, seconds: float) -> Cost:
   from semppl_jax.data.tf.runtime import tf
   from semppl_jax.saliency import shards
 
-  train = job.splits.train
+  train = experiment.splits.train
   piece = shards.piece(train, shards.spread(train.size, _ALONE))
   images = zip(piece.places, shards.images(piece), strict=True)
   contents = [
@@ -137,8 +137,8 @@ def cost_of(made: Iterator[Any], rows: int, seconds: float) -> Cost:
   )
 
 
-def _support_rows(job: Job) -> int:
-  support = job.config.support
-  if not job.method.support:
+def _support_rows(experiment: Experiment) -> int:
+  support = experiment.config.support
+  if not experiment.method.support:
     return 0
   return support.classes_per_batch * support.images_per_class
