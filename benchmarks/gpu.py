@@ -14,15 +14,15 @@ prints it. Exit status: 0, 1 where a step of ours failed, 2 on bad input.
 import os
 import signal
 
-from absl import app, flags
+from absl import flags
 import gpu_page
 import gpu_rows
 from gpu_rows import COMPILED, EAGER, OURS, Row, Timing
 import gpu_runs
 from gpu_runs import Sides
 
-from semppl_jax.runtime import cli, out
-from semppl_jax.tools.compile import job_runner, row_files
+from semppl_jax.runtime import cli, errors, files as files_lib
+from semppl_jax.tools.compile import job_runner
 
 _OUT = flags.DEFINE_string('out', None, 'Folder of the reports and the table.')
 _ROWS = flags.DEFINE_list(
@@ -43,7 +43,7 @@ _SET = flags.DEFINE_multi_string(
 
 def main(_) -> int:
   """Runs what the flags say and returns the exit status."""
-  return cli.guarded(_measure, job_runner.WHAT_IS_LEFT)
+  return cli.run_cli(_measure, job_runner.WHAT_IS_LEFT)
 
 
 def _measure() -> int:
@@ -53,17 +53,17 @@ def _measure() -> int:
   visible = os.environ.get('CUDA_VISIBLE_DEVICES', '0')
   os.environ['CUDA_VISIBLE_DEVICES'] = visible.partition(',')[0]
   rows = gpu_rows.rows(_ROWS.value, _RESNET_BATCH.value, _SET.value)
-  folder = out.folder(_OUT.value)
+  folder = files_lib.output_dir(_OUT.value)
   timed = Timing(_STEPS.value, _WARMUP.value)
   others = [EAGER, COMPILED] if _TORCH_COMPILE.value else [EAGER]
   found: dict[Row, Sides] = {}
   for row in rows:
     found[row] = gpu_runs.sides(row, folder, timed, others)
-    row_files.write(folder / 'gpu.md', gpu_page.page(found))
+    files_lib.write_text(folder / 'gpu.md', gpu_page.page(found) + '\n')
   print(gpu_page.page(found))
   failed = [row for row, sides in found.items() if not sides[OURS].report]
-  return cli.FAILED if failed else cli.OK
+  return errors.FAILED if failed else errors.OK
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=cli.parse)
+  cli.start(main)

@@ -19,6 +19,7 @@ from gpu_rows import OURS, Row, Timing
 
 from semppl_jax.config import loading
 from semppl_jax.runtime import versions
+from semppl_jax.runtime.files import write_text
 from semppl_jax.tools.compile import children, row_files
 from semppl_jax.tools.compile.limits import Limits
 
@@ -93,7 +94,7 @@ def _measure(
       return Found(None, children.complaint(ended))
     report = json.loads(out.read_text())
   text = json.dumps({'key': key, 'report': report}, indent=2)
-  row_files.write(path, text)
+  write_text(path, text + '\n')
   return Found(report)
 
 

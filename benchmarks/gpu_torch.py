@@ -17,11 +17,11 @@ import jax
 
 from semppl_jax.config import loading
 from semppl_jax.config.loading import ConfigError
-from semppl_jax.runtime import cli, mesh as mesh_lib, out as out_lib
+from semppl_jax.runtime import cli, errors, files as files_lib, mesh as mesh_lib
 from semppl_jax.tools.profiling import timing
-from semppl_jax.training import unfed
+from semppl_jax.training import aot
 
-_CONFIG = loading.define_flag('config')
+_CONFIG = loading.define_flag()
 _STEPS = flags.DEFINE_integer('steps', 30, 'Steps that are timed.', 1)
 _WARMUP = flags.DEFINE_integer('warmup', 5, 'Steps before these.', 0)
 _COMPILE = flags.DEFINE_bool('compile', False, 'Use torch.compile.')
@@ -34,20 +34,20 @@ def main(_: Sequence[str]) -> int:
   """Runs what the flags say and returns the exit status."""
   # It is asked for shapes alone, and would take the memory of a GPU.
   jax.config.update('jax_platforms', 'cpu')
-  return cli.guarded(_measure, 'Nothing was written; measure again.')
+  return cli.run_cli(_measure, 'Nothing was written; measure again.')
 
 
 def _measure() -> int:
   import torch
 
-  out = out_lib.file(_OUT.value)
+  out = files_lib.output_file(_OUT.value)
   if _DEVICE.value == 'cuda' and not torch.cuda.is_available():
     raise ConfigError('PyTorch has no GPU: it may be a build for CPUs.')
   try:
     _write(out)
   except torch.cuda.OutOfMemoryError as error:
     raise ConfigError('PyTorch: the step does not fit this GPU.') from error
-  return cli.OK
+  return errors.OK
 
 
 def _write(out: pathlib.Path) -> None:
@@ -55,7 +55,7 @@ def _write(out: pathlib.Path) -> None:
   import torch_step
 
   mesh = mesh_lib.make_mesh(jax.devices()[:1])
-  plan = torch_plan.of(unfed.make(_CONFIG.value, mesh))
+  plan = torch_plan.of(aot.make_abstract_run(_CONFIG.value, mesh))
   step = torch_step.make(plan, _DEVICE.value, _COMPILE.value)
   report = _timed(step, plan.batch) | {'compiled': _COMPILE.value}
   out.write_text(json.dumps(report, indent=2) + '\n')
@@ -81,4 +81,4 @@ def _timed(step: Callable[[], None], batch: int) -> dict[str, Any]:
 
 
 if __name__ == '__main__':
-  loading.run(main)
+  cli.start(main, loading.parse_flags)

@@ -12,12 +12,13 @@ on. Exit status: 0, 1 where a row failed, 2 on bad input.
 import pathlib
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 import scaling_plan
 import scaling_table
 
 from semppl_jax.config import loading
-from semppl_jax.runtime import cli
+from semppl_jax.runtime import cli, errors
+from semppl_jax.runtime.files import write_text
 from semppl_jax.tools.compile import (
   job_runner,
   limit_flags,
@@ -47,7 +48,7 @@ _OUT = flags.DEFINE_string('out', None, 'Folder of the rows and the table.')
 
 def main(_) -> int:
   """Runs what the flags say and returns the exit status."""
-  return cli.guarded(_measure, job_runner.WHAT_IS_LEFT)
+  return cli.run_cli(_measure, job_runner.WHAT_IS_LEFT)
 
 
 def _measure() -> int:
@@ -63,10 +64,10 @@ def _measure() -> int:
   for row, record in job_runner.make(rows, place):
     records[row] = record
     page = scaling_table.page(points, records, place.versions)
-    row_files.write(place.folder / name, page)
+    write_text(place.folder / name, page + '\n')
   print(scaling_table.page(points, records, place.versions))
   outcomes = [record['outcome'] for record in records.values()]
-  return cli.FAILED if row_files.FAILED in outcomes else cli.OK
+  return errors.FAILED if row_files.FAILED in outcomes else errors.OK
 
 
 def _cores() -> list[int]:
@@ -81,4 +82,4 @@ def _cores() -> list[int]:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=cli.parse)
+  cli.start(main)

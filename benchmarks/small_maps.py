@@ -6,12 +6,12 @@ Prints milliseconds of the forward pass and of both gradients on this machine's
 device, medians; `semppl_jax/models/backbones/convolution.py` uses the faster.
 """
 
-from absl import app, flags
+from absl import flags
 import jax
 import jax.numpy as jnp
 
 from semppl_jax.models.backbones import convolution
-from semppl_jax.runtime import cli
+from semppl_jax.runtime import cli, errors
 from semppl_jax.tools.compile import table
 from semppl_jax.tools.profiling import timing
 
@@ -51,7 +51,7 @@ def main(_) -> int:
       rows.append([shape, kind, f'{xla:.2f}', f'{product:.2f}'])
   head = ['input', 'pass', 'XLA, ms', 'product, ms']
   print(table.markdown([head, *rows]))
-  return cli.OK
+  return errors.OK
 
 
 def _passes(x, weights, stride, small):
@@ -82,4 +82,4 @@ def _timed(f, x, weights):
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=cli.parse)
+  cli.start(main)

@@ -15,9 +15,9 @@ from absl import flags
 import jax
 
 from semppl_jax.config import loading
-from semppl_jax.runtime import cli
+from semppl_jax.runtime import cli, errors
 
-_CONFIG = loading.define_flag('config')
+_CONFIG = loading.define_flag()
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', None, 'A run, imported weights, or a file of weights.'
 )
@@ -30,13 +30,11 @@ _BASELINE = flags.DEFINE_boolean(
 
 def main(_) -> int:
   """Runs what the flags say and returns the exit status."""
-  return cli.guarded(_evaluate)
+  return cli.run_cli(_evaluate)
 
 
 def _evaluate() -> int:
-  from semppl_jax.evaluators.features import StoppedError
   from semppl_jax.protocols import runner, setup as setup_lib
-  from semppl_jax.training.experiment import InputError
 
   checkpoint, workdir = _CHECKPOINT.value, _WORKDIR.value
   if not checkpoint or not workdir:
@@ -52,14 +50,12 @@ def _evaluate() -> int:
   )
   try:
     result = runner.run(context, _PROTOCOL.value, _BASELINE.value)
-  except StoppedError:
-    return cli.STOPPED
   except ValueError as error:  # Of data that was opened on the way.
-    raise InputError(str(error)) from error
+    raise errors.InputError(str(error)) from error
   if jax.process_index() == 0:
     print(result.describe())  # noqa: T201
-  return cli.OK
+  return errors.OK
 
 
 if __name__ == '__main__':
-  loading.run(main)
+  cli.start(main, loading.parse_flags)

@@ -9,12 +9,12 @@ names and input size.
 
 import pathlib
 
-from absl import app, flags
+from absl import flags
 
 from semppl_jax.config import loading
-from semppl_jax.runtime import cli
+from semppl_jax.runtime import cli, errors
 
-_CONFIG = loading.define_flag('config')
+_CONFIG = loading.define_flag()
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', None, 'A run, a checkpoint in it, or imported weights.'
 )
@@ -32,7 +32,7 @@ _OVERWRITE = flags.DEFINE_boolean(
 
 def main(_) -> int:
   """Exports what the flags say and returns the exit status."""
-  return cli.guarded(_export, 'No file was left.')
+  return cli.run_cli(_export, 'No file was left.')
 
 
 def _export() -> int:
@@ -47,24 +47,21 @@ def _export() -> int:
       ' --checkpoint=RUN --format=onnx --out=encoder.onnx.'
     )
   out = pathlib.Path(place).expanduser().absolute()
-  try:
-    with signals.at_once() as unless_stopped:
-      weights = load.load(checkpoint)
-      if _CONFIG.value is not None:
-        weights = weights._replace(config=_CONFIG.value)
-      measured = export.export(
-        weights,
-        format_name,
-        out,
-        tuple(_HEADS.value),
-        overwrite=_OVERWRITE.value,
-        before_naming=unless_stopped,
-      )
-  except export.ParityError as error:
-    return cli.complain(error, cli.FAILED)
+  with signals.raise_at_signal() as unless_stopped:
+    weights = load.load(checkpoint)
+    if _CONFIG.value is not None:
+      weights = weights._replace(config=_CONFIG.value)
+    measured = export.export(
+      weights,
+      format_name,
+      out,
+      tuple(_HEADS.value),
+      overwrite=_OVERWRITE.value,
+      before_naming=unless_stopped,
+    )
   print(f'{out} ({format_name}): {export.describe(measured)}.')  # noqa: T201
-  return cli.OK
+  return errors.OK
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=cli.parse_with_config)
+  cli.start(main, loading.parse_optional_config)

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 import pathlib
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
 from semppl_jax.config import loading
 from semppl_jax.exchange.torch_import import describe as architecture, Found
 from semppl_jax.models.weights import listed, Preprocessing, WeightsError
-from semppl_jax.runtime import cli
+from semppl_jax.runtime import cli, errors
 
 _OUT = flags.DEFINE_string('out', None, 'The directory to write.')
 _CLASS_NAMES = flags.DEFINE_string(
@@ -47,7 +47,7 @@ _STD = flags.DEFINE_list('std', None, 'Three numbers, channels are divided by.')
 
 def main(argv: Sequence[str]) -> int:
   """Imports the file that the flags say and returns the exit status."""
-  return cli.guarded(
+  return cli.run_cli(
     lambda: _import(argv), 'No weights were left in their directory.'
   )
 
@@ -67,7 +67,7 @@ def _import(argv: Sequence[str]) -> int:
       f'--out={out} holds weights already; name another directory.'
     )
   if not path.is_file():
-    raise WeightsError(f'{path} is no file.')
+    raise WeightsError(f'{path} not found.')
   names = _class_names()
   corrected = _corrections()
   found = detect.find(path, _NETWORK.value)
@@ -82,7 +82,7 @@ def _import(argv: Sequence[str]) -> int:
   found = _prepared(found, corrected)
   weights_dir.write(out, found.weights)
   print(f'{out}: {describe(found)}.')  # noqa: T201
-  return cli.OK
+  return errors.OK
 
 
 def describe(found: Found) -> str:
@@ -163,4 +163,4 @@ def _class_names() -> tuple[str, ...]:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=cli.parse)
+  cli.start(main)

@@ -15,10 +15,10 @@ from etils import epath
 import jax
 
 from semppl_jax.config import loading
-from semppl_jax.runtime import cli
+from semppl_jax.runtime import cli, errors
 
 _log = logging.getLogger(__name__)
-_CONFIG = loading.define_flag('config')
+_CONFIG = loading.define_flag()
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Folder or bucket (gs://...) of the run.'
 )
@@ -36,7 +36,7 @@ _REPORT = flags.DEFINE_boolean(
 
 def main(_) -> int:
   """Runs what the flags say and returns the exit status."""
-  return cli.guarded(_check if _CHECK.value else _run)
+  return cli.run_cli(_check if _CHECK.value else _run)
 
 
 def _run() -> int:
@@ -44,15 +44,15 @@ def _run() -> int:
 
   if not _WORKDIR.value:
     raise loading.ConfigError('--workdir=DIR says where the run goes.')
-  with cli.clock(_MINUTES.value):
+  with cli.stop_after(_MINUTES.value):
     result = loop.run(_CONFIG.value, _WORKDIR.value)
   if result is None:
-    return cli.STOPPED
+    return errors.STOPPED
   if jax.process_index() == 0:
     print(summary.describe(result), flush=True)  # noqa: T201
     if _REPORT.value:
       _write_report(_WORKDIR.value)
-  return cli.OK
+  return errors.OK
 
 
 def _write_report(workdir: str) -> None:
@@ -89,8 +89,8 @@ def _check() -> int:
 
   text, good = dry_run.describe(_CONFIG.value)
   print(text)  # noqa: T201
-  return cli.OK if good else cli.BAD_INPUT
+  return errors.OK if good else errors.BAD_INPUT
 
 
 if __name__ == '__main__':
-  loading.run(main)
+  cli.start(main, loading.parse_flags)

@@ -1,106 +1,94 @@
 """Config files and their overrides, with one sentence for each mistake.
 
-`ml_collections.config_flags` reads the file and the overrides. What is added:
-a path relative to the repository works from any directory, and a misspelt
-field, a value of the wrong type or a missing file ends the program with one
-sentence and not with a traceback.
+`ml_collections.config_flags` reads the file and the overrides. Added here: a
+path relative to the repository works from any directory, and an unknown field,
+a value of the wrong type or a missing file is a `ConfigError` of one sentence.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import difflib
 import pathlib
 import re
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags, ConfigDict
 
-BAD_INPUT = 2  # Exit status.
+from semppl_jax.runtime.errors import InputError
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-class ConfigError(ValueError):
-  """A config file or an override cannot be used; the message says why."""
+class ConfigError(InputError):
+  """A flag, a config file or an override cannot be used; says why."""
 
 
 def define_flag(
-  name: str = 'config', flag_values: flags.FlagValues = flags.FLAGS
+  flag_values: flags.FlagValues = flags.FLAGS,
 ) -> flags.FlagHolder[ConfigDict]:
-  """Defines `--config=FILE` and `--config.field=value`; start with `run`.
-
-  Args:
-    name: name of the flag.
-    flag_values: where it is defined.
+  """Defines `--config=FILE` and `--config.field=value`; see `parse_flags`.
 
   Returns:
     A holder whose `value` is the locked config.
   """
   return config_flags.DEFINE_config_file(
-    name,
+    'config',
     None,
     'Config file, such as configs/quickstart.py.',
     flag_values=flag_values,
   )
 
 
-def run(main: Callable[[list[str]], Any], name: str = 'config') -> NoReturn:
-  """Parses the flags and calls `main`, whose result is the exit status.
-
-  A mistake in a flag is printed as one sentence, with exit status 2.
-  """
-
-  def parse(argv: Sequence[str]) -> list[str]:
-    try:
-      return parse_flags(argv, name)
-    except (ConfigError, flags.Error) as error:
-      print(f'semppl_jax: {_one_sentence(error)}', file=sys.stderr)  # noqa: T201
-      sys.exit(BAD_INPUT)
-
-  app.run(main, flags_parser=parse)
-  raise AssertionError('app.run does not return.')
-
-
 def parse_flags(
   argv: Sequence[str],
-  name: str = 'config',
   flag_values: flags.FlagValues = flags.FLAGS,
+  *,
+  required: bool = True,
 ) -> list[str]:
-  """Parses the flags of a program and returns its other arguments.
+  """Parses the flags of a command with `--config`.
 
   Args:
-    argv: the program's name and its arguments.
-    name: name of the config flag.
+    argv: name of the program and its arguments.
     flag_values: the defined flags.
+    required: `--config` may not be missing.
+
+  Returns:
+    The name of the program.
 
   Raises:
-    ConfigError: a field that is not there, a value of the wrong type, or a
-      file that is not there.
+    ConfigError: an unknown field, a value of the wrong type, a missing file, or
+      an argument that is no flag.
     flags.Error: any other flag.
   """
-  argv = _resolved(argv, name)
-  path = _value_of(argv, name)
-  if path is not None:
-    _check_names(_get_config(path), argv, name)
+  argv = _with_absolute_path(argv)
+  given = [x.partition('=')[2] for x in argv if x.startswith('--config=')]
+  if given:
+    _check_names(_read(given[-1]), argv)
   rest = flag_values(argv)
-  if path is None:
+  required = required or any(re.match(r'--?(no)?config\.', x) for x in argv)
+  if required and not given:
     raise ConfigError(
-      f'--{name}=FILE is missing, as in --{name}=configs/quickstart.py.'
+      '--config=FILE is missing, as in --config=configs/quickstart.py.'
     )
   if rest[1:]:
-    raise ConfigError(f'{rest[1]!r} is no flag; flags begin with --.')
+    raise ConfigError(f'unknown flag {rest[1]!r}: flags begin with --.')
   return rest
 
 
+def parse_optional_config(argv: Sequence[str]) -> list[str]:
+  """Parses the flags of a command whose `--config` may be missing."""
+  return parse_flags(argv, required=False)
+
+
 def base() -> ConfigDict:
-  """Returns every field as this version has it by default, locked."""
+  """Returns the default config with every field of this version, locked."""
   # Not that of a working directory, which may have a file of the same name.
   return load(_ROOT / 'configs' / 'base.py')
 
 
 def load(path: str | pathlib.Path, overrides: Sequence[str] = ()) -> ConfigDict:
-  """Reads a config file and changes some of its fields.
+  """Reads a config file and overrides some of its fields.
 
   Args:
     path: the file; relative to the working directory or to the repository.
@@ -114,14 +102,14 @@ def load(path: str | pathlib.Path, overrides: Sequence[str] = ()) -> ConfigDict:
   """
   values = flags.FlagValues()
   argv = ['', f'--config={path}', *(f'--config.{each}' for each in overrides)]
-  argv = _resolved(argv, 'config')
+  argv = _with_absolute_path(argv)
   holder = config_flags.DEFINE_config_file(
     'config', flag_values=values, sys_argv=argv
   )
   try:
-    parse_flags(argv, flag_values=values)
+    parse_flags(argv, values)
   except flags.Error as error:
-    raise ConfigError(_one_sentence(error)) from error
+    raise ConfigError(' '.join(str(error).split())) from error
   return holder.value
 
 
@@ -134,7 +122,7 @@ def copy(config: ConfigDict) -> ConfigDict:
 
 
 def fields(config: ConfigDict) -> list[str]:
-  """Dotted names of all single values of a config."""
+  """Returns the dotted names of all single values of a config."""
   names = []
   for name, value in config.items():
     if isinstance(value, ConfigDict):
@@ -145,17 +133,17 @@ def fields(config: ConfigDict) -> list[str]:
 
 
 def nearest(name: str, names: Sequence[str]) -> str | None:
-  """Returns the entry of `names` that is spelt most like `name`, if any is."""
-  found = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-  return found[0] if found else None
+  """Returns the entry of `names` that is spelled most like `name`, or None."""
+  close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+  return close[0] if close else None
 
 
-def _resolved(argv: Sequence[str], name: str) -> list[str]:
-  """Brings `--config PATH` and `--config=PATH` to an absolute path."""
-  joined = re.sub(rf'(^|\0)--?{name}\0', rf'\1--{name}=', '\0'.join(argv))
+def _with_absolute_path(argv: Sequence[str]) -> list[str]:
+  """Turns `--config PATH` and `--config=PATH` into an absolute path."""
+  joined = re.sub(r'(^|\0)--?config\0', r'\1--config=', '\0'.join(argv))
   return [
-    f'--{name}={_find(match[1])}'
-    if (match := re.fullmatch(rf'--?{name}=(.+)', argument))
+    f'--config={_find(match[1])}'
+    if (match := re.fullmatch(r'--?config=(.+)', argument))
     else argument
     for argument in joined.split('\0')
   ]
@@ -169,16 +157,11 @@ def _find(path: str) -> pathlib.Path:
     str(file.relative_to(_ROOT)) for file in _ROOT.glob('configs/**/[!_]*.py')
   ]
   raise ConfigError(
-    f'--config={path} is no file; {_suggestion(path, sorted(known))}'
+    f'--config={path} not found; {_suggestion(path, sorted(known))}'
   )
 
 
-def _value_of(argv: Sequence[str], name: str) -> str | None:
-  values = [x.partition('=')[2] for x in argv if x.startswith(f'--{name}=')]
-  return values[-1] if values else None
-
-
-def _get_config(path: str) -> ConfigDict:
+def _read(path: str) -> ConfigDict:
   # The files of configs/ import each other by that name.
   if str(_ROOT) not in sys.path:
     sys.path.insert(0, str(_ROOT))
@@ -190,32 +173,32 @@ def _get_config(path: str) -> ConfigDict:
   return holder.value
 
 
-def _check_names(config: ConfigDict, argv: Sequence[str], name: str) -> None:
+def _check_names(config: ConfigDict, argv: Sequence[str]) -> None:
   for argument in argv:
-    match = re.match(rf'--?(?:no)?{name}\.([^=]+)', argument)
+    match = re.match(r'--?(?:no)?config\.([^=]+)', argument)
     if match is None:
       continue
-    at: Any = config
+    node: object = config
     path = match[1].split('.')
     for depth, field in enumerate(path):
-      if not isinstance(at, ConfigDict) or field not in at:
-        _unknown_field(at, path, depth, name)
-      at = at[field]
-    if isinstance(at, ConfigDict):
+      if not isinstance(node, ConfigDict) or field not in node:
+        _raise_unknown_field(node, path, depth)
+      node = node[field]
+    if isinstance(node, ConfigDict):
       raise ConfigError(
-        f'--{name}.{match[1]} is a group of fields; set one of its own:'
-        f' {", ".join(sorted(at))}.'
+        f'--config.{match[1]} is a group of fields; set one of its own:'
+        f' {", ".join(sorted(node))}.'
       )
 
 
-def _unknown_field(
-  group: Any, path: list[str], depth: int, name: str
+def _raise_unknown_field(
+  group: object, path: Sequence[str], depth: int
 ) -> NoReturn:
-  where = '.'.join([name, *path[:depth]])
-  fields = sorted(group) if isinstance(group, ConfigDict) else []
+  where = '.'.join(['config', *path[:depth]])
+  names = sorted(group) if isinstance(group, ConfigDict) else []
   raise ConfigError(
-    f'--{name}.{".".join(path)}: {where} has no field {path[depth]!r};'
-    f' {_suggestion(path[depth], fields)}'
+    f'--config.{".".join(path)}: {where} has no field {path[depth]!r};'
+    f' {_suggestion(path[depth], names)}'
   )
 
 
@@ -224,7 +207,3 @@ def _suggestion(name: str, names: Sequence[str]) -> str:
   if near:
     return f'did you mean {near!r}?'
   return f'there are {", ".join(names)}.' if names else 'it is a single value.'
-
-
-def _one_sentence(error: Exception) -> str:
-  return ' '.join(str(error).split())

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from semppl_jax.data.dataset import Dataset
-from semppl_jax.runtime.problems import naming
+from semppl_jax.runtime.errors import count_and_names
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class CorruptCount:
       here = '' if total == len(names) else f' here and {total} in all'
       raise ValueError(
         f'{self._train.name!r} has '
-        f'{naming(f"unreadable image(s){here}", names)} ({share:.2%} of '
+        f'{count_and_names(f"unreadable image(s){here}", names)} ({share:.2%} of '
         f'{self._train.size}); config.data.max_corrupt={self._limit} allows '
         f'{self._limit:.2%}.'
       )

@@ -11,7 +11,7 @@ import numpy as np
 from semppl_jax.data.batch import UNLABELLED
 from semppl_jax.data.sources.folder import read_folder
 from semppl_jax.data.sources.tfrecord_index import Shard
-from semppl_jax.runtime.problems import naming
+from semppl_jax.runtime.errors import count_and_names
 
 KINDS = ('embedded', 'tfds', 'folder', 'tfrecord', 'npz')
 # What reads them: tf.data, or the devices once and for all, without TensorFlow.
@@ -222,7 +222,7 @@ def _from_shards(
   repeated = ids[np.sort(first[counts > 1])]
   if len(repeated):
     raise ValueError(
-      f'{where} has {naming("id(s) that stand more than once", repeated)}.'
+      f'{where} has {count_and_names("id(s) that stand more than once", repeated)}.'
     )
   if not names:
     names = tuple(str(c) for c in range(int(labels.max(initial=-1)) + 1))

@@ -14,7 +14,7 @@ from semppl_jax.data.labels import LabelSubset
 from semppl_jax.data.masks import describe
 from semppl_jax.data.pipeline import eval_batches
 from semppl_jax.data.sources.files import FileSource
-from semppl_jax.runtime.problems import naming
+from semppl_jax.runtime.errors import count_and_names
 
 _log = logging.getLogger(__name__)
 _LISTED_CLASSES = 20
@@ -130,11 +130,11 @@ def _problems(
 ) -> list[str]:
   problems = []
   if missing:
-    problems.append(f'The train set has {naming("missing file(s)", missing)}.')
+    problems.append(f'The train set has {count_and_names("missing file(s)", missing)}.')
   bad = unreadable or []
   if len(bad) > config.data.max_corrupt * train.size:
     problems.append(
-      f'The train set has {naming("unreadable image(s)", bad)}, over '
+      f'The train set has {count_and_names("unreadable image(s)", bad)}, over '
       f'config.data.max_corrupt={config.data.max_corrupt} of {train.size}.'
     )
   return problems
@@ -166,7 +166,7 @@ def _notes(splits: Splits, lost: list[str]) -> list[str]:
     )
   if lost:
     notes.append(
-      f'The test set {test.name!r} has {naming("unreadable image(s)", lost)}; '
+      f'The test set {test.name!r} has {count_and_names("unreadable image(s)", lost)}; '
       'they are left out of evaluations.'
     )
   return notes
@@ -206,4 +206,4 @@ def _unreadable(config: ConfigDict, data: Dataset) -> list[str]:
 
 
 def _some(names: list[str]) -> str:
-  return naming('', names).replace(' :', ':') if names else '0'
+  return count_and_names('', names).replace(' :', ':') if names else '0'

@@ -13,7 +13,7 @@ import numpy as np
 
 from semppl_jax.data.batch import UNLABELLED
 from semppl_jax.data.dataset import Dataset, digest
-from semppl_jax.runtime.problems import naming, stop_on
+from semppl_jax.runtime.errors import count_and_names, raise_if_any
 
 FORMS = (
   'all',
@@ -119,7 +119,7 @@ def _per_class(
     for name, size in zip(train.class_names, sizes, strict=True)
     if size < count
   ]
-  stop_on([naming('class(es) with fewer images', short)] * bool(short), where)
+  raise_if_any([count_and_names('class(es) with fewer images', short)] * bool(short), where)
   return _draw(config, train, lambda size: int(count))
 
 
@@ -170,7 +170,7 @@ def _find(ids: list[str], train: Dataset, where: str) -> np.ndarray:
       bare.append(name)
     seen.add(row)
   problems = [
-    naming(what, names)
+    count_and_names(what, names)
     for what, names in (
       ('unknown id(s)', unknown),
       ('repeated id(s)', repeated),
@@ -180,7 +180,7 @@ def _find(ids: list[str], train: Dataset, where: str) -> np.ndarray:
   ]
   if not ids:
     problems.append('no ids')
-  stop_on(problems, where)
+  raise_if_any(problems, where)
   return np.sort(np.fromiter(seen, np.int64))
 
 
@@ -200,7 +200,7 @@ def _check_classes(index: np.ndarray, train: Dataset, where: str) -> None:
     for name, count in zip(train.class_names, counts, strict=True)
     if not count
   ]
-  stop_on(
-    [naming('class(es) without a labelled image', without)] * bool(without),
+  raise_if_any(
+    [count_and_names('class(es) without a labelled image', without)] * bool(without),
     where,
   )

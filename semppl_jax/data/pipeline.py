@@ -16,7 +16,7 @@ from semppl_jax.data.batch import Batch, Support, UNLABELLED
 from semppl_jax.data.canvas import Canvas, Uncut, UncutSupport
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.labels import LabelSubset
-from semppl_jax.runtime.problems import naming
+from semppl_jax.runtime.errors import count_and_names
 
 
 class HostBatch(NamedTuple):
@@ -281,7 +281,7 @@ def _check_blocks(
   if dead.any():
     names = train.ids[wanted.reshape(-1, block)[dead][0]]
     raise ValueError(
-      f'{train.name!r} has {naming("unreadable image(s)", names)}, which are '
+      f'{train.name!r} has {count_and_names("unreadable image(s)", names)}, which are '
       'all of a block of rows, so that none can stand in for another.'
     )
 

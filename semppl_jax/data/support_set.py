@@ -16,7 +16,7 @@ from semppl_jax.config.constraints import must
 from semppl_jax.data import batch_layout
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.labels import LabelSubset
-from semppl_jax.runtime.problems import naming
+from semppl_jax.runtime.errors import count_and_names
 
 _log = logging.getLogger(__name__)
 _STREAM = 3  # Those of `batch_layout.streams` are 0 to 2.
@@ -167,7 +167,7 @@ def _warn(
       'config.support.images_per_class=%d meets %s; a support batch repeats '
       'them.',
       each,
-      naming('class(es) with fewer labelled images', short),
+      count_and_names('class(es) with fewer labelled images', short),
     )
   if 2 * shown < len(names):
     _log.warning(

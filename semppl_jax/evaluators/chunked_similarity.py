@@ -116,7 +116,7 @@ def reduce(
     len(query), len(labelled), query.shape[1], mesh.size, limits or Limits()
   )
   padded = _padded(_unit(query, 'queries'), plan.blocks * plan.block)
-  blocks = mesh_lib.spread(mesh, padded.reshape(plan.blocks, plan.block, -1), 0)
+  blocks = mesh_lib.shard_array(mesh, padded.reshape(plan.blocks, plan.block, -1), 0)
   state = empty(reduction, plan, mesh)
   for chunk, label in _chunks(
     support, support_label, labelled, plan.rows, mesh
@@ -193,7 +193,7 @@ def _chunks(
     part = labelled[start : start + rows]
     chunk = _padded(_unit(support[part], 'the support'), rows)
     label = _padded(support_label[part].astype(np.int32), rows, _NO_LABEL)
-    yield mesh_lib.spread(mesh, chunk, 0), mesh_lib.spread(mesh, label, 0)
+    yield mesh_lib.shard_array(mesh, chunk, 0), mesh_lib.shard_array(mesh, label, 0)
 
 
 def _check(query, support, label) -> None:

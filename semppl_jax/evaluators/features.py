@@ -11,6 +11,7 @@ import numpy as np
 from semppl_jax.data.device import augment
 from semppl_jax.models.network import Network
 from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.runtime.errors import InputError, StoppedError
 
 # Kinds of features, and where the network's outputs have them.
 KINDS = {
@@ -41,12 +42,8 @@ class Features(NamedTuple):
     return Features(values, self.label[rows], self.index[rows])
 
 
-class UnreadableError(ValueError):
+class UnreadableError(InputError):
   """No image could be read."""
-
-
-class StoppedError(Exception):
-  """Work was given up because somebody asked; the same command goes on."""
 
 
 EmbedFn = Callable[[Any, Any, jax.Array], dict[str, jax.Array]]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from semppl_jax.runtime.problems import naming
+from semppl_jax.runtime.errors import count_and_names
 
 SEVERITIES = (1, 2, 3, 4, 5)
 # Mean top-1 error of AlexNet over the five severities of each corruption of
@@ -177,7 +177,7 @@ def mean_corruption_error(
     raise ValueError(
       f'A mean corruption error needs the {len(reference)} corruptions of its '
       f'reference at severities 1 to 5 and no others; it has '
-      f'{naming("missing or unknown", odd)}.'
+      f'{count_and_names("missing or unknown", odd)}.'
     )
   mean = {name: np.mean(list(errors[name].values())) for name in reference}
   # The sums over five severities and the means have the same ratio.

@@ -88,7 +88,7 @@ class RunEvaluation:
       stop: asked between batches whether to give up.
 
     Raises:
-      features.StoppedError: `stop` said so.
+      StoppedError: `stop` said so.
     """
     if _judge(splits) is None:
       return {}

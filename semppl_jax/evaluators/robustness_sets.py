@@ -18,7 +18,7 @@ from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.sources import tfds_home
 from semppl_jax.data.sources.folder import read_folder
 from semppl_jax.evaluators import imagenet_subsets, metrics
-from semppl_jax.runtime.problems import naming
+from semppl_jax.runtime.errors import count_and_names
 
 _OBJECTNET_FOLDER = os.path.join('objectnet-1.0', 'images')
 
@@ -101,7 +101,7 @@ def absent(name: str, data_dir: str) -> str:
     return ''
   return (
     f'{tfds_home.home(data_dir)!r} has '
-    f'{naming(f"of {len(found.variants)} sets unprepared", missing)}.'
+    f'{count_and_names(f"of {len(found.variants)} sets unprepared", missing)}.'
   )
 
 
@@ -148,7 +148,7 @@ def _objectnet(root: str) -> Dataset:
   missing = sorted(set(names) - set(folders))
   if missing:
     raise ValueError(
-      f'{root!r} lacks {naming(f"of {len(names)} class folders", missing)}.'
+      f'{root!r} lacks {count_and_names(f"of {len(names)} class folders", missing)}.'
     )
   number = {name: c for c, name in enumerate(names)}
   # One place more, which is that of images outside all folders.

@@ -21,7 +21,7 @@ from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.sources import tfds_home
 from semppl_jax.data.sources.files import FileSource
 from semppl_jax.data.sources.folder import read_folder
-from semppl_jax.runtime.problems import naming
+from semppl_jax.runtime.errors import count_and_names
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def absent(name: str, data_dir: str) -> str:
   missing = [folder for folder in folders if not os.path.isdir(folder)]
   if not missing:
     return ''
-  return f'{name!r} has {naming("folder(s) that are not there", missing)}.'
+  return f'{name!r} has {count_and_names("folder(s) that are not there", missing)}.'
 
 
 def load(
@@ -230,7 +230,7 @@ def _held_out(train: Dataset, share: float, seed: int) -> np.ndarray:
   if bare:
     raise ValueError(
       f'holdout={share} of {train.name!r} leaves '
-      f'{naming("class(es) without an image to learn from", bare)}.'
+      f'{count_and_names("class(es) without an image to learn from", bare)}.'
     )
   return held
 

@@ -15,13 +15,14 @@ from semppl_jax.config import loading
 from semppl_jax.exchange import formats, inference, metadata, sample_images
 from semppl_jax.models.network import HEADS
 from semppl_jax.models.weights import Weights, WeightsError
+from semppl_jax.runtime.errors import ProgramError
 
 _IMAGES = 64
 # Few at a time, so that a ResNet-200 (4x) fits a small machine.
 _BATCH = 8
 
 
-class ParityError(Exception):
+class ParityError(ProgramError):
   """A written file does not compute what its original does."""
 
 

@@ -18,6 +18,7 @@ import pickletools
 from typing import Any, BinaryIO
 
 from semppl_jax.models.weights import WeightsError
+from semppl_jax.runtime.errors import InputError
 
 # A large checkpoint has some hundred thousand; each may cost about 200 bytes.
 MOST_OPCODES = 2_000_000
@@ -52,7 +53,7 @@ class Stateful:
 Known = Mapping[tuple[str, str], Any]
 
 
-class RefusedError(ValueError):
+class RefusedError(InputError):
   """A pickle does what a file of weights has no need of."""
 
 

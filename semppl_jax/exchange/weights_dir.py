@@ -14,6 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from semppl_jax.models.weights import Preprocessing, Weights, WeightsError
+from semppl_jax.runtime.files import write_text
 
 FILE = 'weights.json'
 _ARRAYS = 'arrays'
@@ -41,9 +42,7 @@ def write(path: pathlib.Path, weights: Weights) -> None:
       {'params': weights.params, 'net_state': weights.net_state},
       force=True,
     )
-  temporary = path / f'{FILE}.tmp'
-  temporary.write_text(json.dumps(describe(weights), indent=2) + '\n')
-  temporary.rename(path / FILE)
+  write_text(path / FILE, json.dumps(describe(weights), indent=2) + '\n')
 
 
 def read(path: pathlib.Path) -> Weights:

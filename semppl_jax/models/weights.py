@@ -11,6 +11,7 @@ import ml_collections
 import numpy as np
 
 from semppl_jax.models.network import HEADS
+from semppl_jax.runtime.errors import InputError
 
 Tree = dict[str, dict[str, np.ndarray]]
 
@@ -61,7 +62,7 @@ class Weights(NamedTuple):
     return tuple(head for head in HEADS if head in found)
 
 
-class WeightsError(ValueError):
+class WeightsError(InputError):
   """Weights do not fit a network, or a file of them cannot be used."""
 
 

@@ -11,13 +11,11 @@ import logging
 import pathlib
 from typing import Any, NamedTuple
 
-import jax
 import ml_collections
 import numpy as np
 
 from semppl_jax.config import loading
 from semppl_jax.evaluators import sweep as sweep_lib
-from semppl_jax.evaluators.features import StoppedError
 from semppl_jax.exchange import run_checkpoint as run_checkpoint_lib
 from semppl_jax.models.weights import Weights
 from semppl_jax.optim import schedules
@@ -25,6 +23,8 @@ from semppl_jax.protocols import objectives
 from semppl_jax.protocols.evaluated_model import Subject
 from semppl_jax.protocols.objectives import Task
 from semppl_jax.protocols.setup import Context
+from semppl_jax.runtime.errors import StoppedError
+from semppl_jax.runtime.files import write_text
 from semppl_jax.training import loop
 
 _log = logging.getLogger(__name__)
@@ -117,10 +117,8 @@ def _learn(
   ids = workdir.parent / f'{workdir.name}-labels.txt'
   ids.parent.mkdir(parents=True, exist_ok=True)
   # Every process writes the same, so that none reads what is not there yet.
-  own = ids.with_suffix(f'.{jax.process_index()}')
   names = context.splits.train.ids[rows]
-  own.write_text(''.join(f'{name}\n' for name in names), encoding='utf-8')
-  own.rename(ids)
+  write_text(ids, ''.join(f'{name}\n' for name in names))
   with config.unlocked():
     config.data.labels = f'ids:{ids}'
   if loop.run(config, workdir, context.devices) is None:

@@ -13,7 +13,8 @@ from semppl_jax import __version__
 from semppl_jax.protocols.accuracy import Figures
 from semppl_jax.protocols.setup import Context
 from semppl_jax.runtime import mesh as mesh_lib
-from semppl_jax.training.experiment import InputError
+from semppl_jax.runtime.errors import InputError
+from semppl_jax.runtime.files import write_text
 
 FILE = 'evaluation.json'
 FIGURES, BASELINE = 'figures', 'baseline'
@@ -69,9 +70,7 @@ class Result:
   def _write(self) -> None:
     if jax.process_index() == 0:
       self._path.parent.mkdir(parents=True, exist_ok=True)
-      temporary = self._path.with_suffix('.tmp')
-      temporary.write_text(json.dumps(self.content, indent=2) + '\n')
-      temporary.rename(self._path)
+      write_text(self._path, json.dumps(self.content, indent=2) + '\n')
 
   def describe(self) -> str:
     """The figures as a person reads them."""

@@ -15,7 +15,7 @@ from semppl_jax.protocols import test_sets
 from semppl_jax.protocols.accuracy import accuracy, Figures
 from semppl_jax.protocols.evaluated_model import Subject
 from semppl_jax.protocols.setup import Context
-from semppl_jax.training.experiment import InputError
+from semppl_jax.runtime.errors import InputError
 
 # The strengths of `corruptions` are those of CIFAR-10-C.
 _LARGEST = 64

@@ -11,7 +11,7 @@ from semppl_jax.protocols.accuracy import Figures
 from semppl_jax.protocols.evaluated_model import Subject
 from semppl_jax.protocols.results import BASELINE, FIGURES, Result
 from semppl_jax.protocols.setup import Context
-from semppl_jax.training.experiment import InputError
+from semppl_jax.runtime.errors import InputError
 
 _log = logging.getLogger(__name__)
 NAMES = (
@@ -59,7 +59,7 @@ def run(context: Context, protocol: str, with_baseline: bool) -> Result:
   Raises:
     InputError: the data does not allow the protocol, or the working directory
       has figures of something else.
-    features.StoppedError: somebody asked to stop.
+    StoppedError: somebody asked to stop.
   """
   names = _allowed(context, protocol)
   result = Result(context)

@@ -15,8 +15,8 @@ from semppl_jax.exchange import load
 from semppl_jax.models.weights import Weights
 from semppl_jax.protocols import settings
 from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.runtime.errors import InputError
 from semppl_jax.training import experiment as experiment_lib
-from semppl_jax.training.experiment import InputError
 
 _log = logging.getLogger(__name__)
 

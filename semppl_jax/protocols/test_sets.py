@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from semppl_jax.training.experiment import InputError
+from semppl_jax.runtime.errors import InputError
 
 _log = logging.getLogger(__name__)
 

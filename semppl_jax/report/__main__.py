@@ -11,12 +11,12 @@ Exit status: 0, 2 on bad input, 1 where nothing can be written.
 from collections.abc import Sequence
 import os
 
-from absl import app, flags
+from absl import flags
 
 # Before JAX is: a run may have the accelerators.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
-from semppl_jax.runtime import cli
+from semppl_jax.runtime import cli, errors
 
 _OUT = flags.DEFINE_string('out', None, 'HTML file to write.')
 _PICTURES = flags.DEFINE_bool(
@@ -26,30 +26,25 @@ _PICTURES = flags.DEFINE_bool(
 
 def main(argv: Sequence[str]) -> int:
   """Runs what the flags say and returns the exit status."""
-  return cli.guarded(lambda: _write(argv[1:]), 'The same command goes on.')
+  return cli.run_cli(lambda: _write(argv[1:]), 'The same command goes on.')
 
 
 def _write(runs: Sequence[str]) -> int:
-  from semppl_jax.report import build, run_record
+  from semppl_jax.report import build
 
   if not runs:
-    return cli.complain(
-      'name one or more runs: python -m semppl_jax.report RUN [RUN...].',
-      cli.BAD_INPUT,
+    raise errors.InputError(
+      'name one or more runs: python -m semppl_jax.report RUN [RUN...].'
     )
   if len(runs) > 1 and not _OUT.value:
-    return cli.complain(
-      f'--out=FILE.html says where the page of {len(runs)} runs goes.',
-      cli.BAD_INPUT,
+    raise errors.InputError(
+      f'--out=FILE.html says where the page of {len(runs)} runs goes.'
     )
   out = _OUT.value or os.path.join(runs[0], build.FILE)
-  try:
-    path = build.write(runs, out, pictures=_PICTURES.value)
-  except run_record.CourseError as error:
-    return cli.complain(error, cli.BAD_INPUT)
+  path = build.write(runs, out, pictures=_PICTURES.value)
   print(f'Written to {path}.')  # noqa: T201
-  return cli.OK
+  return errors.OK
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=cli.parse)
+  cli.start(main)

@@ -23,6 +23,7 @@ from semppl_jax.report.components import Block, Heading, Note, Section
 from semppl_jax.report.run_inputs import Embedder, Material, MaterialError
 from semppl_jax.report.run_record import Course
 from semppl_jax.runtime import errors
+from semppl_jax.runtime.files import atomic_write
 
 _log = logging.getLogger(__name__)
 FILE = 'report.html'
@@ -55,14 +56,9 @@ def write(
   """
   path = epath.Path(out).expanduser()
   courses = run_record_lib.read_all(places, _DETAILED)
-  # A page that is made by hand meanwhile has a file of its own.
-  temporary = path.parent / f'{path.name}.{os.getpid()}.tmp'
-  temporary.write_text('')
-  try:
+  with atomic_write(path) as temporary:
+    temporary.write_text('')  # Fails early where nothing can be written.
     temporary.write_text(make(courses, pictures=pictures))
-    temporary.replace(path)
-  finally:
-    temporary.unlink(missing_ok=True)
   return path
 
 

@@ -30,6 +30,7 @@ from semppl_jax.models.network import make_network
 from semppl_jax.models.weights import Weights
 from semppl_jax.report.run_record import Course
 from semppl_jax.runtime import errors, mesh as mesh_lib
+from semppl_jax.runtime.errors import InputError
 
 _log = logging.getLogger(__name__)
 # Images that are embedded at once: a few until the pace is known.
@@ -38,7 +39,7 @@ _MOST_IMAGES = 1024  # Of a sample.
 _SLOW_SECONDS = 0.15  # Where a few take longer, no more are taken at once.
 
 
-class MaterialError(ValueError):
+class MaterialError(InputError):
   """The data or the weights of a run are not at hand; a sentence says why."""
 
 

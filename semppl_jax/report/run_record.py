@@ -14,7 +14,8 @@ import ml_collections
 import numpy as np
 
 from semppl_jax.exchange import run_checkpoint as run_checkpoint_lib
-from semppl_jax.runtime import errors, json_lines
+from semppl_jax.runtime import errors, files as files_lib
+from semppl_jax.runtime.errors import InputError
 from semppl_jax.training import (
   checkpoint,
   pseudo_label_log,
@@ -41,7 +42,7 @@ _COLUMNS = ('index', 'label', 'true', 'share')
 _MOST_LINES = 2000
 
 
-class CourseError(ValueError):
+class CourseError(InputError):
   """A directory is no run."""
 
 
@@ -243,7 +244,7 @@ def distinct(paths: Sequence[str]) -> list[str]:
 
 def _lines(path: epath.Path, problems: list[str]) -> list[dict[str, Any]]:
   try:
-    lines, damaged = json_lines.read(path)
+    lines, damaged = files_lib.read_json_lines(path)
   except OSError as error:
     problems.append(f'{path.name} cannot be read ({error}).')
     return []

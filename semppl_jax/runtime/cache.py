@@ -1,31 +1,35 @@
-"""Compiled programs that are kept from one start to the next."""
+"""Cache of what is found or compiled once, for later starts."""
 
 import hashlib
+import os
 import pathlib
 import platform
 
 import jax
 
-from semppl_jax.runtime import kept
-
 _CPUINFO = pathlib.Path('/proc/cpuinfo')
 
 
-def keep() -> None:
-  """Keeps what takes over a second to compile, unless JAX was told where.
+def cache_dir() -> pathlib.Path:
+  """Returns `SEMPPL_JAX_CACHE`, by default `~/.cache/semppl_jax`."""
+  named = os.environ.get('SEMPPL_JAX_CACHE') or '~/.cache/semppl_jax'
+  return pathlib.Path(named).expanduser()
 
-  They are below `kept.folder`. JAX's own
-  `JAX_COMPILATION_CACHE_DIR` names another folder, and
-  `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing.
+
+def enable_compilation_cache() -> None:
+  """Keeps programs that take over a second to compile below `cache_dir`.
+
+  JAX's own `JAX_COMPILATION_CACHE_DIR` names another folder, and
+  `JAX_ENABLE_COMPILATION_CACHE=false` disables the cache.
   """
   if jax.config.values.get('jax_compilation_cache_dir') is not None:
     return
-  folder = kept.folder() / 'compiled' / _machine()
+  folder = cache_dir() / 'compiled' / _machine()
   jax.config.update('jax_compilation_cache_dir', str(folder))
 
 
 def _machine() -> str:
-  """Tells processors apart: homes are shared, their instructions are not."""
+  """Identifies the processor: homes are shared, instruction sets are not."""
   text = _CPUINFO.read_text() if _CPUINFO.exists() else platform.processor()
   lines = [x for x in text.splitlines() if x.startswith(('flags', 'Features'))]
   known = lines[0] if lines else text

@@ -1,24 +1,34 @@
-"""What the programs share: joining processes, and errors as one sentence."""
+"""Shared frame of the commands: flags, processes, and errors as one sentence.
+
+An error of the package (`errors.ProgramError`) is printed without a traceback
+and decides the exit status.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import logging
 import os
-import re
 import signal
 import sys
 from typing import NoReturn
 
-from absl import flags, logging as absl_logging
+from absl import app, flags, logging as absl_logging
 import jax
 
-from semppl_jax.runtime import alarm, errors
+from semppl_jax.runtime import cache, device_memory, distributed, signals
+from semppl_jax.runtime.errors import (
+  BAD_INPUT,
+  complain,
+  FAILED,
+  first_line,
+  ProgramError,
+)
 
 _DISTRIBUTED = flags.DEFINE_boolean(
   'distributed',
   False,
-  'Join the other processes of the run: found by themselves on TPU pods,'
-  ' SLURM and Open MPI, else named by the three flags below.',
+  'Join the other processes of the run: found automatically on TPU pods, SLURM'
+  ' and Open MPI, otherwise named by the three flags below.',
 )
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'HOST:PORT.')
 _PROCESSES = flags.DEFINE_integer('processes', None, 'Number of processes.')
@@ -28,22 +38,43 @@ _JOIN_SECONDS = flags.DEFINE_integer(
   'join_seconds', 300, 'How long to wait for the other processes.', 1
 )
 
-# The last: asked to stop before the end; the same command goes on. It is the
-# EX_TEMPFAIL of sysexits.h, which schedulers can tell from a failure.
-OK, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
-_GO_ON = (
-  'Checkpoints written before are whole; the same command goes on from the'
+_RESUME = (
+  'Checkpoints written before are complete; the same command continues from the'
   ' newest.'
 )
 
 
-def guarded(work: Callable[[], int], what_is_left: str = _GO_ON) -> int:
-  """Does the work of a program and returns its exit status.
+def start(
+  main: Callable[[list[str]], int],
+  parse: Callable[[Sequence[str]], list[str]] = flags.FLAGS,
+) -> None:
+  """Parses the flags, calls `main` and exits with the status that it returns.
+
+  A mistake in a flag is printed as one sentence, with exit status 2.
 
   Args:
-    work: returns the status. What it raises is printed as one sentence, where
-      it is one of this project's errors or one of the system's.
-    what_is_left: said where the system fails or somebody stops the program.
+    main: takes the arguments that are no flags.
+    parse: parses the flags: `config.loading.parse_flags` for a command with
+      `--config`.
+  """
+
+  def parse_or_exit(argv: Sequence[str]) -> list[str]:
+    try:
+      return parse(argv)
+    except (ProgramError, flags.Error) as error:
+      sys.exit(complain(' '.join(str(error).split()), BAD_INPUT))
+
+  app.run(main, flags_parser=parse_or_exit)
+
+
+def run_cli(work: Callable[[], int], failure_hint: str = _RESUME) -> int:
+  """Does the work of a command and returns its exit status.
+
+  Args:
+    work: returns the status. An error of the package or of the system that it
+      raises is printed as one sentence.
+    failure_hint: added where the system fails or a user interrupts: what was
+      saved, and what to do next.
   """
   _quiet()
   named = (_COORDINATOR, _PROCESSES, _PROCESS)
@@ -51,9 +82,7 @@ def guarded(work: Callable[[], int], what_is_left: str = _GO_ON) -> int:
     return complain(
       '--coordinator, --processes and --process need --distributed.', BAD_INPUT
     )
-  from semppl_jax.runtime import cache, distributed
-
-  cache.keep()
+  cache.enable_compilation_cache()
   try:
     if _DISTRIBUTED.value:
       distributed.join(
@@ -61,99 +90,51 @@ def guarded(work: Callable[[], int], what_is_left: str = _GO_ON) -> int:
         _PROCESSES.value,
         _PROCESS.value,
         _JOIN_SECONDS.value,
-        _leave,
+        _abort,
       )
-    status = _reported(work, what_is_left)
+    status = _report_errors(work, failure_hint)
   except distributed.JoinError as error:
     status = complain(error, BAD_INPUT)
   if status in (FAILED, BAD_INPUT) and jax.distributed.is_initialized():
-    distributed.part()
+    distributed.shutdown_barrier()
     _exit(status)
   return status
 
 
-def _reported(work: Callable[[], int], what_is_left: str) -> int:
-  """Does the work and says what it raises."""
-  # After jax.distributed, which must come before any device is touched.
-  from semppl_jax.config import loading
-  from semppl_jax.models import weights
-  from semppl_jax.runtime import device_memory, distributed, files
-  from semppl_jax.training import checkpoint, experiment, nonfinite
-
+def _report_errors(work: Callable[[], int], failure_hint: str) -> int:
   try:
     return work()
-  except (
-    experiment.InputError,
-    checkpoint.MismatchError,
-    weights.WeightsError,
-    loading.ConfigError,
-    files.WorkdirError,
-  ) as error:
-    return complain(error, BAD_INPUT)
-  except nonfinite.NonFiniteError as error:
-    return complain(error, FAILED)
-  except checkpoint.WriteError as error:
-    _leave(str(error))
+  except ProgramError as error:
+    if error.abort:
+      _abort(str(error))
+    if str(error):
+      complain(error, error.exit_status)
+    return error.exit_status
   except jax.errors.JaxRuntimeError as error:
-    reason = errors.first_line(error)
-    if device_memory.no_room(error):
-      _leave(f'{device_memory.FULL} ({reason}). {what_is_left}')
-    if not distributed.lost(error):
+    reason = first_line(error)
+    if device_memory.is_out_of_memory(error):
+      _abort(f'{device_memory.FULL} ({reason}). {failure_hint}')
+    if not distributed.is_peer_failure(error):
       raise
-    _leave(f'Another process of the run is gone ({reason}). {_GO_ON}')
+    _abort(f'Another process of the run is gone ({reason}). {_RESUME}')
   except OSError as error:
-    _leave(f'Reading or writing failed: {error}. {what_is_left}')
+    _abort(f'Reading or writing failed: {error}. {failure_hint}')
   except KeyboardInterrupt:
-    _leave(f'Stopped at once. {what_is_left}')
+    _abort(f'Stopped at once. {failure_hint}')
 
 
 @contextlib.contextmanager
-def clock(minutes: float | None) -> Iterator[None]:
-  """Asks this process to stop, as by SIGTERM, when its time is over."""
+def stop_after(minutes: float | None) -> Iterator[None]:
+  """Sends this process SIGTERM when its time is over; None: no limit."""
   if not minutes:
     yield
     return
-  with alarm.after(60 * minutes, os.kill, os.getpid(), signal.SIGTERM):
+  with signals.timer(60 * minutes, os.kill, os.getpid(), signal.SIGTERM):
     yield
 
 
-def parse(argv: Sequence[str]) -> list[str]:
-  """Parses the flags of a program that has no config; returns other arguments.
-
-  A mistake in a flag is printed as one sentence, with exit status 2.
-  """
-  try:
-    return flags.FLAGS(argv)
-  except flags.Error as error:
-    sys.exit(complain(' '.join(str(error).split()), BAD_INPUT))
-
-
-def parse_with_config(argv: Sequence[str]) -> list[str]:
-  """Parses the flags of a program whose `--config` may be missing.
-
-  A mistake in a flag is printed as one sentence, with exit status 2.
-  """
-  from semppl_jax.config import loading
-
-  try:
-    if any(re.match(r'--?(no)?config\b', argument) for argument in argv):
-      return loading.parse_flags(argv)
-    rest = flags.FLAGS(argv)
-    if rest[1:]:
-      raise loading.ConfigError(f'{rest[1]!r} is no flag; flags begin with --.')
-    return rest
-  except (loading.ConfigError, flags.Error) as error:
-    sys.exit(complain(' '.join(str(error).split()), BAD_INPUT))
-
-
-def complain(error: Exception | str, status: int) -> int:
-  """Prints an error and returns the exit status."""
-  print(f'semppl_jax: {error}', file=sys.stderr)  # noqa: T201
-  return status
-
-
-def _leave(error: str) -> NoReturn:
-  """Ends the program at once, without the destructors of failed writes."""
+def _abort(error: str) -> NoReturn:
+  """Exits at once, without the destructors of failed writes."""
   _exit(complain(error, FAILED))
 
 

@@ -1,10 +1,8 @@
-"""What a run takes of a device's memory, as the compiler and the device say."""
+"""Memory of a device: what a step needs, and the peak of a run."""
 
 import jax
 from jax.sharding import Mesh
 import ml_collections
-
-from semppl_jax.training.metric_writer import Logbook
 
 STEP = 'memory/step_gib'
 FULL = (
@@ -15,10 +13,10 @@ GIB = 2**30
 
 
 def step_gib(compiled: jax.stages.Compiled) -> float | None:
-  """GiB that a compiled step takes of each device, where that is known.
+  """Returns GiB that a compiled step takes of each device, if that is known.
 
-  Arguments, results, temporaries and the program itself; an argument whose
-  memory a result takes over is counted once.
+  Arguments, results, temporaries and the program itself; donated memory counts
+  once.
   """
   memory = compiled.memory_analysis()
   if memory is None:
@@ -32,20 +30,20 @@ def step_gib(compiled: jax.stages.Compiled) -> float | None:
   ) / GIB
 
 
-def no_room(error: Exception) -> bool:
-  """Whether an error of the devices says that their memory is too small."""
+def is_out_of_memory(error: Exception) -> bool:
+  """Returns True if a device error says that its memory is too small."""
   return 'RESOURCE_EXHAUSTED' in str(error)
 
 
 def too_large(
   config: ml_collections.ConfigDict, place: str, more: str = 'more devices'
 ) -> str:
-  """A sentence for a step that does not fit, with what would help.
+  """Returns the sentence that a step does not fit, with remedies.
 
   Args:
-    config: the run's.
+    config: config of the run.
     place: the devices, as `'8 x TPU v3'`.
-    more: what to take instead.
+    more: the last remedy.
   """
   remedy = f'lower it or raise config.accumulate={config.accumulate}'
   if config.network.remat != 'blocks':
@@ -56,17 +54,10 @@ def too_large(
   )
 
 
-def note(log: Logbook, step: int, compiled: jax.stages.Compiled) -> None:
-  """Records what the step takes, once in the life of a run."""
-  size = step_gib(compiled)
-  if size is not None and STEP not in log.history:
-    log.scalars(step, {STEP: size})
-
-
 def device_peak_gib(mesh: Mesh) -> float | None:
-  """The most GiB that this process ever had on one device; None on a CPU.
+  """Returns the peak GiB of this process on one device; None on a CPU.
 
-  Of all that the process did: an evaluation, and a run before, count too.
+  Evaluations and earlier runs of the same process count too.
   """
   peaks = [
     (device.memory_stats() or {}).get('peak_bytes_in_use')

@@ -1,19 +1,20 @@
 """The device mesh and the only place that spells its axis."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 import numpy as np
 
 AXIS = 'data'
 
 
-def make_mesh(devices: Any = None) -> Mesh:
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
   """Returns a one-dimensional mesh over `devices` (default: all of them)."""
   devices = jax.devices() if devices is None else devices
   # By process: on a slice ids interleave over the hosts, and process p feeds
-  # the p-th part of the batch.
+  # part p of the batch.
   devices = sorted(devices, key=lambda d: (d.process_index, d.id))
   # Auto: with Explicit axes, the default of jax.make_mesh, the gradient of a
   # Haiku ResNet raises ShardingTypeError.
@@ -21,29 +22,32 @@ def make_mesh(devices: Any = None) -> Mesh:
 
 
 def describe(mesh: Mesh) -> str:
-  """Number and kind of the devices, as `'8 x TPU v3'`."""
+  """Returns number and kind of the devices, as `'8 x TPU v3'`."""
   return f'{mesh.size} x {mesh.devices.flat[0].device_kind}'
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """Sharding of an array that every device holds whole."""
+  """Returns the sharding of an array that every device holds as a whole."""
   return NamedSharding(mesh, PartitionSpec())
 
 
 def sharded(mesh: Mesh, axis: int = 0) -> NamedSharding:
-  """Sharding of an array split over the devices along `axis`."""
+  """Returns the sharding of an array split over the devices along `axis`."""
   return NamedSharding(mesh, PartitionSpec(*(None,) * axis, AXIS))
 
 
-def spread(mesh: Mesh, x: np.ndarray, axis: int) -> jax.Array:
-  """Splits an array that every process holds whole over the devices."""
+def shard_array(mesh: Mesh, x: np.ndarray, axis: int) -> jax.Array:
+  """Splits an array along `axis` over the devices.
+
+  Every process must hold the whole array.
+  """
   return jax.make_array_from_callback(
     x.shape, sharded(mesh, axis), lambda part: x[part]
   )
 
 
-def to_global(mesh: Mesh, tree: Any) -> Any:
-  """Makes global arrays of this process's rows (leading axis [B])."""
+def to_global(mesh: Mesh, tree: PyTree) -> PyTree:
+  """Builds global arrays from this process's rows (leading axis [B])."""
   sharding = sharded(mesh)
   return jax.tree.map(
     lambda x: jax.make_array_from_process_local_data(sharding, x), tree

@@ -13,11 +13,13 @@ from typing import Any
 
 import jax
 
+from semppl_jax.runtime.errors import ProgramError
+
 _log = logging.getLogger(__name__)
 _LINE_SECONDS = 10.0
 
 
-class WorkerError(RuntimeError):
+class WorkerError(ProgramError, RuntimeError):
   """A worker process ended before its work was done."""
 
 

@@ -21,13 +21,13 @@ import shlex
 import time
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 import jax
 
 from semppl_jax.config import loading
-from semppl_jax.runtime import cli
+from semppl_jax.runtime import cli, errors
 
-_CONFIG = loading.define_flag('config')
+_CONFIG = loading.define_flag()
 _DATA = flags.DEFINE_string(
   'data', None, "Folder, TFRecord glob, 'tfds:NAME' or 'embedded'."
 )
@@ -73,26 +73,23 @@ _NOT_TO_MAKE = ('epochs', 'train_images')
 
 def main(_) -> int:
   """Makes what the flags say and returns the exit status."""
-  return cli.guarded(_make, _TEACH_ON if _TRAIN.value else _GO_ON)
+  return cli.run_cli(_make, _TEACH_ON if _TRAIN.value else _GO_ON)
 
 
 def _make() -> int:
-  from semppl_jax.runtime import signals, worker_pool
+  from semppl_jax.runtime import signals
   from semppl_jax.saliency import generate
-  from semppl_jax.training.experiment import InputError
 
   try:
-    with signals.at_once():
+    with signals.raise_at_signal():
       if _TRAIN.value:
         print(_train_network())  # noqa: T201
-        return cli.OK
+        return errors.OK
       facts = _store()
-  except worker_pool.WorkerError as error:
-    return cli.complain(error, cli.FAILED)
   except ValueError as error:
-    raise InputError(str(error)) from error
+    raise errors.InputError(str(error)) from error
   print(f'{_OUT.value}: {generate.describe(facts)}.')  # noqa: T201
-  return cli.OK
+  return errors.OK
 
 
 def _store() -> Any:
@@ -218,4 +215,4 @@ def _finished(folder: str, data: Any, facts: Any) -> Any:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=cli.parse_with_config)
+  cli.start(main, loading.parse_optional_config)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.runtime import worker_pool as worker_pool_lib
-from semppl_jax.runtime.problems import naming
+from semppl_jax.runtime.errors import count_and_names
 from semppl_jax.saliency import mask_fn, shards as shards_lib
 from semppl_jax.saliency.mask_fn import Maker
 from semppl_jax.saliency.shards import Piece
@@ -144,4 +144,4 @@ def _masks(piece: Piece, maker: Maker) -> Iterator[tuple[str, bytes]]:
     else:
       yield name, mask_store.png(mask_of(image))
   if unreadable:
-    _log.warning('Skipped %s.', naming('unreadable image(s)', unreadable))
+    _log.warning('Skipped %s.', count_and_names('unreadable image(s)', unreadable))

@@ -21,6 +21,7 @@ from PIL import Image
 from semppl_jax.data.mask_facts import Counts, Facts, FILE, FORMAT
 from semppl_jax.data.sources.tfrecord_tf import records
 from semppl_jax.data.tf.runtime import tf
+from semppl_jax.runtime.files import atomic_write, write_text
 
 
 class Tally(NamedTuple):
@@ -50,16 +51,16 @@ def png(mask: np.ndarray) -> bytes:
 
 def write_shard(file: str, masks: Iterable[tuple[str, bytes]]) -> None:
   """Writes ids and PNGs to a file, which is there once it is whole."""
-  # Another process may be at the same file: each renames one of its own.
-  temporary = f'{file}.{os.getpid()}'
   try:
-    with tf.io.TFRecordWriter(temporary) as writer:
+    with (
+      atomic_write(file) as temporary,
+      tf.io.TFRecordWriter(os.fspath(temporary)) as writer,
+    ):
       for name, content in masks:
         feature = {'id': _feature(name.encode()), 'mask': _feature(content)}
         example = tf.train.Example(features=tf.train.Features(feature=feature))
         # A map has no order of its own, and the bytes should be the same.
         writer.write(example.SerializeToString(deterministic=True))
-    tf.io.gfile.rename(temporary, file, overwrite=True)
   except tf.errors.OpError as error:
     raise OSError(f'{file!r} cannot be written: {error.message}') from error
 
@@ -107,12 +108,10 @@ def write(folder: str, facts: Facts) -> None:
   """Writes `masks.json`, whole or not at all; makes the folder."""
   content: dict[str, Any] = {'format': FORMAT, **facts._asdict()}
   content['counts'] = facts.counts and facts.counts._asdict()
-  temporary = os.path.join(folder, f'{FILE}.{os.getpid()}')
   try:
     tf.io.gfile.makedirs(folder)
-    with tf.io.gfile.GFile(temporary, 'w') as stream:
-      stream.write(json.dumps(content, indent=2) + '\n')
-    tf.io.gfile.rename(temporary, os.path.join(folder, FILE), overwrite=True)
+    text = json.dumps(content, indent=2) + '\n'
+    write_text(os.path.join(folder, FILE), text)
   except tf.errors.OpError as error:
     raise OSError(
       f'{folder!r} cannot be written to: {error.message}'

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from semppl_jax.runtime.files import atomic_write
 from semppl_jax.saliency import network
 
 _VERSION = 1
@@ -40,9 +41,8 @@ def write(
   about = settings._asdict() | {'version': _VERSION, 'origin': origin}
   # One field: of several, the order would be another in each file.
   content = save(flat, metadata={_FIELD: json.dumps(about)})
-  partial = pathlib.Path(f'{path}.partial')
-  partial.write_bytes(content)
-  os.replace(partial, path)
+  with atomic_write(path) as temporary:
+    temporary.write_bytes(content)
 
 
 def read(path: str) -> tuple[network.Settings, network.Params]:

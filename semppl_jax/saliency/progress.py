@@ -1,12 +1,13 @@
 """Where the learning of a mask network is, in a file, between its epochs."""
 
-import os
 import pathlib
 from typing import Any, NamedTuple
 import zipfile
 
 import jax
 import numpy as np
+
+from semppl_jax.runtime.files import atomic_write
 
 
 class Progress(NamedTuple):
@@ -41,9 +42,8 @@ def write(file: str, about: str, progress: Progress) -> None:
     'averages': progress.averages,
     **{f'leaf{place}': np.asarray(x) for place, x in enumerate(leaves)},
   }
-  partial = f'{file}.partial.npz'
-  np.savez(partial, **content)
-  os.replace(partial, file)
+  with atomic_write(file) as temporary, temporary.open('wb') as stream:
+    np.savez(stream, **content)
 
 
 def read(file: str, about: str) -> Progress | None:

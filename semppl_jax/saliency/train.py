@@ -18,10 +18,10 @@ import numpy as np
 import optax
 
 from semppl_jax.optim import schedules
+from semppl_jax.runtime.errors import NonFiniteError
 from semppl_jax.saliency import network, progress as progress_lib, pupil
 from semppl_jax.saliency.progress import Progress
 from semppl_jax.saliency.training_data import Lessons, levels
-from semppl_jax.training.nonfinite import NonFiniteError
 
 _log = logging.getLogger(__name__)
 BATCH = 16

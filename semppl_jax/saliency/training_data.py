@@ -13,6 +13,7 @@ import numpy as np
 
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.runtime import worker_pool
+from semppl_jax.runtime.files import atomic_write
 from semppl_jax.saliency import detectors, shards as shards_lib
 from semppl_jax.saliency.image import resize
 from semppl_jax.saliency.network import Settings
@@ -159,6 +160,5 @@ def _read(file: pathlib.Path, about: str) -> Lessons | None:
 
 
 def _write(file: pathlib.Path, about: str, found: Lessons) -> None:
-  partial = file.with_suffix('.partial.npz')
-  np.savez(partial, about=np.array(about), **found._asdict())
-  os.replace(partial, file)
+  with atomic_write(file) as temporary, temporary.open('wb') as stream:
+    np.savez(stream, about=np.array(about), **found._asdict())

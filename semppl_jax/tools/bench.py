@@ -23,9 +23,9 @@ from absl import flags
 import jax
 
 from semppl_jax.config import loading
-from semppl_jax.runtime import cli
+from semppl_jax.runtime import cli, errors
 
-_CONFIG = loading.define_flag('config')
+_CONFIG = loading.define_flag()
 _STEPS = flags.DEFINE_integer('steps', 20, 'Steps that are timed.', 1)
 _WARMUP = flags.DEFINE_integer('warmup', 3, 'Steps before these.', 0)
 _PARTS = flags.DEFINE_bool(
@@ -39,24 +39,24 @@ _OUT = flags.DEFINE_string('out', None, 'JSON file to write.')
 
 def main(_: Sequence[str]) -> int:
   """Runs what the flags say and returns the exit status."""
-  return cli.guarded(_measure, 'Nothing was written; measure again.')
+  return cli.run_cli(_measure, 'Nothing was written; measure again.')
 
 
 def _measure() -> int:
-  from semppl_jax.runtime import out as out_lib
+  from semppl_jax.runtime import files as files_lib
   from semppl_jax.tools.profiling import step_benchmark, step_report
 
   # A program that is kept would take no time to compile.
   jax.config.update('jax_enable_compilation_cache', False)
-  out = out_lib.file(_OUT.value)
+  out = files_lib.output_file(_OUT.value)
   report = step_benchmark.measure(
     _CONFIG.value, _STEPS.value, _WARMUP.value, _PARTS.value
   )
   if jax.process_index() == 0:
     print(step_report.text(report))  # noqa: T201
     out.write_text(json.dumps(report, indent=2) + '\n')
-  return cli.OK
+  return errors.OK
 
 
 if __name__ == '__main__':
-  loading.run(main)
+  cli.start(main, loading.parse_flags)

@@ -16,9 +16,9 @@ import os
 from absl import flags
 
 from semppl_jax.config import loading
-from semppl_jax.runtime import cli
+from semppl_jax.runtime import cli, errors
 
-_CONFIG = loading.define_flag('config')
+_CONFIG = loading.define_flag()
 _RATE = flags.DEFINE_float(
   'rate', 1000.0, 'Images a second that an accelerator takes.', 0.0
 )
@@ -34,24 +34,24 @@ _NO_STAGES = (
 
 def main(_: Sequence[str]) -> int:
   """Runs what the flags say and returns the exit status."""
-  return cli.guarded(_measure, 'Nothing was written; measure again.')
+  return cli.run_cli(_measure, 'Nothing was written; measure again.')
 
 
 def _measure() -> int:
-  from semppl_jax.runtime import out as out_lib
+  from semppl_jax.runtime import files as files_lib
   from semppl_jax.tools.profiling import input_benchmark
   from semppl_jax.training import experiment as experiment_lib
 
   config = _CONFIG.value
   if config.data.backend == 'device':
     raise loading.ConfigError(_NO_STAGES)
-  out = out_lib.file(_OUT.value) if _OUT.value else None
+  out = files_lib.output_file(_OUT.value) if _OUT.value else None
   experiment = experiment_lib.build(config)
   try:
     alone = input_benchmark.decoding_alone(experiment, _SECONDS.value)
     costs = input_benchmark.measure(experiment, _SECONDS.value)
   except ValueError as error:  # Of data that was opened on the way.
-    raise experiment_lib.InputError(str(error)) from error
+    raise errors.InputError(str(error)) from error
   print(input_benchmark.table({'decoding alone': alone}))  # noqa: T201
   print(input_benchmark.table(costs))  # noqa: T201
   print(_summary(alone, costs))  # noqa: T201
@@ -59,7 +59,7 @@ def _measure() -> int:
     figures = {'decoding alone': alone, **costs}
     content = {name: cost._asdict() for name, cost in figures.items()}
     out.write_text(json.dumps(content, indent=2) + '\n')
-  return cli.OK
+  return errors.OK
 
 
 def _summary(alone, costs) -> str:
@@ -74,4 +74,4 @@ def _summary(alone, costs) -> str:
 
 
 if __name__ == '__main__':
-  loading.run(main)
+  cli.start(main, loading.parse_flags)

@@ -16,11 +16,11 @@ Exit status: 0, 1 where a run failed (the others are finished), 2 on bad input.
 from collections.abc import Sequence
 import pathlib
 
-from absl import app, flags
+from absl import flags
 import jax
 
 from semppl_jax.config.loading import ConfigError
-from semppl_jax.runtime import cli
+from semppl_jax.runtime import cli, errors
 
 _CONFIGS = flags.DEFINE_list('configs', [], 'Config files, split by commas.')
 _BUDGET = flags.DEFINE_string(
@@ -44,7 +44,7 @@ _JOBS = flags.DEFINE_integer(
 
 def main(argv: Sequence[str]) -> int:
   """Runs what the flags say and returns the exit status."""
-  return cli.guarded(lambda: _compare(argv))
+  return cli.run_cli(lambda: _compare(argv))
 
 
 def _compare(argv: Sequence[str]) -> int:
@@ -56,7 +56,7 @@ def _compare(argv: Sequence[str]) -> int:
 
   if argv[1:]:
     raise ConfigError(
-      f'{argv[1]!r} is no flag; flags begin with --, and lists have no spaces.'
+      f'unknown flag {argv[1]!r}: flags begin with --, and lists have no spaces.'
     )
   budget = budget_lib.parse(_BUDGET.value)
   if not _OUT.value:
@@ -77,11 +77,11 @@ def _compare(argv: Sequence[str]) -> int:
   report = runner.run(plan, pathlib.Path(_OUT.value).expanduser())
   if report is None:
     print('Stopped; the same command goes on.')  # noqa: T201
-    return cli.STOPPED
+    return errors.STOPPED
   if jax.process_index() == 0:
     print(report.describe())  # noqa: T201
-  return cli.FAILED if report.failed else cli.OK
+  return errors.FAILED if report.failed else errors.OK
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=cli.parse)
+  cli.start(main)

@@ -19,11 +19,11 @@ or a row failed; 2 on bad input.
 import json
 import os
 
-from absl import app, flags
+from absl import flags
 import jax
 
 from semppl_jax.config import loading
-from semppl_jax.runtime import cli, device_memory, out as out_lib
+from semppl_jax.runtime import cli, device_memory, errors, files as files_lib
 from semppl_jax.tools.compile import (
   cost_analysis,
   fit_table,
@@ -36,7 +36,7 @@ from semppl_jax.tools.compile import (
 
 FITS, DOES_NOT_FIT = 0, 1
 
-_CONFIG = loading.define_flag('config')
+_CONFIG = loading.define_flag()
 _TOPOLOGY = flags.DEFINE_string(
   'topology', None, 'The slice, as v3:8x8, v4:4x4x4 or v5e:4x8.'
 )
@@ -67,7 +67,7 @@ _PHOTOMETRIC = flags.DEFINE_bool(
 def main(_: list[str]) -> int:
   """Runs what the flags say and returns the exit status."""
   if _ALL.value or _ROWS.value is not None:
-    return cli.guarded(_make_table, job_runner.WHAT_IS_LEFT)
+    return cli.run_cli(_make_table, job_runner.WHAT_IS_LEFT)
   topology, out = _TOPOLOGY.value, _OUT.value
   if _CONFIG.value is None:
     return _complain('--config=FILE is missing; --all takes every config.')
@@ -75,13 +75,13 @@ def main(_: list[str]) -> int:
     return _complain('--topology=CHIP:SHAPE and --out=FILE are both needed.')
   _leave_accelerators_alone()
   try:
-    path = out_lib.file(out)
+    path = files_lib.output_file(out)
     report = tpu_aot.check(
       _CONFIG.value, topology, _OVERHEAD.value, _PHOTOMETRIC.value
     )
   except ValueError as error:
     return _complain(str(error))
-  row_files.write(path, json.dumps(report, indent=2))
+  files_lib.write_text(path, json.dumps(report, indent=2) + '\n')
   print(cost_analysis.table(report))  # noqa: T201
   if report['fits']:
     return FITS
@@ -89,7 +89,7 @@ def main(_: list[str]) -> int:
     topology, report['cores'], cost_analysis.need(report)
   )
   more = f'a larger slice: --topology={larger}' if larger else 'more cores'
-  return cli.complain(
+  return errors.complain(
     device_memory.too_large(_CONFIG.value, topology, more), DOES_NOT_FIT
   )
 
@@ -103,11 +103,11 @@ def _make_table() -> int:
   for row, record in job_runner.make(rows, place):
     records[row] = record
     page = fit_table.page(records, place.versions)
-    row_files.write(place.folder / 'table.md', page)
+    files_lib.write_text(place.folder / 'table.md', page + '\n')
   print(fit_table.page(records, place.versions))  # noqa: T201
   made = (row_files.COMPILED, row_files.OVER)
   outcomes = [record['outcome'] for record in records.values() if record]
-  return cli.OK if {*outcomes} <= {*made} else cli.FAILED
+  return errors.OK if {*outcomes} <= {*made} else errors.FAILED
 
 
 def _selected() -> list[topologies.Row]:
@@ -138,8 +138,8 @@ def _leave_accelerators_alone() -> None:
 
 
 def _complain(message: str) -> int:
-  return cli.complain(message, cli.BAD_INPUT)
+  return errors.complain(message, errors.BAD_INPUT)
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=cli.parse_with_config)
+  cli.start(main, loading.parse_optional_config)

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 import csv
 import pathlib
 
-from absl import app, flags
+from absl import flags
 import numpy as np
 
 from semppl_jax.config import loading
-from semppl_jax.runtime import cli
+from semppl_jax.runtime import cli, errors
 
 _OUT = flags.DEFINE_string('out', None, 'Folder to write.')
 _IMAGES = flags.DEFINE_integer('images', 1500, 'Images to learn from.', 10)
@@ -27,13 +27,13 @@ _TITLE = ('path', 'label')
 
 def main(_: Sequence[str]) -> int:
   """Runs what the flags say and returns the exit status."""
-  return cli.guarded(_write, 'Remove the folder and start again.')
+  return cli.run_cli(_write, 'Remove the folder and start again.')
 
 
 def _write() -> int:
-  from semppl_jax.runtime import out as out_lib
+  from semppl_jax.runtime import files as files_lib
 
-  root = out_lib.folder(_OUT.value)
+  root = files_lib.output_dir(_OUT.value)
   if any(root.iterdir()):
     raise loading.ConfigError(f'--out={root} must be a new or empty folder.')
   counts = write(
@@ -43,7 +43,7 @@ def _write() -> int:
     f'{root}: {counts[0]} images, {counts[1]} of them with a label in'
     f' labels.csv; {counts[2]} test images.'
   )
-  return cli.OK
+  return errors.OK
 
 
 def write(
@@ -104,4 +104,4 @@ def _of_each(names: Sequence[str], count: int) -> list[int]:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=cli.parse)
+  cli.start(main)

@@ -19,7 +19,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from semppl_jax.config import loading
 from semppl_jax.runtime import errors
-from semppl_jax.runtime.problems import naming
+from semppl_jax.runtime.errors import count_and_names, InputError, ProgramError
 
 # Fields that change what is printed and kept, and where and how fast a run
 # works, but not what comes of it.
@@ -66,12 +66,15 @@ class Identity(NamedTuple):
   masks: str = ''
 
 
-class MismatchError(ValueError):
+class MismatchError(InputError):
   """A checkpoint belongs to another config, data set, labels or masks."""
 
 
-class WriteError(RuntimeError):
+class WriteError(ProgramError, RuntimeError):
   """A checkpoint could not be written; those before it are as they were."""
+
+  # The destructors of a failed write would not end.
+  abort = True
 
 
 class Checkpointer:
@@ -159,7 +162,7 @@ class Checkpointer:
     ).labelled
     old, new = set(_from_bytes(saved)), set(self._identity.labelled.tolist())
     changes = [
-      naming(what, sorted(names))
+      count_and_names(what, sorted(names))
       for what, names in (
         ('image(s) lost their label', old - new),
         ('image(s) gained one', new - old),

@@ -17,14 +17,11 @@ from semppl_jax.models import weights as weights_lib
 from semppl_jax.models.weights import Weights
 from semppl_jax.optim import schedules
 from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.runtime.errors import InputError
 from semppl_jax.training import checkpoint, config_checks
-from semppl_jax.training.train_step import make_step, Step
+from semppl_jax.training.train_step import make_train_step, TrainStep
 
 _log = logging.getLogger(__name__)
-
-
-class InputError(ValueError):
-  """The config or the data cannot be used; the message says what and where."""
 
 
 class Experiment(NamedTuple):
@@ -49,7 +46,7 @@ class Experiment(NamedTuple):
   splits: dataset.Splits
   subset: labels.LabelSubset
   method: Method
-  step: Step
+  step: TrainStep
   total_steps: int
   eval_every: int
   save_every: int
@@ -87,7 +84,9 @@ def build(
   config = with_classes(config, len(splits.train.class_names))
   method = methods.make(config, Setting(mesh, config.batch_size, examples))
   total = steps(config.duration)
-  step = make_step(config, method, mesh, total, steps(config.optimizer.warmup))
+  step = make_train_step(
+    config, method, mesh, total, steps(config.optimizer.warmup)
+  )
   return Experiment(
     config=config,
     mesh=mesh,
@@ -114,7 +113,7 @@ def with_classes(
 
 
 def _first_weights(
-  config: ml_collections.ConfigDict, step: Step
+  config: ml_collections.ConfigDict, step: TrainStep
 ) -> Weights | None:
   """Reads `init_from` and holds it against the network, before any work."""
   path = config.init_from

@@ -24,15 +24,14 @@ from semppl_jax import __version__
 from semppl_jax.data import labels, masks
 from semppl_jax.data.corrupt import CorruptCount
 from semppl_jax.evaluators import online
-from semppl_jax.evaluators.features import StoppedError
 from semppl_jax.models import weights as weights_lib
 from semppl_jax.runtime import (
-  agreement,
   device_memory,
   distributed,
   files as files_lib,
   mesh as mesh_lib,
 )
+from semppl_jax.runtime.errors import InputError, StoppedError
 from semppl_jax.runtime.signals import Interrupts
 from semppl_jax.training import (
   aot,
@@ -47,7 +46,7 @@ from semppl_jax.training.checkpoint import (
   Checkpointer,
   plain_config,
 )
-from semppl_jax.training.experiment import Experiment, InputError
+from semppl_jax.training.experiment import Experiment
 from semppl_jax.training.metric_writer import Logbook
 from semppl_jax.training.timer import Stopwatch
 from semppl_jax.training.train_iterator import Feed, Given
@@ -87,20 +86,20 @@ def run(
     The summary, or None where the run was asked to stop before its end.
 
   Raises:
-    experiment.InputError: bad config or data, before anything is compiled,
+    errors.InputError: bad config or data, before anything is compiled,
       or more unreadable images than allowed.
     files.WorkdirError: nothing can be written to `workdir`.
     distributed.JoinError: the processes of the run are not alike.
     checkpoint.MismatchError: `workdir` holds another run.
-    nonfinite.NonFiniteError: the loss or a gradient is not finite.
+    errors.NonFiniteError: the loss or a gradient is not finite.
   """
   with contextlib.ExitStack() as stack:
     interrupts = interrupts or stack.enter_context(Interrupts())
-    agreement.must_agree(_shared_facts(config))
+    distributed.require_equal(_shared_facts(config))
     experiment = experiment_lib.build(config, devices)
     # Each process may have read the data from a disk of its own.
     identity = experiment_lib.identity(experiment)
-    agreement.must_agree(
+    distributed.require_equal(
       {
         'the train set': identity.data,
         'the labelled images': identity.labels,
@@ -129,11 +128,11 @@ def _run(
 ) -> dict[str, Any] | None:
   """Opens the files of a run, then trains and finishes it."""
   config = experiment.config
-  files_lib.make(workdir)
+  files_lib.make_workdir(workdir)
   _log.info(
     'Training in %s on %s.', workdir, mesh_lib.describe(experiment.mesh)
   )
-  distributed.meet('start')
+  distributed.barrier('start')
   checkpoints = Checkpointer(
     workdir, experiment_lib.identity(experiment), config.checkpoint.keep
   )
@@ -170,7 +169,7 @@ def _first_state(
   experiment: Experiment, checkpoints: Checkpointer
 ) -> TrainState:
   """The newest checkpoint's state, or the initial one."""
-  like = aot.state_like(experiment.step)
+  like = aot.abstract_state(experiment.step)
   step = checkpoints.latest_step()
   if step is not None:
     state = checkpoints.restore(step, like)
@@ -203,6 +202,15 @@ def untrained_state(experiment: Experiment) -> TrainState:
   return jax.jit(experiment.step.init, out_shardings=layout)()
 
 
+def _log_step_memory(
+  log: Logbook, step: int, compiled: jax.stages.Compiled
+) -> None:
+  """Logs the memory of the step, once in a run."""
+  size = device_memory.step_gib(compiled)
+  if size is not None and device_memory.STEP not in log.history:
+    log.scalars(step, {device_memory.STEP: size})
+
+
 def compile_step(experiment: Experiment, state: TrainState, given: Any):
   """Compiles the train step ahead of time: a changed shape is an error."""
   began = time.monotonic()
@@ -210,7 +218,7 @@ def compile_step(experiment: Experiment, state: TrainState, given: Any):
   try:
     compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:
-    if not device_memory.no_room(error):
+    if not device_memory.is_out_of_memory(error):
       raise
     message = device_memory.too_large(
       experiment.config, mesh_lib.describe(experiment.mesh)
@@ -258,7 +266,7 @@ def _train(
   def scores_of(step: int, state: TrainState) -> dict[str, float]:
     with watch.timed(step, 'evaluation'):
       scores = evaluate(
-        state, experiment.splits, experiment.subset, interrupts.noted
+        state, experiment.splits, experiment.subset, interrupts.received
       )
     if scores:
       log.scalars(step, scores)
@@ -282,11 +290,11 @@ def _train(
     )
     with watch.timed(start, 'compile'):
       compiled = compile_step(experiment, state, given)
-    distributed.meet('first step')
-    if interrupts.asked(start):
+    distributed.barrier('first step')
+    if interrupts.should_stop(start):
       _log.info('Asked to stop before the first step: nothing new to save.')
       return None
-    device_memory.note(log, start, compiled)
+    _log_step_memory(log, start, compiled)
     meter = _Meter(experiment.config.batch_size, batches)
     running = collections.deque()
     watch.train()
@@ -298,7 +306,7 @@ def _train(
         _log.info('First step after %.0f s.', time.monotonic() - began)
       if len(running) > _AHEAD:
         jax.block_until_ready(running.popleft())
-      last, stop = step == experiment.total_steps, interrupts.asked(step)
+      last, stop = step == experiment.total_steps, interrupts.should_stop(step)
       save = last or judged(step) or stop or step % experiment.save_every == 0
       if last or step % experiment.log_every == 0:
         log.record(step, metrics, meter.read(step) | figures)

@@ -27,7 +27,7 @@ from rich.progress import (
   TimeRemainingColumn,
 )
 
-from semppl_jax.runtime import json_lines, mesh as mesh_lib
+from semppl_jax.runtime import files as files_lib, mesh as mesh_lib
 from semppl_jax.training.pseudo_label_log import GuessLog
 from semppl_jax.training.train_step import ROWS
 
@@ -49,7 +49,7 @@ class Logbook:
     self.history: dict[str, list[tuple[int, float]]] = {}
     if self._main:
       path = workdir / 'metrics.jsonl'
-      for line in json_lines.keep_until(path, start_step):
+      for line in files_lib.truncate_json_lines(path, start_step):
         self._remember(line)
       # A file of a bucket can only be entered.
       self._open = contextlib.ExitStack()

@@ -14,13 +14,10 @@ import orbax.checkpoint as ocp
 
 from semppl_jax.data import batch as batch_lib
 from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.runtime.errors import NonFiniteError
 from semppl_jax.training.experiment import Experiment
 from semppl_jax.training.train_iterator import Feed
 from semppl_jax.training.train_step import TrainState
-
-
-class NonFiniteError(RuntimeError):
-  """The loss or a gradient stopped being finite."""
 
 
 def stop(

@@ -15,7 +15,7 @@ from typing import Any
 from etils import epath
 import numpy as np
 
-from semppl_jax.runtime import json_lines
+from semppl_jax.runtime import files as files_lib
 
 FILE = 'pseudo_labels.jsonl'
 # Rows of a record, and of these rows that say who voted.
@@ -29,7 +29,7 @@ class GuessLog:
   def __init__(self, workdir: epath.Path, start_step: int):
     """Drops lines of steps after `start_step`."""
     self._path = workdir / FILE
-    json_lines.keep_until(self._path, start_step)
+    files_lib.truncate_json_lines(self._path, start_step)
     self._open = contextlib.ExitStack()
     self._file = None
 

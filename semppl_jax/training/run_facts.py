@@ -47,7 +47,7 @@ def write(workdir: epath.Path, experiment: Experiment, step: int) -> None:
     ],
   }
   text = json.dumps(facts, indent=2) + '\n'
-  files_lib.write_whole(workdir / FILE, text)
+  files_lib.write_text(workdir / FILE, text)
 
 
 def _starts_before(workdir: epath.Path, step: int) -> list[Any]:

@@ -107,7 +107,7 @@ def _pace(log: Logbook) -> dict[str, float | None]:
 def write(workdir: epath.Path, result: dict[str, Any]) -> None:
   """Writes the summary, whole or not at all."""
   text = json.dumps(result, indent=2) + '\n'
-  files_lib.write_whole(workdir / FILE, text)
+  files_lib.write_text(workdir / FILE, text)
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -11,7 +11,8 @@ from semppl_jax.data.corrupt import CorruptCount
 from semppl_jax.data.pipeline import HostBatch
 from semppl_jax.data.prefetch import Prefetcher
 from semppl_jax.runtime import mesh as mesh_lib
-from semppl_jax.training.experiment import Experiment, InputError
+from semppl_jax.runtime.errors import InputError
+from semppl_jax.training.experiment import Experiment
 
 _log = logging.getLogger(__name__)
 

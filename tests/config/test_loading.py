@@ -12,9 +12,12 @@ from semppl_jax.config import loading
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 QUICK = 'configs/quickstart.py'
 PROGRAM = """
-from semppl_jax import config_file
-flag = config_file.define_flag()
-config_file.run(lambda argv: print(flag.value.batch_size, argv[1:]))
+from semppl_jax.config import loading
+from semppl_jax.runtime import cli
+flag = loading.define_flag()
+cli.start(
+  lambda argv: print(flag.value.batch_size, argv[1:]), loading.parse_flags
+)
 """
 
 
@@ -66,7 +69,7 @@ def test_a_bad_override_is_one_sentence(override, message):
 
 
 def test_a_missing_file_tells_the_nearest():
-  message = r"quikstart\.py is no file; did you mean 'configs/quickstart\.py'\?"
+  message = r"quikstart\.py not found; did you mean 'configs/quickstart\.py'\?"
   with pytest.raises(loading.ConfigError, match=message):
     loading.load('configs/quikstart.py')
 
@@ -113,7 +116,7 @@ def test_a_program_reads_its_config(tmp_path, arguments):
     ([f'--config={QUICK}', '--config.batchsize=256'], "'batch_size'"),
     (['--config=nothing.py'], 'nothing.py'),
     ([f'--config={QUICK}', '--confg=1'], 'confg'),
-    ([f'--config={QUICK}', 'config.batch_size=64'], 'is no flag'),
+    ([f'--config={QUICK}', 'config.batch_size=64'], 'unknown flag'),
     ([], '--config=FILE'),
   ],
 )

@@ -241,7 +241,7 @@ def test_the_program_compares_on_the_runs_own_images(weights, tmp_path):
   [
     ((), '--checkpoint, --format and --out are needed'),
     (('--chekpoint=x',), 'Did you mean: checkpoint'),
-    (('--checkpoint=x', 'y'), "'y' is no flag"),
+    (('--checkpoint=x', 'y'), "unknown flag 'y'"),
     (
       ('--checkpoint=gone', '--format=onnx', '--out=x'),
       'gone does not exist',

@@ -76,14 +76,14 @@ def config(
 
 def stop_after(patched, step: int) -> None:
   """Sends this process SIGTERM in the middle of a step; a `MonkeyPatch`."""
-  asked = signals.Interrupts.asked
+  asked = signals.Interrupts.should_stop
 
   def note(self, now):
     if now == step:
       os.kill(os.getpid(), signal.SIGTERM)
     return asked(self, now)
 
-  patched.setattr(signals.Interrupts, 'asked', note)
+  patched.setattr(signals.Interrupts, 'should_stop', note)
 
 
 def final_state(config, workdir, devices=None):
@@ -94,7 +94,7 @@ def final_state(config, workdir, devices=None):
   saved = checkpoint.Checkpointer(
     pathlib.Path(workdir), experiment.identity(built), config.checkpoint.keep
   )
-  like = aot.state_like(built.step)
+  like = aot.abstract_state(built.step)
   step = saved.latest_step()
   state = jax.device_get(saved.restore(step, like))
   saved.close()

@@ -14,7 +14,7 @@ from semppl_jax.exchange import (
 )
 from semppl_jax.protocols import runner, setup as setup_lib
 from semppl_jax.runtime import mesh as mesh_lib
-from semppl_jax.training.experiment import InputError
+from semppl_jax.runtime.errors import InputError
 from tests.helpers import tiny
 from tests.helpers.tiny import weights
 

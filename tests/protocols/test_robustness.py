@@ -11,7 +11,7 @@ from semppl_jax.data.dataset import Dataset
 from semppl_jax.evaluators import imagenet_subsets, metrics, robustness_sets
 from semppl_jax.evaluators.features import Features
 from semppl_jax.protocols import robustness, test_sets
-from semppl_jax.training.experiment import InputError
+from semppl_jax.runtime.errors import InputError
 
 
 class _Oracle:

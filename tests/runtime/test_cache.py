@@ -29,7 +29,7 @@ def test_they_are_kept_by_kind_of_processor(tmp_path, monkeypatch):
   ):
     cpuinfo.write_text(text)
     jax.config.update(NAME, None)
-    cache.keep()
+    cache.enable_compilation_cache()
     folders.append(jax.config.values[NAME])
   assert folders[0] == folders[1] != folders[2]
   for folder in folders:
@@ -38,5 +38,5 @@ def test_they_are_kept_by_kind_of_processor(tmp_path, monkeypatch):
 
 def test_a_folder_that_jax_was_told_stays():
   jax.config.update(NAME, '/elsewhere')
-  cache.keep()
+  cache.enable_compilation_cache()
   assert jax.config.values[NAME] == '/elsewhere'

@@ -7,18 +7,18 @@ import threading
 import jax
 import pytest
 
-from semppl_jax.runtime import cli
+from semppl_jax.runtime import cli, errors
 
 
 def test_the_clock_asks_to_stop_when_the_time_is_over():
   came = threading.Event()
   before = signal.signal(signal.SIGTERM, lambda *_: came.set())
   try:
-    with cli.clock(0.05 / 60):
+    with cli.stop_after(0.05 / 60):
       assert came.wait(10)
     came.clear()
     for minutes in (None, 0.0, 0.05 / 60):  # The last one is in time.
-      with cli.clock(minutes):
+      with cli.stop_after(minutes):
         pass
     assert not came.wait(0.2)
   finally:
@@ -35,10 +35,10 @@ def _work(message):
 def test_a_full_device_is_a_sentence(monkeypatch, capsys):
   monkeypatch.setattr(cli, '_exit', sys.exit)
   with pytest.raises(SystemExit) as end:
-    cli._reported(
+    cli._report_errors(
       _work('RESOURCE_EXHAUSTED: 9 GiB of HBM.\nmore'), 'All is kept.'
     )
-  assert end.value.code == cli.FAILED
+  assert end.value.code == errors.FAILED
   said = capsys.readouterr().err.splitlines()
   assert len(said) == 1
   assert 'memory of a device is full' in said[0]
@@ -47,4 +47,4 @@ def test_a_full_device_is_a_sentence(monkeypatch, capsys):
 
 def test_what_no_sentence_is_known_for_keeps_its_traceback():
   with pytest.raises(jax.errors.JaxRuntimeError):
-    cli._reported(_work('INTERNAL: a broken kernel'), '')
+    cli._report_errors(_work('INTERNAL: a broken kernel'), '')

@@ -1,10 +1,11 @@
-"""How processes join: what can be seen within one of them."""
+"""Processes join and agree: what can be seen within one of them."""
 
 import socket
 import threading
 import time
 
 import jax
+import numpy as np
 import pytest
 
 from semppl_jax.runtime import distributed
@@ -87,6 +88,58 @@ def test_an_error_tells_whether_another_process_is_gone(
   monkeypatch, text, gone
 ):
   error = jax.errors.JaxRuntimeError(text)
-  assert not distributed.lost(error)  # There is no other.
+  assert not distributed.is_peer_failure(error)  # There is no other.
   monkeypatch.setattr(jax, 'process_count', lambda: 2)
-  assert distributed.lost(error) == gone
+  assert distributed.is_peer_failure(error) == gone
+
+
+def test_one_process_agrees_with_itself():
+  distributed.require_equal({'config.seed': 1})
+
+
+class _Device:
+  def __init__(self, process_index):
+    self.process_index = process_index
+
+
+def _several(monkeypatch, said, devices=(1, 1, 1)):
+  """Makes this process the first of three, of which the others say `said`."""
+  there = [_Device(i) for i, n in enumerate(devices) for _ in range(n)]
+  monkeypatch.setattr(jax, 'process_count', lambda: 3)
+  monkeypatch.setattr(jax, 'devices', lambda: there)
+  monkeypatch.setattr(distributed, 'barrier', lambda _: None)
+
+  def gather(x):
+    others = [x if text is None else _encoded(text, x) for text in said]
+    return np.stack([x, *others])
+
+  def _encoded(text, x):
+    row = np.frombuffer(text.encode(), np.uint8)
+    if not x.ndim:
+      return np.asarray(row.size, x.dtype)
+    return np.pad(row, (0, x.size - row.size))
+
+  monkeypatch.setattr(distributed.multihost_utils, 'process_allgather', gather)
+
+
+def test_what_differs_is_named_with_its_process(monkeypatch):
+  _several(monkeypatch, [None, '{"a": 1, "config.seed": 2}'])
+  with pytest.raises(distributed.JoinError) as caught:
+    distributed.require_equal(
+      {'a': 1, 'config.seed': 0, 'b': 'only here, and long'}
+    )
+  assert str(caught.value).endswith(
+    "config: b on process 0: 'only here, and long', 2: None;"
+    ' config.seed on process 0: 0, 2: 2.'
+  )
+
+
+def test_who_says_the_same_agrees(monkeypatch):
+  _several(monkeypatch, [None, '{"b": [1, 2], "a": "ä"}'])
+  distributed.require_equal({'a': 'ä', 'b': (1, 2)})
+
+
+def test_unequal_numbers_of_devices_are_named(monkeypatch):
+  _several(monkeypatch, [None, None], devices=(4, 4, 2))
+  with pytest.raises(distributed.JoinError, match=r'process 0: 4, 2: 2\.'):
+    distributed.require_equal({})

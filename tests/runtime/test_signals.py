@@ -14,7 +14,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 @pytest.mark.parametrize('number', _SIGNALS)
 def test_a_signal_ends_the_work_and_is_then_what_it_was(number):
   before = signal.getsignal(number)
-  with pytest.raises(KeyboardInterrupt), signals.at_once():
+  with pytest.raises(KeyboardInterrupt), signals.raise_at_signal():
     os.kill(os.getpid(), number)
   assert signal.getsignal(number) is before
 
@@ -27,7 +27,7 @@ def test_a_signal_that_is_dropped_in_a_callback_is_not_forgotten(number):
     gc.callbacks.remove(stopped)
     os.kill(os.getpid(), number)
 
-  with signals.at_once() as unless_stopped:
+  with signals.raise_at_signal() as unless_stopped:
     unless_stopped()
     gc.callbacks.append(stopped)
     gc.collect()

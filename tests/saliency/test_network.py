@@ -6,6 +6,7 @@ import pytest
 from scipy.spatial import distance
 
 from semppl_jax.data import dataset
+from semppl_jax.runtime.errors import NonFiniteError
 from semppl_jax.saliency import (
   contact_sheet,
   images as images_lib,
@@ -18,7 +19,6 @@ from semppl_jax.saliency import (
   train,
   training_data,
 )
-from semppl_jax.training.nonfinite import NonFiniteError
 from tests.helpers.scenes import disc
 
 SLOW = pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 
 from configs import paws_quickstart
 from semppl_jax.config import loading
-from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.runtime import errors, mesh as mesh_lib
 from semppl_jax.tools.profiling import (
   breakdown as breakdown_lib,
   random_batch,
@@ -22,7 +22,7 @@ from semppl_jax.tools.profiling import (
   timing,
 )
 from semppl_jax.tools.profiling.timing import Times
-from semppl_jax.training import aot, experiment, flops, unfed
+from semppl_jax.training import aot, flops
 from tests.training import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -161,18 +161,18 @@ def test_a_chip_of_the_table_is_not_measured():
 
 def test_the_arithmetic_is_that_of_one_pass(config):
   mesh = mesh_lib.make_mesh()
-  want = flops.model_flops(unfed.make(config, mesh).config)
+  want = flops.model_flops(aot.make_abstract_run(config, mesh).config)
   changed = loading.copy(config)
   changed.accumulate, changed.network.remat = 2, 'blocks'
-  assert flops.model_flops(unfed.make(changed, mesh).config) == want > 0
+  assert flops.model_flops(aot.make_abstract_run(changed, mesh).config) == want > 0
 
 
 def test_the_noise_has_labels_and_identities(config):
   changed = loading.copy(config)
   changed.data.labelled_per_batch = 4
-  run = unfed.make(changed, mesh_lib.make_mesh())
+  run = aot.make_abstract_run(changed, mesh_lib.make_mesh())
   batch = random_batch.batch(run)
-  _assert_like(batch, aot.batch_like(changed, run.mesh))
+  _assert_like(batch, aot.abstract_batch(changed, run.mesh))
   label = np.asarray(batch.label)
   assert (label >= 0).sum() == random_batch.labelled_rows(run) == 4
   assert set(label[label >= 0]) <= set(range(1000))
@@ -192,7 +192,7 @@ def test_the_noise_of_whole_images_fills_them():
   config.batch_size, config.data.canvas = 8, (6, 10)
   config.data.update(backend='device', labelled_per_batch=0)
   config.support.update(classes_per_batch=4, images_per_class=2)
-  run = unfed.make(config, mesh_lib.make_mesh())
+  run = aot.make_abstract_run(config, mesh_lib.make_mesh())
   made = random_batch.batch(run)
   _assert_like(made, random_batch.like(run))
   assert made.canvas.image.shape == (8, 6, 10, 3)
@@ -214,7 +214,7 @@ def _fails(error):
 def test_a_step_that_does_not_fit_is_one_sentence(config, monkeypatch):
   full = jax.errors.JaxRuntimeError(FULL)
   monkeypatch.setattr(aot, 'lower', _fails(full))
-  with pytest.raises(experiment.InputError) as caught:
+  with pytest.raises(errors.InputError) as caught:
     step_benchmark.measure(config, 1, 0)
   assert str(caught.value) == (
     'A step of config.batch_size=16 does not fit the memory of 8 x cpu; lower'
@@ -255,7 +255,7 @@ def test_a_bad_config_is_named(config):
   changed = loading.copy(config)
   changed.batch_size = 12
   with pytest.raises(
-    experiment.InputError, match='batch_size=12 must be a multiple'
+    errors.InputError, match='batch_size=12 must be a multiple'
   ):
     step_benchmark.measure(changed, 1, 0)
 

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
+from semppl_jax.runtime.errors import InputError
 from semppl_jax.saliency import generate, mask_fn, shards
 from semppl_jax.training import experiment, loop, train_iterator
-from semppl_jax.training.experiment import InputError
 from tests.helpers import tiny
 
 

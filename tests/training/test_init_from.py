@@ -5,6 +5,7 @@ import pytest
 
 from semppl_jax.exchange import load, weights_dir
 from semppl_jax.models.weights import WeightsError
+from semppl_jax.runtime import errors
 from semppl_jax.training import experiment as experiment_lib, loop
 from tests.helpers import tiny
 from tests.helpers.tiny import weights
@@ -98,7 +99,7 @@ def test_weights_that_cannot_be_read_are_named(
   config = tiny.config(images)
   config.init_from = str(change(stored[0]))
   with pytest.raises(
-    experiment_lib.InputError, match=f'init_from=.*{sentence}'
+    errors.InputError, match=f'init_from=.*{sentence}'
   ):
     experiment_lib.build(config)
 
@@ -108,5 +109,5 @@ def test_another_architecture_is_refused_with_its_shapes(images, stored):
   config.network.width = 2
   config.init_from = str(stored[0])
   sentence = r'conv_0/w has shape \(.*\) \(expected \(.*\)\)'
-  with pytest.raises(experiment_lib.InputError, match=sentence):
+  with pytest.raises(errors.InputError, match=sentence):
     experiment_lib.build(config)

@@ -15,12 +15,12 @@ import pytest
 
 from semppl_jax.data import batch as batch_lib
 from semppl_jax.evaluators import features
+from semppl_jax.runtime import errors
 from semppl_jax.training import (
   aot,
   checkpoint,
   experiment as experiment_lib,
   loop,
-  nonfinite,
 )
 from semppl_jax.training.summary import describe
 from tests.helpers import tiny
@@ -180,13 +180,13 @@ def test_a_finished_run_does_nothing(images, reference, monkeypatch):
 
 def test_the_step_is_traced_once(images, tmp_path, monkeypatch):
   """The trace of the loop's step; a second one raises."""
-  make_step = experiment_lib.make_step
+  make_train_step = experiment_lib.make_train_step
 
   def counted(*args, **kwargs):
-    step = make_step(*args, **kwargs)
+    step = make_train_step(*args, **kwargs)
     return step._replace(train=chex.assert_max_traces(step.train, n=1))
 
-  monkeypatch.setattr(experiment_lib, 'make_step', counted)
+  monkeypatch.setattr(experiment_lib, 'make_train_step', counted)
   assert loop.run(tiny.config(images, 3), tmp_path, jax.devices()[:1])
 
 
@@ -237,7 +237,7 @@ def test_a_nonfinite_step_stops_the_run_and_can_be_replayed(
 ):
   config, devices = tiny.config(images, 20, method), jax.devices()[:1]
   _infinite_from(6, monkeypatch)
-  with pytest.raises(nonfinite.NonFiniteError) as error:
+  with pytest.raises(errors.NonFiniteError) as error:
     loop.run(config, tmp_path, devices)
   at = int(str(error.value).split('Step ')[1].split(' ')[0])
   assert at == 7 and 'is not finite in loss/total' in str(error.value)
@@ -246,7 +246,7 @@ def test_a_nonfinite_step_stops_the_run_and_can_be_replayed(
   built = experiment_lib.build(config, devices)
   replay = tmp_path / 'nonfinite' / f'step_{at}'
   with ocp.StandardCheckpointer() as saver:
-    state = saver.restore(replay / 'state', aot.state_like(built.step))
+    state = saver.restore(replay / 'state', aot.abstract_state(built.step))
   assert state.step == at - 1
   batch = batch_lib.from_arrays(np.load(replay / 'batch_0.npz'))
   _, metrics = jax.jit(built.step.train)(state, batch)
@@ -281,7 +281,7 @@ def test_too_many_unreadable_images_stop_the_run_and_keep_its_work(
   images, tmp_path
 ):
   config = _with_broken_images(images, tmp_path)
-  with pytest.raises(experiment_lib.InputError) as error:
+  with pytest.raises(errors.InputError) as error:
     loop.run(config, tmp_path / 'run', jax.devices()[:1])
   assert 'max_corrupt=0.01' in str(error.value)
   assert 'dark/0' in str(error.value)

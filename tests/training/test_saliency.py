@@ -17,6 +17,7 @@ from semppl_jax.report import (
   run_inputs as run_inputs_lib,
   run_record as run_record_lib,
 )
+from semppl_jax.runtime import errors
 from semppl_jax.saliency import generate, mask_fn, shards
 from semppl_jax.training import checkpoint, experiment as experiment_lib, loop
 from tests.helpers import tiny
@@ -120,7 +121,7 @@ def test_a_run_goes_on_with_the_same_masks_alone(
 
 
 def test_a_store_that_is_no_store_is_bad_input(images, tmp_path):
-  with pytest.raises(experiment_lib.InputError, match='is no folder of masks'):
+  with pytest.raises(errors.InputError, match='is no folder of masks'):
     experiment_lib.build(_config(images, str(tmp_path)), jax.devices()[:1])
   assert not (tmp_path / mask_facts.FILE).exists()
 

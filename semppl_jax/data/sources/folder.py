@@ -13,7 +13,7 @@ from semppl_jax.data.sources.labels_file import (
   is_image,
   read_labels,
 )
-from semppl_jax.runtime.problems import naming, stop_on
+from semppl_jax.runtime.errors import count_and_names, raise_if_any
 
 _log = logging.getLogger(__name__)
 _OTHER_FORMATS = ('.webp', '.tif', '.tiff', '.heic', '.heif', '.avif', '.jp2')
@@ -66,8 +66,8 @@ def read_folder(
     named = read_labels(labels_file, paths)
     where = f'config.data.labels_file={labels_file!r}'
   else:
-    stop_on(
-      [naming('class folder(s) without images', empty)] * bool(empty), where
+    raise_if_any(
+      [count_and_names('class folder(s) without images', empty)] * bool(empty), where
     )
     named = {
       path: path.split('/')[0]
@@ -76,8 +76,8 @@ def read_folder(
     }
   names = class_order(named.values()) if class_names is None else class_names
   unknown = sorted(set(named.values()) - set(names))
-  stop_on(
-    [naming('class(es) that the train set has not', unknown)] * bool(unknown),
+  raise_if_any(
+    [count_and_names('class(es) that the train set has not', unknown)] * bool(unknown),
     where,
   )
   number = {name: i for i, name in enumerate(names)}
@@ -112,8 +112,8 @@ def _list_images(root: str, where: str) -> tuple[list[str], list[str]]:
         continue
       path = name if inside == os.curdir else os.path.join(inside, name)
       paths.append(path.replace(os.sep, '/'))
-  stop_on(
-    [naming('folder(s) that cannot be read', [e.filename for e in errors])]
+  raise_if_any(
+    [count_and_names('folder(s) that cannot be read', [e.filename for e in errors])]
     * bool(errors),
     where,
   )
@@ -121,7 +121,7 @@ def _list_images(root: str, where: str) -> tuple[list[str], list[str]]:
     _log.warning(
       '%s has %s; convert them to .jpg or .png to use them.',
       where,
-      naming('file(s) of formats that are not read', skipped),
+      count_and_names('file(s) of formats that are not read', skipped),
     )
   if not paths:
     raise ValueError(

@@ -5,6 +5,7 @@ the version of what is kept.
 """
 
 from collections.abc import Sequence
+import contextlib
 import hashlib
 import json
 import os
@@ -14,8 +15,9 @@ import zipfile
 import numpy as np
 
 from semppl_jax.data.tf.runtime import tf
-from semppl_jax.runtime import kept
-from semppl_jax.runtime.problems import unreadable
+from semppl_jax.runtime import cache
+from semppl_jax.runtime.errors import unreadable_file
+from semppl_jax.runtime.files import atomic_write
 
 _INDEX_VERSION = 2
 
@@ -35,13 +37,13 @@ def cache_file(shards: Sequence[Any], where: str) -> str:
     try:
       stats.append(tf.io.gfile.stat(shard.file))
     except tf.errors.OpError as error:
-      raise unreadable(where, shard.file, error) from error
+      raise unreadable_file(where, shard.file, error) from error
   key = [_INDEX_VERSION] + [
     (*shard, stat.length, stat.mtime_nsec)
     for shard, stat in zip(shards, stats, strict=True)
   ]
   digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-  return os.path.join(kept.folder(), f'index_{digest[:32]}.npz')
+  return os.path.join(cache.cache_dir(), f'index_{digest[:32]}.npz')
 
 
 def load(file: str) -> dict[str, np.ndarray] | None:
@@ -55,14 +57,8 @@ def load(file: str) -> dict[str, np.ndarray] | None:
 
 def save(file: str, content: dict[str, Any]) -> None:
   """Writes the arrays of an index, if the folder can be written to."""
-  temporary = f'{file}.{os.getpid()}'
-  try:
+  # A cache that cannot be written costs a pass at the next start, no more.
+  with contextlib.suppress(OSError):
     os.makedirs(os.path.dirname(file), exist_ok=True)
-    with open(temporary, 'wb') as stream:
+    with atomic_write(file) as temporary, temporary.open('wb') as stream:
       np.savez(stream, **content)
-    # Another process may write the same file now: each renames a whole one.
-    os.replace(temporary, file)
-  except OSError:
-    # A cache that cannot be written costs a pass at the next start, no more.
-    if os.path.exists(temporary):
-      os.remove(temporary)

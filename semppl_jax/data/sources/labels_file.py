@@ -15,7 +15,7 @@ import posixpath
 from typing import Any
 import unicodedata
 
-from semppl_jax.runtime.problems import naming, stop_on
+from semppl_jax.runtime.errors import count_and_names, raise_if_any
 
 Rows = list[tuple[str, str]]
 
@@ -53,7 +53,7 @@ def read_labels(file: str, listed: Iterable[str]) -> dict[str, str]:
   present = set(composed.values())
   absent = [path for path in labels if path not in present]
   problems = [
-    naming(what, names)
+    count_and_names(what, names)
     for what, names in (
       ('path(s) without an image', absent),
       ('repeated row(s)', duplicates),
@@ -65,11 +65,11 @@ def read_labels(file: str, listed: Iterable[str]) -> dict[str, str]:
   classes = sorted(set(labels.values()))
   if len(classes) < 2:
     problems.append(
-      naming('class(es), at least 2 needed', classes)
+      count_and_names('class(es), at least 2 needed', classes)
       if classes
       else 'no labels'
     )
-  stop_on(problems, where)
+  raise_if_any(problems, where)
   return labels
 
 

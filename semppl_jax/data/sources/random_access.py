@@ -12,7 +12,7 @@ import numpy as np
 
 from semppl_jax.data.sources.tfrecord_index import HEADER, RecordSource
 from semppl_jax.data.tf.runtime import tf
-from semppl_jax.runtime.problems import unreadable
+from semppl_jax.runtime.errors import unreadable_file
 
 # Each has a file open. An object store is slow to answer, and answers many at
 # once; a disk is as quick with one.
@@ -57,7 +57,7 @@ def _read_shard(
         for row in rows
       ]
   except tf.errors.OpError as error:
-    raise unreadable(where, file, error) from error
+    raise unreadable_file(where, file, error) from error
 
 
 def read_one(opened: Any, offset: int, size: int, where: str) -> bytes:

@@ -20,7 +20,7 @@ from semppl_jax.data.sources.tfrecord_index import (
   Shard,
 )
 from semppl_jax.data.tf.runtime import tf
-from semppl_jax.runtime.problems import unreadable
+from semppl_jax.runtime.errors import unreadable_file
 
 _READ_BUFFER = 1 << 20
 
@@ -72,7 +72,7 @@ def _find_keys(shards: Sequence[Shard], where: str) -> Keys:
     try:
       first = next(iter(records(*shard).take(1).as_numpy_iterator()), None)
     except tf.errors.OpError as error:
-      raise unreadable(where, shard.file, error) from error
+      raise unreadable_file(where, shard.file, error) from error
     if first is not None:
       break
   else:
@@ -128,7 +128,7 @@ def _scan_shard(
       labels.append(features[keys.label].numpy() if keys.label else none)
       ids += list(features[keys.id].numpy()) if keys.id else [b''] * rows
   except tf.errors.OpError as error:
-    raise unreadable(where, shard.file, error) from error
+    raise unreadable_file(where, shard.file, error) from error
   size = np.concatenate(sizes)
   offset = np.cumsum(size + FRAME) - size - FRAME
   own = slice(shard.skip, None)

@@ -1,6 +1,6 @@
 """The results as JSON, Markdown and a figure, whole after each run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 import json
 import pathlib
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from semppl_jax.runtime import versions
+from semppl_jax.runtime.files import atomic_write, write_text
 from semppl_jax.tools.comparison import figure, markdown, spread
 
 JSON, PAGE, FIGURE = 'comparison.json', 'comparison.md', 'comparison.png'
@@ -70,13 +71,10 @@ class Report:
     if jax.process_index():
       return
     self._out.mkdir(parents=True, exist_ok=True)
-    self._replace(
-      JSON, lambda p: p.write_text(json.dumps(self.content, indent=2) + '\n')
-    )
-    self._replace(
-      PAGE, lambda p: p.write_text(markdown.page(self.content, FIGURE))
-    )
-    self._replace(FIGURE, lambda p: figure.save(self.content, p))
+    write_text(self._out / JSON, json.dumps(self.content, indent=2) + '\n')
+    write_text(self._out / PAGE, markdown.page(self.content, FIGURE))
+    with atomic_write(self._out / FIGURE) as temporary:
+      figure.save(self.content, temporary)
 
   def describe(self) -> str:
     """The table as a person reads it on a terminal."""
@@ -96,11 +94,6 @@ class Report:
     self.content['floors'] = {
       title: _over_seeds([*seeds.values()]) for title, seeds in floors.items()
     }
-
-  def _replace(self, name: str, write: Callable[[pathlib.Path], Any]) -> None:
-    temporary = self._out / f'.{name}'
-    write(temporary)
-    temporary.rename(self._out / name)
 
 
 def _over_seeds(runs: list[Mapping[str, Any]]) -> dict[str, Any]:

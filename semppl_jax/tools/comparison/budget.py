@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 
 from semppl_jax.config.loading import ConfigError
+from semppl_jax.runtime.files import write_text
 
 FILE = 'budget.json'
 _FORM = re.compile(r'\s*(\d+(?:\.\d+)?)\s+(step|minute)s?\s*')
@@ -124,6 +125,4 @@ class Lengths:
     if jax.process_index():
       return
     self._path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = self._path.with_suffix('.tmp')
-    temporary.write_text(json.dumps(self._content, indent=2) + '\n')
-    temporary.rename(self._path)
+    write_text(self._path, json.dumps(self._content, indent=2) + '\n')

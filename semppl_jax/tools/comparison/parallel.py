@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import jax
 
 from semppl_jax.config.loading import ConfigError
+from semppl_jax.runtime.errors import StoppedError
 from semppl_jax.runtime.signals import Interrupts
-from semppl_jax.tools.comparison.run import FailedError, StoppedError
+from semppl_jax.tools.comparison.run import FailedError
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY = 0.5  # Seconds between looks at whether to stop.
@@ -96,7 +97,7 @@ def each(
 
 def _in_turn(function, tasks, interrupts) -> Iterator[tuple[Any, Any]]:
   for task in tasks:
-    if interrupts.noted():
+    if interrupts.received():
       raise StoppedError
     _log.info('%s.', task.title)
     try:
@@ -126,7 +127,7 @@ def _side_by_side(
       if not running:
         return
       ended = connection.wait([x.receiver for x in running], _LOOK_EVERY)
-      if interrupts.noted():
+      if interrupts.received():
         raise StoppedError
       for child in [x for x in running if x.receiver in ended]:
         running.remove(child)

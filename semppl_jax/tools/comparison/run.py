@@ -7,13 +7,13 @@ import shutil
 from typing import Any
 
 from semppl_jax.config import loading
+from semppl_jax.runtime import errors
+from semppl_jax.runtime.errors import ProgramError, StoppedError
 from semppl_jax.runtime.signals import Interrupts
 from semppl_jax.tools.comparison.experiments import config_of, Entry
 from semppl_jax.training import (
   checkpoint,
-  experiment as experiment_lib,
   loop,
-  nonfinite,
 )
 
 _log = logging.getLogger(__name__)
@@ -21,12 +21,8 @@ _log = logging.getLogger(__name__)
 _TIMED, _READ_EVERY = 40, 10
 
 
-class FailedError(RuntimeError):
+class FailedError(ProgramError, RuntimeError):
   """A run failed, and others may not; the message says how."""
-
-
-class StoppedError(Exception):
-  """The program was asked to stop, and the run in progress was saved."""
 
 
 def run(
@@ -81,7 +77,7 @@ def _attempt(work: Callable[[], Any]) -> Any:
     ) from error
   except (checkpoint.WriteError, OSError):
     raise  # As of a full disk: the others would fail too.
-  except (experiment_lib.InputError, nonfinite.NonFiniteError) as error:
+  except (errors.InputError, errors.NonFiniteError) as error:
     raise FailedError(str(error)) from error
   except Exception as error:  # Whatever a method or a device fails with.
     _log.exception('This run failed:')

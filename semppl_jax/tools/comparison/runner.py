@@ -11,6 +11,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 from semppl_jax.config import loading
+from semppl_jax.runtime import errors
 from semppl_jax.runtime.signals import Interrupts
 from semppl_jax.tools.comparison import (
   budget as budget_lib,
@@ -65,12 +66,12 @@ def run(plan: Plan, out: pathlib.Path) -> Report | None:
   Raises:
     loading.ConfigError: the terms are not equal, or the directory holds
       another comparison; before anything is run.
-    experiment.InputError: a config or its data cannot be used; likewise.
+    errors.InputError: a config or its data cannot be used; likewise.
   """
   with Interrupts() as interrupts:
     try:
       return _run(plan, out, interrupts)
-    except run_lib.StoppedError:
+    except errors.StoppedError:
       return None
 
 

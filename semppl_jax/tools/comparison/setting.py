@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.runtime.errors import InputError
 from semppl_jax.training import experiment as experiment_lib
-from semppl_jax.training.experiment import Experiment, InputError
+from semppl_jax.training.experiment import Experiment
 
 
 class Data(NamedTuple):

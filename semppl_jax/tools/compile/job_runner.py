@@ -38,7 +38,7 @@ def make(
     run: runs a command under limits.
   """
   # A polite request to end would leave a running compiler behind.
-  with signals.at_once() as unless_stopped:
+  with signals.raise_at_signal() as unless_stopped:
     for row in rows:
       unless_stopped()
       record = row_files.kept(row, place)

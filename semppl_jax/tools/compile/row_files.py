@@ -8,14 +8,14 @@ that could not be made always.
 from collections.abc import Mapping
 import hashlib
 import json
-import os
 import pathlib
 from typing import Any, NamedTuple
 
 import ml_collections
 
 from semppl_jax.config import loading
-from semppl_jax.runtime import out as out_lib
+from semppl_jax.runtime import files as files_lib
+from semppl_jax.runtime.files import write_text
 from semppl_jax.tools.compile.limits import Limits
 from semppl_jax.tools.compile.topologies import Row
 
@@ -49,7 +49,7 @@ def at(out: str | None, limits: Limits, versions: Mapping[str, str]) -> Place:
   Raises:
     ConfigError: it cannot be written to.
   """
-  return Place(out_lib.folder(out), limits, versions)
+  return Place(files_lib.output_dir(out), limits, versions)
 
 
 def kept(row: Row, place: Place) -> dict[str, Any] | None:
@@ -83,15 +83,8 @@ def keep(row: Row, place: Place, record: dict[str, Any]) -> dict[str, Any]:
   """
   key = _key(row, place)
   record = {'key': key, **record, 'limits': place.limits._asdict()}
-  write(_file(row, key, place), json.dumps(record, indent=2))
+  write_text(_file(row, key, place), json.dumps(record, indent=2) + '\n')
   return record
-
-
-def write(path: pathlib.Path, text: str) -> None:
-  """Writes a text file, which is at no time there in part."""
-  partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
-  partial.write_text(text + '\n')
-  os.replace(partial, path)
 
 
 def digest(config: ml_collections.ConfigDict) -> str:

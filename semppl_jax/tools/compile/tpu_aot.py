@@ -16,7 +16,7 @@ from semppl_jax.runtime import device_memory, mesh as mesh_lib
 from semppl_jax.tools.compile import cost_analysis
 from semppl_jax.tools.profiling import hardware
 from semppl_jax.tools.profiling.bare import bare
-from semppl_jax.training import unfed
+from semppl_jax.training import aot
 
 
 def check(
@@ -42,22 +42,22 @@ def check(
   mesh = mesh_lib.make_mesh(devices(topology))
   device = mesh.devices.flat[0]
   core = hardware.core(device.device_kind, device.num_cores)
-  run = unfed.make(config, mesh)
+  run = aot.make_abstract_run(config, mesh)
   began = time.monotonic()
   try:
-    compiled = unfed.lower(run).compile()
+    compiled = aot.lower_abstract(run).compile()
     found = cost_analysis.measure(compiled, core)
   except jax.errors.JaxRuntimeError as error:
-    if not device_memory.no_room(error):
+    if not device_memory.is_out_of_memory(error):
       raise
     compiled, found = None, cost_analysis.out_of_memory(str(error), core)
   seconds = time.monotonic() - began
   if overhead and compiled is not None:
     networks = run._replace(method=bare(run.method))
-    alone = unfed.lower(networks).compile()
+    alone = aot.lower_abstract(networks).compile()
     found['overhead'] = cost_analysis.overhead(compiled, alone)
   if photometric and compiled is not None:
-    plain = unfed.lower(unfed.without_colours(run)).compile()
+    plain = aot.lower_abstract(aot.without_photometric(run)).compile()
     found['photometric'] = cost_analysis.overhead(compiled, plain)
   return {
     'topology': topology,

@@ -9,6 +9,7 @@ import ml_collections
 
 from semppl_jax.data.batch import Batch
 from semppl_jax.runtime import device_memory, mesh as mesh_lib, versions
+from semppl_jax.runtime.errors import InputError
 from semppl_jax.tools.profiling import (
   breakdown as breakdown_lib,
   random_batch,
@@ -18,9 +19,8 @@ from semppl_jax.tools.profiling import (
 )
 from semppl_jax.tools.profiling.on_state import Program, Series
 from semppl_jax.tools.profiling.timing import Times
-from semppl_jax.training import flops as flops_lib, unfed
-from semppl_jax.training.experiment import InputError
-from semppl_jax.training.unfed import Unfed
+from semppl_jax.training import aot, flops as flops_lib
+from semppl_jax.training.aot import AbstractRun
 
 Report = dict[str, Any]
 Timer = Callable[[dict[str, Callable[[], None]]], dict[str, Times]]
@@ -45,15 +45,15 @@ def measure(
     devices: the devices to use (default: all).
 
   Raises:
-    experiment.InputError: fields are impossible, or the devices have no room.
+    errors.InputError: fields are impossible, or the devices have no room.
   """
   mesh = mesh_lib.make_mesh(devices)
-  run = unfed.make(config, mesh)
+  run = aot.make_abstract_run(config, mesh)
   timer = functools.partial(timing.measure, rounds=steps, warmup=warmup)
   try:
     found = _on_devices(run, timer, parts)
   except jax.errors.JaxRuntimeError as error:
-    if not device_memory.no_room(error):
+    if not device_memory.is_out_of_memory(error):
       raise
     where = mesh_lib.describe(run.mesh)
     raise InputError(device_memory.too_large(run.config, where)) from error
@@ -62,8 +62,8 @@ def measure(
   return _about(run) | found | compared | {'versions': versions.installed()}
 
 
-def _on_devices(run: Unfed, timer: Timer, parts: bool) -> Report:
-  made = unfed.step(run)
+def _on_devices(run: AbstractRun, timer: Timer, parts: bool) -> Report:
+  made = aot.abstract_step(run)
   layout = made.state_sharding
   state = jax.jit(made.init, out_shardings=layout)()
   given = random_batch.batch(run)
@@ -77,7 +77,7 @@ def _on_devices(run: Unfed, timer: Timer, parts: bool) -> Report:
   return found
 
 
-def _of_step(run: Unfed, step: Program, times: Times) -> Report:
+def _of_step(run: AbstractRun, step: Program, times: Times) -> Report:
   cost = step.compiled.cost_analysis()
   assert cost is not None
   return {
@@ -99,14 +99,14 @@ def _of_step(run: Unfed, step: Program, times: Times) -> Report:
 
 
 def _of_parts(
-  run: Unfed, series: Series, step: Program, given: Any, timer: Timer
+  run: AbstractRun, series: Series, step: Program, given: Any, timer: Timer
 ) -> Report:
   try:
     others = breakdown_lib.programs(run, series.state, given)
     calls = {k: series.call(p) for k, p in ({'step': step} | others).items()}
     times = timer(calls)
   except jax.errors.JaxRuntimeError as error:
-    if not device_memory.no_room(error):
+    if not device_memory.is_out_of_memory(error):
       raise
     return {'parts': None}
   found = breakdown_lib.shares(times)
@@ -116,7 +116,7 @@ def _of_parts(
   }
 
 
-def _against(run: Unfed, found: Report) -> Report:
+def _against(run: AbstractRun, found: Report) -> Report:
   """Holds the step against what a device can do."""
   device = rates.of(run.mesh.local_devices[0])
   flops = flops_lib.model_flops(run.config)
@@ -137,7 +137,7 @@ def _against(run: Unfed, found: Report) -> Report:
   }
 
 
-def _about(run: Unfed) -> Report:
+def _about(run: AbstractRun) -> Report:
   config = run.config
   cut = isinstance(random_batch.like(run), Batch)
   return {

@@ -12,6 +12,8 @@ import jax
 import pytest
 
 from semppl_jax.config import loading
+from semppl_jax.runtime import errors
+from semppl_jax.runtime.errors import InputError
 from semppl_jax.runtime.signals import Interrupts
 from semppl_jax.tools.comparison import (
   budget,
@@ -19,8 +21,7 @@ from semppl_jax.tools.comparison import (
   run as run_lib,
   runner,
 )
-from semppl_jax.training import loop, nonfinite
-from semppl_jax.training.experiment import InputError
+from semppl_jax.training import loop
 from tests.helpers import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -152,7 +153,7 @@ def test_a_seed_and_a_method_more_need_only_their_own_runs(
 
   def fail(config, workdir, **_):
     asked.append((workdir.name, config.seed, config.eval.baselines))
-    raise nonfinite.NonFiniteError('Step 1 is not finite.')
+    raise errors.NonFiniteError('Step 1 is not finite.')
 
   monkeypatch.setattr(loop, 'run', fail)
   third = _write(tmp_path, images, 'third', method='semppl')
@@ -211,7 +212,7 @@ def test_side_by_side_finds_the_same(finished, files, tmp_path):
 @pytest.mark.parametrize(
   ('error', 'reason'),
   [
-    (nonfinite.NonFiniteError('Step 3 is not finite.'), 'Step 3 is not finite'),
+    (errors.NonFiniteError('Step 3 is not finite.'), 'Step 3 is not finite'),
     (InputError('Too many are unreadable.'), 'Too many are unreadable.'),
     (TypeError('no such\nthing'), 'TypeError: no such'),
   ],

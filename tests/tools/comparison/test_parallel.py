@@ -9,9 +9,10 @@ import jax
 import pytest
 
 from semppl_jax.config.loading import ConfigError
+from semppl_jax.runtime.errors import StoppedError
 from semppl_jax.runtime.signals import Interrupts
 from semppl_jax.tools.comparison import parallel
-from semppl_jax.tools.comparison.run import FailedError, StoppedError
+from semppl_jax.tools.comparison.run import FailedError
 
 
 def _tasks(tmp_path, *arguments):
@@ -60,7 +61,7 @@ def until_stopped(path: pathlib.Path, kind, interrupts):
   if kind == 'bad':
     raise ConfigError('It cannot be used.')
   deadline = time.monotonic() + 60
-  while not interrupts.noted() and time.monotonic() < deadline:
+  while not interrupts.received() and time.monotonic() < deadline:
     time.sleep(0.01)
   path.with_suffix('.saved').touch()
   raise StoppedError

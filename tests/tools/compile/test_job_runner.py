@@ -167,22 +167,6 @@ def test_a_damaged_file_is_made_again(tmp_path, text):
   _make([ROW], _place(tmp_path), GOOD)
 
 
-def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
-  file = tmp_path / 'a.json'
-  row_files.write(file, 'old')
-
-  def no(*_):
-    raise OSError
-
-  with monkeypatch.context() as patched:
-    patched.setattr(os, 'replace', no)
-    with pytest.raises(OSError):
-      row_files.write(file, 'new')
-  assert file.read_text() == 'old\n'
-  row_files.write(file, 'new')
-  assert file.read_text() == 'new\n'
-
-
 @pytest.mark.parametrize(
   ('out', 'message'),
   [(None, '--out=DIR says'), ('file/folder', 'cannot be written: Not a')],
