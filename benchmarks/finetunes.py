@@ -18,7 +18,7 @@ from tables import spread
 
 from semppl_jax.config import loading
 from semppl_jax.protocols import runner, setup as setup_lib
-from semppl_jax.tools.compile.table import markdown
+from semppl_jax.runtime.tables import markdown
 from semppl_jax.training import loop, summary
 
 _RUNS = flags.DEFINE_string('runs', 'runs/learns', 'Runs of learns.py.')

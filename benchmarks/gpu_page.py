@@ -6,7 +6,7 @@ from typing import Any
 from gpu_rows import COMPILED, EAGER, OURS, Row
 from gpu_runs import Found, Sides
 
-from semppl_jax.tools.compile.table import markdown
+from semppl_jax.runtime.tables import markdown
 
 _AGAINST = {EAGER: 'eager', COMPILED: 'torch.compile'}
 _HEAD = (

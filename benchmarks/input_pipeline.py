@@ -19,7 +19,7 @@ import tempfile
 from absl import app, flags
 import input_rows
 
-from semppl_jax.tools.compile.table import markdown
+from semppl_jax.runtime.tables import markdown
 
 _CORES = 'SEMPPL_JAX_BENCHMARK_CORES'
 _DATA_DIR = flags.DEFINE_string(

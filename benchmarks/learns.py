@@ -17,7 +17,7 @@ from absl import app, flags
 from arms import ARMS, config_of
 from tables import spread
 
-from semppl_jax.tools.compile.table import markdown
+from semppl_jax.runtime.tables import markdown
 from semppl_jax.training import loop
 
 _OUT = flags.DEFINE_string('out', 'runs/learns', 'Directory of the runs.')

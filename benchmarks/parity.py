@@ -24,6 +24,7 @@ import of_tests
 
 from semppl_jax.exchange import export, formats, inference, metadata
 from semppl_jax.models.weights import Weights, WeightsError
+from semppl_jax.runtime.tables import markdown
 
 _SIZE = flags.DEFINE_integer('size', 64, 'Side of the images, pixels.')
 _IMAGES = flags.DEFINE_integer('images', 16, 'Number of images.')
@@ -194,11 +195,10 @@ def table(cells: Cells) -> str:
   rows = list(dict.fromkeys(key[:2] for key in cells))
   rows.sort(key=lambda row: (PADDINGS.index(row[1]), FORMATS.index(row[0])))
   columns = [x for x in ARCHITECTURES if any(key[2] == x for key in cells)]
-  lines = [['format', 'padding', *columns], ['---'] * (len(columns) + 2)]
-  lines += [
+  lines = [
     [*row, *(str(cells.get((*row, x), '')) for x in columns)] for row in rows
   ]
-  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+  return markdown([['format', 'padding', *columns], *lines])
 
 
 if __name__ == '__main__':

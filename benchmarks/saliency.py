@@ -29,9 +29,9 @@ from absl import app, flags
 import numpy as np
 from PIL import Image
 
+from semppl_jax.runtime.tables import markdown
 from semppl_jax.saliency import metrics, predict
 from semppl_jax.saliency.detectors import detect, NAMES
-from semppl_jax.tools.compile.table import markdown
 
 _DATA_DIR = flags.DEFINE_string(
   'data_dir', None, 'Directory of images/N.jpg and masks/N.png.', required=True

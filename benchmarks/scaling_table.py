@@ -5,9 +5,9 @@ from typing import Any
 
 from scaling_plan import MODES, Point, STRONG, WEAK
 
+from semppl_jax.runtime.tables import markdown
 from semppl_jax.tools.compile import costs, fit_table
 from semppl_jax.tools.compile.costs import Scaled
-from semppl_jax.tools.compile.table import markdown
 from semppl_jax.tools.compile.topologies import Row
 
 _TERMS = ('compute', 'memory', 'communication')

@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from semppl_jax.models.backbones import convolution
-from semppl_jax.runtime import cli, errors
-from semppl_jax.tools.compile import table
+from semppl_jax.runtime import cli, errors, tables
 from semppl_jax.tools.profiling import timing
 
 _BATCH = flags.DEFINE_integer('batch', 128, 'Rows.', 1)
@@ -50,7 +49,7 @@ def main(_) -> int:
       shape = f'{side} x {side} x {channels}, stride {stride}'
       rows.append([shape, kind, f'{xla:.2f}', f'{product:.2f}'])
   head = ['input', 'pass', 'XLA, ms', 'product, ms']
-  print(table.markdown([head, *rows]))
+  print(tables.markdown([head, *rows]))
   return errors.OK
 
 

@@ -15,6 +15,7 @@ from semppl_jax.data.masks import describe
 from semppl_jax.data.pipeline import eval_batches
 from semppl_jax.data.sources.files import FileSource
 from semppl_jax.runtime.errors import count_and_names
+from semppl_jax.runtime.tables import fixed_width
 
 _log = logging.getLogger(__name__)
 _LISTED_CLASSES = 20
@@ -81,7 +82,7 @@ class DataReport(NamedTuple):
       lines.insert(4, ('', each))
     lines += [('note', note) for note in self.notes]
     lines += [('problem', problem) for problem in self.problems]
-    return '\n'.join(f'{name:<22}{value}' for name, value in lines)
+    return fixed_width(lines, ('<22', ''))
 
 
 def report(

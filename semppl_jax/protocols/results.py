@@ -15,6 +15,7 @@ from semppl_jax.protocols.setup import Context
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.runtime.errors import InputError
 from semppl_jax.runtime.files import write_text
+from semppl_jax.runtime.tables import fixed_width
 
 FILE = 'evaluation.json'
 FIGURES, BASELINE = 'figures', 'baseline'
@@ -79,21 +80,21 @@ class Result:
     both = any(BASELINE in table for table in tables)
     names = [n for table in tables for who in table.values() for n in who]
     width = max(map(len, names), default=0)
-    lines = [
-      f'{c["checkpoint"]}: {c["labelled_images"]:,} labels,'
-      f' {c["test_images"]:,} test images of {c["classes"]} classes.',
-      f'{"":>{width}}{"these weights":>15}' + f'{"labels only":>13}' * both,
-    ]
+    rows = [['', 'these weights', 'labels only']]
     for table in tables:
       ours, theirs = table.get(FIGURES, {}), table.get(BASELINE, {})
       for name in ours | theirs:
-        cells = [ours.get(name), theirs.get(name)][: 1 + both]
-        shown = ['-' if x is None else f'{x:.1%}' for x in cells]
-        lines.append(
-          f'{name:>{width}}{shown[0]:>15}' + f'{shown[-1]:>13}' * both
-        )
-    lines.append(f'Written to {self._path}.')
-    return '\n'.join(lines)
+        cells = (ours.get(name), theirs.get(name))
+        rows.append([name, *('-' if x is None else f'{x:.1%}' for x in cells)])
+    columns = 2 + both
+    shown = fixed_width(
+      [row[:columns] for row in rows], (f'>{width}', '>15', '>13')[:columns]
+    )
+    return (
+      f'{c["checkpoint"]}: {c["labelled_images"]:,} labels,'
+      f' {c["test_images"]:,} test images of {c["classes"]} classes.\n'
+      f'{shown}\nWritten to {self._path}.'
+    )
 
 
 def _header(context: Context) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import ml_collections
 import numpy as np
 
 from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.runtime.tables import fixed_width
 from semppl_jax.training import aot, flops as flops_lib
 from semppl_jax.training.experiment import Experiment
 
@@ -60,14 +61,14 @@ class Plan(NamedTuple):
         f' device, at {_EFFICIENCY:.0%} of its matrix-product rate)',
       ),
     )
-    return '\n'.join(f'{name:<22}{value}' for name, value in rows)
+    return fixed_width(rows, ('<22', ''))
 
 
 def make(experiment: Experiment) -> Plan:
   """Traces the step of a experiment, without compiling it, and counts."""
   shapes = jax.eval_shape(experiment.step.init)
-  like = aot.state_like(experiment.step)
-  batch = aot.batch_like(
+  like = aot.abstract_state(experiment.step)
+  batch = aot.abstract_batch(
     experiment.config, experiment.mesh, experiment.method.support
   )
   flops = _flops(experiment.config) / experiment.mesh.size

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 import math
 from typing import Any
 
+from semppl_jax.runtime import tables
 from semppl_jax.tools.comparison import notes
-from semppl_jax.tools.compile import table as table_lib
 
 Content = Mapping[str, Any]
 _DIGITS = 'three digits'  # Of figures whose size depends on the machine.
@@ -41,7 +41,7 @@ def table(content: Content) -> str:
       _cell(figures.get(key), form) for key, (_, form) in columns.items()
     ]
     lines.append([_title(name, content), *cells, _seeds(name, content)])
-  return table_lib.markdown(lines)
+  return tables.markdown(lines)
 
 
 def _columns(content: Content) -> dict[str, tuple[str, str]]:

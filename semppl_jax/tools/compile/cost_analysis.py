@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from semppl_jax.runtime import device_memory
+from semppl_jax.runtime.tables import fixed_width
 from semppl_jax.tools.compile import hlo_collectives
 from semppl_jax.tools.profiling.hardware import Core
 
@@ -143,7 +144,7 @@ def table(report: dict[str, Any]) -> str:
   """Returns the report as a person reads it: an aligned line a figure."""
   rows = list(_rows(report))
   names = max(len(name) for name, _ in rows)
-  return '\n'.join(f'{name:<{names}}  {value:>14}' for name, value in rows)
+  return fixed_width(rows, (f'<{names}', '>14'), '  ')
 
 
 def _rows(node: dict[str, Any], prefix: str = '') -> Iterator[tuple[str, str]]:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 import pathlib
 from typing import Any
 
+from semppl_jax.runtime.tables import markdown
 from semppl_jax.tools.compile import costs, row_files
-from semppl_jax.tools.compile.table import markdown
 from semppl_jax.tools.compile.topologies import Row
 
 _HEAD = (

@@ -1,34 +1,33 @@
-"""What each stage of the input pipeline costs, per image."""
+"""Cost per image of each stage of the input pipeline."""
 
 from collections.abc import Callable, Iterator, Mapping
 import itertools
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
 from semppl_jax.config import loading
 from semppl_jax.data import pipeline
 from semppl_jax.runtime import mesh as mesh_lib
-from semppl_jax.tools.compile.table import markdown
+from semppl_jax.runtime.tables import markdown
 from semppl_jax.training.experiment import Experiment
 
-# What the clock says of the first steps is of buffers that are being filled.
-_WARM_UP = 2
-_LEAST_STEPS = 3
-_ALONE = 256  # Images whose bytes are decoded again and again.
-# Shuffling costs a copy of each record whatever the buffer's size, and filling
-# a large one would take longer than all that is measured.
+_WARMUP = 2  # Steps that fill buffers.
+_MIN_STEPS = 3
+_DECODED = 256  # Images that are decoded again and again.
+# Shuffling copies each record whatever the size of the buffer, and filling a
+# large one would take longer than the benchmark.
 _SHUFFLE_GIB = 0.01
 
 
 class Cost(NamedTuple):
-  """What images cost up to a stage, each.
+  """Cost of an image up to a stage.
 
   Attributes:
     cpu: seconds of CPU time over all cores.
     wall: seconds.
-    images: that were measured.
+    images: number of measured images.
   """
 
   cpu: float
@@ -41,26 +40,26 @@ def measure(experiment: Experiment, seconds: float) -> dict[str, Cost]:
 
   Args:
     experiment: a run whose host makes its batches.
-    seconds: how long to measure each stage, at least.
+    seconds: minimal duration of each measurement.
 
   Raises:
-    ValueError: the data cannot be read on the way.
+    ValueError: the data cannot be read.
   """
   config = loading.copy(experiment.config)
   config.data.shuffle_gib = min(config.data.shuffle_gib, _SHUFFLE_GIB)
   data = config, experiment.splits.train, experiment.subset
 
-  def until(stage: str) -> Iterator[Any]:
+  def until(stage: str) -> Iterator[object]:
     return pipeline.train_stage(*data, stage, support=experiment.method.support)
 
-  def batches() -> Iterator[Any]:
+  def batches() -> Iterator[object]:
     return pipeline.train_batches(*data, support=experiment.method.support)
 
-  def on_devices() -> Iterator[Any]:
+  def on_devices() -> Iterator[object]:
     for host in batches():
       yield jax.block_until_ready(mesh_lib.to_global(experiment.mesh, host.batch))
 
-  stages: dict[str, Callable[[], Iterator[Any]]] = {
+  stages: dict[str, Callable[[], Iterator[object]]] = {
     'read': lambda: until('read'),
     'decode': lambda: until('decode'),
     'crops, flips, masks': lambda: until('crops'),
@@ -75,14 +74,14 @@ def decoding_alone(experiment: Experiment, seconds: float) -> Cost:
   """Returns the cost of an image in the decoder, without a pipeline.
 
   Raises:
-    ValueError: none of the images that were picked can be read.
+    ValueError: none of the sampled images can be read.
   """
   from semppl_jax.data.tf import decode
   from semppl_jax.data.tf.runtime import tf
   from semppl_jax.saliency import shards
 
   train = experiment.splits.train
-  piece = shards.piece(train, shards.spread(train.size, _ALONE))
+  piece = shards.piece(train, shards.spread(train.size, _DECODED))
   images = zip(piece.places, shards.images(piece), strict=True)
   contents = [
     tf.constant(shards.content(place, piece.key))
@@ -96,7 +95,7 @@ def decoding_alone(experiment: Experiment, seconds: float) -> Cost:
 
 
 def table(costs: Mapping[str, Cost]) -> str:
-  """A Markdown table of what each stage adds, and of all up to it."""
+  """Returns a Markdown table of the cost of each stage, and of all up to it."""
   lines = [
     ['stage', 'CPU ms per image', 'all so far', 'images/s per core', 'images/s']
   ]
@@ -115,24 +114,24 @@ def table(costs: Mapping[str, Cost]) -> str:
   return markdown(lines)
 
 
-def cost_of(made: Iterator[Any], rows: int, seconds: float) -> Cost:
+def cost_of(stream: Iterator[object], rows: int, seconds: float) -> Cost:
   """Returns the cost of an image of a stream.
 
   Args:
-    made: endless, `rows` images in an element.
-    rows: in an element.
-    seconds: how long to measure, at least.
+    stream: endless stream of batches.
+    rows: images of a batch.
+    seconds: minimal duration of the measurement.
   """
-  next(itertools.islice(made, _WARM_UP, None))
-  began = time.monotonic(), time.process_time()
+  next(itertools.islice(stream, _WARMUP, None))
+  wall, cpu = time.monotonic(), time.process_time()
   steps = 0
-  while steps < _LEAST_STEPS or time.monotonic() - began[0] < seconds:
-    next(made)
+  while steps < _MIN_STEPS or time.monotonic() - wall < seconds:
+    next(stream)
     steps += 1
   images = steps * rows
   return Cost(
-    (time.process_time() - began[1]) / images,
-    (time.monotonic() - began[0]) / images,
+    (time.process_time() - cpu) / images,
+    (time.monotonic() - wall) / images,
     images,
   )
 
