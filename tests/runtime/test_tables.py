@@ -12,7 +12,7 @@ def test_columns_have_their_width():
 
 
 def test_a_row_of_another_length_is_refused():
-  with pytest.raises(ValueError, match='shorter'):
+  with pytest.raises(ValueError, match='zip'):
     tables.fixed_width([('a',)], ('<5', '>3'))
 
 

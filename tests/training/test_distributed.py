@@ -187,13 +187,13 @@ def test_a_signal_to_one_process_stops_both_and_they_go_on(images, tmp_path):
 
 _MEETING = """
 import sys, time, jax
-from semppl_jax import processes
+from semppl_jax.runtime import distributed
 index = int(sys.argv[2])
 jax.distributed.initialize(f'127.0.0.1:{sys.argv[1]}', 2, index)
 for late in (0, 1):
   came = time.monotonic()
   time.sleep(2 * (index == late))
-  processes.meet('here')
+  distributed.barrier('here')
   print(time.monotonic() - came)
 """
 

@@ -8,8 +8,7 @@ import sys
 import tempfile
 from typing import Any
 
-from semppl_jax.config import loading
-from semppl_jax.runtime import signals
+from semppl_jax.runtime import errors, signals
 from semppl_jax.tools.compile import children, limits as limits_lib, row_files
 from semppl_jax.tools.compile.limits import Limits
 from semppl_jax.tools.compile.row_files import (
@@ -78,7 +77,7 @@ def _outcome(ended: children.Ended, report: dict[str, Any] | None) -> str:
     return COMPILED
   if ended.broken:
     return OVER
-  return IMPOSSIBLE if ended.status == loading.BAD_INPUT else FAILED
+  return IMPOSSIBLE if ended.status == errors.BAD_INPUT else FAILED
 
 
 def _reason(ended: children.Ended, limits: Limits) -> str:

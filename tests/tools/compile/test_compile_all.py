@@ -16,10 +16,11 @@ DRIVER = """
 import contextlib, io, json, sys
 from absl import flags
 from absl.testing import flagsaver
-from semppl_jax import program
-from semppl_jax.tools import ahead, compile_check
+from semppl_jax.config import loading
+from semppl_jax.tools import compile_check
+from semppl_jax.tools.compile import tpu_aot
 
-ahead.versions = lambda: {'jax': '1'}
+tpu_aot.versions = lambda: {'jax': '1'}
 sys.executable, cases = sys.argv[1], json.loads(sys.argv[2])
 results = []
 for case in cases:
@@ -27,7 +28,7 @@ for case in cases:
   with flagsaver.flagsaver(), contextlib.redirect_stdout(out), \\
       contextlib.redirect_stderr(err):
     try:
-      rest = program.parse_with_config(['compile_check', *case])
+      rest = loading.parse_optional_config(['compile_check', *case])
       status = compile_check.main(rest)
     except SystemExit as error:
       status = error.code

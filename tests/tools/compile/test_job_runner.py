@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from semppl_jax.config.loading import ConfigError
+from semppl_jax.runtime.errors import InputError
 from semppl_jax.tools.compile import job_runner, row_files
 from semppl_jax.tools.compile.children import Ended
 from semppl_jax.tools.compile.limits import Limits
@@ -176,5 +176,5 @@ def test_a_folder_that_cannot_be_is_refused(
 ):
   monkeypatch.chdir(tmp_path)
   pathlib.Path('file').write_text('')
-  with pytest.raises(ConfigError, match=message):
+  with pytest.raises(InputError, match=message):
     row_files.at(out, Limits(1, 1), VERSIONS)
