@@ -1,4 +1,4 @@
-"""What single fields of a config may be, in tables, and the sentences."""
+"""Constraints on single fields of a config, and the error sentences."""
 
 from collections.abc import Iterator, Mapping, Sequence
 import math
@@ -10,15 +10,14 @@ from semppl_jax.config.loading import nearest
 
 
 class Range(NamedTuple):
-  """Numbers from `low` to `high`; without the ends where they are open."""
+  """Interval of numbers; an open end is not in it."""
 
   low: float
   high: float = math.inf
   open_low: bool = False
   open_high: bool = False
 
-  def holds(self, value: Any) -> bool:
-    """Says whether `value` is a number in the range."""
+  def __contains__(self, value: object) -> bool:
     if not isinstance(value, (int, float)) or not math.isfinite(value):
       return False
     above = value > self.low if self.open_low else value >= self.low
@@ -33,20 +32,38 @@ class Range(NamedTuple):
 
 
 COUNT = Range(1)
-NATURAL = Range(0)
+NON_NEGATIVE = Range(0)
 POSITIVE = Range(0, open_low=True)
-SHARE = Range(0, 1)
+FRACTION = Range(0, 1)
 SEED = Range(0, 2**32, open_high=True)
 
 
-class Tables(NamedTuple):
-  """What single fields may be, by dotted name.
+class RunDims(NamedTuple):
+  """Counts that a config must fit; None where one is unknown.
 
   Attributes:
-    ranges: of numbers.
-    tuples: range of each entry, and how many there are (None: any but 0).
+    device_count: devices of all processes.
+    process_count: processes of the run.
+    examples: train images.
+    classes: C.
+    labelled: train images that keep their label.
+  """
+
+  device_count: int
+  process_count: int
+  examples: int | None
+  classes: int | None
+  labelled: int | None
+
+
+class Constraints(NamedTuple):
+  """Allowed values of single fields, by dotted name.
+
+  Attributes:
+    ranges: ranges of numbers.
+    tuples: range of the entries and their number (None: any but 0).
     intervals: tuples that are a lower and an upper end.
-    choices: values of the others.
+    choices: values of a field that is a name.
   """
 
   ranges: Mapping[str, Range] = {}
@@ -55,20 +72,19 @@ class Tables(NamedTuple):
   choices: Mapping[str, Sequence[str]] = {}
 
 
-def outside(config: ConfigDict, tables: Tables) -> Iterator[str]:
-  """Yields a sentence for each field that is not what the tables allow."""
-  for field, allowed in tables.ranges.items():
-    if not allowed.holds(get(config, field)):
+def violations(config: ConfigDict, constraints: Constraints) -> Iterator[str]:
+  """Yields a sentence for each field that violates a constraint."""
+  for field, allowed in constraints.ranges.items():
+    if get(config, field) not in allowed:
       yield must(config, field, f'be {allowed}')
-  for field, (allowed, size) in tables.tuples.items():
-    yield from _outside_tuple(
-      config, field, allowed, size, field in tables.intervals
-    )
-  for field, names in tables.choices.items():
-    yield from _no_choice(config, field, names)
+  for field, (allowed, size) in constraints.tuples.items():
+    interval = field in constraints.intervals
+    yield from _tuple_violations(config, field, allowed, size, interval)
+  for field, names in constraints.choices.items():
+    yield from _choice_violations(config, field, names)
 
 
-def _outside_tuple(
+def _tuple_violations(
   config: ConfigDict,
   field: str,
   allowed: Range,
@@ -76,16 +92,15 @@ def _outside_tuple(
   interval: bool,
 ) -> Iterator[str]:
   value = get(config, field)
-  if not all(map(allowed.holds, value)) or len(value) != (
-    size or max(len(value), 1)
-  ):
+  wrong_size = len(value) != size if size else not value
+  if wrong_size or not all(x in allowed for x in value):
     number = f'{size} numbers' if size else 'one or more numbers'
     yield must(config, field, f'be {number}, each {allowed}')
   elif interval and value[0] > value[1]:
     yield must(config, field, 'be a lower and an upper end, in this order')
 
 
-def _no_choice(
+def _choice_violations(
   config: ConfigDict, field: str, names: Sequence[str]
 ) -> Iterator[str]:
   value = get(config, field)
@@ -99,7 +114,7 @@ def _no_choice(
 
 
 def must(config: ConfigDict, field: str, rule: str, end: str = '.') -> str:
-  """Returns the sentence that a field breaks a rule."""
+  """Returns the sentence that a field violates a rule."""
   return f'config.{field}={get(config, field)!r} must {rule}{end}'
 
 

@@ -7,10 +7,11 @@ a value of the wrong type or a missing file is a `ConfigError` of one sentence.
 
 from collections.abc import Sequence
 import difflib
+import json
 import pathlib
 import re
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import flags
 from ml_collections import config_flags, ConfigDict
@@ -121,15 +122,17 @@ def copy(config: ConfigDict) -> ConfigDict:
   return config.copy_and_resolve_references().unlock()
 
 
-def fields(config: ConfigDict) -> list[str]:
-  """Returns the dotted names of all single values of a config."""
-  names = []
-  for name, value in config.items():
-    if isinstance(value, ConfigDict):
-      names += [f'{name}.{inner}' for inner in fields(value)]
-    else:
-      names.append(name)
-  return names
+def to_flat_dict(config: ConfigDict) -> dict[str, Any]:
+  """Returns the values of a config by dotted name, as JSON reads them back."""
+
+  def walk(prefix: str, node: ConfigDict):
+    for name, value in node.items():
+      if isinstance(value, ConfigDict):
+        yield from walk(f'{prefix}{name}.', value)
+      else:
+        yield f'{prefix}{name}', value
+
+  return json.loads(json.dumps(dict(walk('', config))))
 
 
 def nearest(name: str, names: Sequence[str]) -> str | None:
@@ -178,7 +181,7 @@ def _check_names(config: ConfigDict, argv: Sequence[str]) -> None:
     match = re.match(r'--?(?:no)?config\.([^=]+)', argument)
     if match is None:
       continue
-    node: object = config
+    node: Any = config
     path = match[1].split('.')
     for depth, field in enumerate(path):
       if not isinstance(node, ConfigDict) or field not in node:
@@ -192,7 +195,7 @@ def _check_names(config: ConfigDict, argv: Sequence[str]) -> None:
 
 
 def _raise_unknown_field(
-  group: object, path: Sequence[str], depth: int
+  group: Any, path: Sequence[str], depth: int
 ) -> NoReturn:
   where = '.'.join(['config', *path[:depth]])
   names = sorted(group) if isinstance(group, ConfigDict) else []

@@ -60,7 +60,7 @@ def settings(flat: Mapping[str, Any]) -> ml_collections.ConfigDict:
   are gone are left out: an older run can still be read.
   """
   config = loading.base()
-  known = loading.fields(config)
+  known = loading.to_flat_dict(config)
   values = {
     name: tuple(value) if isinstance(value, list) else value
     for name, value in flat.items()

@@ -4,8 +4,8 @@ A module outside this package needs no line: `config.method` may be its name, as
 in `docs/add_a_method.md`. What a module has:
 
 - `make(config, setting) -> Method`;
-- `FIELDS`, a `constraints.Tables` of what its fields may be (or nothing);
-- `problems(config, facts)`, sentences for what else is impossible (or nothing).
+- `FIELDS`, a `constraints.Constraints` of what its fields may be (or nothing);
+- `problems(config, dims)`, sentences for what else is impossible (or nothing).
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from typing import Any
 import ml_collections
 
 from semppl_jax.config import constraints
-from semppl_jax.config.facts import Facts
+from semppl_jax.config.constraints import RunDims
 from semppl_jax.config.loading import nearest
 from semppl_jax.methods import (
   byol,
@@ -70,18 +70,18 @@ def _is_there(name: str) -> bool:
     return False
 
 
-def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
   """Yields a sentence for each field that the method cannot work with."""
   module = _module(config.method)
   found = [
-    *constraints.outside(
-      config, getattr(module, 'FIELDS', constraints.Tables())
+    *constraints.violations(
+      config, getattr(module, 'FIELDS', constraints.Constraints())
     )
   ]
   yield from found
   # What follows calculates with the fields, and needs them to be sound.
   if not found and hasattr(module, 'problems'):
-    yield from module.problems(config, facts)
+    yield from module.problems(config, dims)
 
 
 def _module(name: str) -> Any:

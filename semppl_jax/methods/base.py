@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple
 import jax
 from jax.sharding import Mesh
 
+from semppl_jax.config import durations
 from semppl_jax.data.batch import Batch
 from semppl_jax.models.network import Outputs
-from semppl_jax.optim import schedules
 
 Memory = Any
 Metrics = dict[str, jax.Array]
@@ -86,7 +86,7 @@ class Setting(NamedTuple):
 
   def steps(self, duration: str) -> int:
     """Steps of a duration such as `'1 epochs'`."""
-    return schedules.steps(duration, self.batch_size, self.examples)
+    return durations.steps(duration, self.batch_size, self.examples)
 
 
 def no_memory() -> Memory:

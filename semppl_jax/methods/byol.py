@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 import ml_collections
 
-from semppl_jax.config.constraints import must
-from semppl_jax.config.facts import Facts
+from semppl_jax.config.constraints import must, RunDims
 from semppl_jax.losses import nt_xent
 from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
 
@@ -35,8 +34,8 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   )
 
 
-def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
   """Yields a sentence where there is no other view to predict."""
-  del facts
+  del dims
   if config.views.large.count < 2:
     yield must(config, 'views.large.count', "be 2 or more where method='byol'")

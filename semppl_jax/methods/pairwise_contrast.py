@@ -13,7 +13,13 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from semppl_jax.config.constraints import COUNT, must, NATURAL, POSITIVE, Tables
+from semppl_jax.config.constraints import (
+  Constraints,
+  COUNT,
+  must,
+  NON_NEGATIVE,
+  POSITIVE,
+)
 from semppl_jax.losses import contrastive
 from semppl_jax.methods import negatives as negatives_lib
 from semppl_jax.methods.base import Inputs, Setting
@@ -88,7 +94,7 @@ def make(
     )
 
     def terms(positive, weight):
-      logits = contrastive.positive_logits(
+      logits = contrastive.view_logits(
         anchors.online, positive, fields.temperature
       )
       return contrast(logits, negative, weight)
@@ -146,13 +152,13 @@ def _contrast(
   )
 
 
-def fields(name: str) -> Tables:
+def fields(name: str) -> Constraints:
   """What the fields of `config.<name>` may be that the two methods share."""
-  return Tables(
+  return Constraints(
     ranges={
       f'{name}.temperature': POSITIVE,
-      f'{name}.contrast_weight': NATURAL,
-      f'{name}.invariance_weight': NATURAL,
+      f'{name}.contrast_weight': NON_NEGATIVE,
+      f'{name}.invariance_weight': NON_NEGATIVE,
       f'{name}.num_negatives': COUNT,
     },
     choices={

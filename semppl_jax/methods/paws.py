@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from semppl_jax.config.constraints import POSITIVE, Range, Tables
-from semppl_jax.config.facts import Facts
+from semppl_jax.config.constraints import Constraints, POSITIVE, Range, RunDims
 from semppl_jax.data.batch import Batch
 from semppl_jax.losses import assignment, nt_xent
 from semppl_jax.methods import requirements
@@ -135,7 +134,7 @@ def _diagnostics(
   }
 
 
-FIELDS = Tables(
+FIELDS = Constraints(
   ranges={
     'paws.temperature': POSITIVE,
     'paws.sharpening': POSITIVE,
@@ -144,7 +143,7 @@ FIELDS = Tables(
 )
 
 
-def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
   """Yields a sentence for each field that PAWS cannot work with."""
   yield from requirements.two_large_views(config)
-  yield from requirements.support(config, facts)
+  yield from requirements.support(config, dims)

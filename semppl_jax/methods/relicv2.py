@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import jax
 import ml_collections
 
-from semppl_jax.config.facts import Facts
+from semppl_jax.config.constraints import RunDims
 from semppl_jax.methods import pairwise_contrast
 from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
 
@@ -45,7 +45,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
 FIELDS = pairwise_contrast.fields('relicv2')
 
 
-def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
   """Yields a sentence for each field of `config.relicv2` that does not fit."""
-  del facts
+  del dims
   yield from pairwise_contrast.problems(config, 'relicv2')

@@ -5,8 +5,7 @@ import math
 
 from ml_collections import ConfigDict
 
-from semppl_jax.config.constraints import must
-from semppl_jax.config.facts import Facts
+from semppl_jax.config.constraints import must, RunDims
 
 
 def two_large_views(config: ConfigDict) -> Iterator[str]:
@@ -27,16 +26,16 @@ def no_small_views(config: ConfigDict) -> Iterator[str]:
     )
 
 
-def support(config: ConfigDict, facts: Facts) -> Iterator[str]:
+def support(config: ConfigDict, dims: RunDims) -> Iterator[str]:
   """Yields a sentence for each field of `config.support` that cannot be."""
   s = config.support
-  if facts.classes is not None and s.classes_per_batch > facts.classes:
+  if dims.classes is not None and s.classes_per_batch > dims.classes:
     yield must(
       config,
       'support.classes_per_batch',
-      f'be at most the {facts.classes} classes of the data',
+      f'be at most the {dims.classes} classes of the data',
     )
-  rows, devices = s.classes_per_batch * s.images_per_class, facts.device_count
+  rows, devices = s.classes_per_batch * s.images_per_class, dims.device_count
   asked = (
     f'config.support.classes_per_batch={s.classes_per_batch} times'
     f' images_per_class={s.images_per_class} must be a multiple of'
@@ -53,13 +52,13 @@ def support(config: ConfigDict, facts: Facts) -> Iterator[str]:
     )
 
 
-def labels_of_a_batch(config: ConfigDict, facts: Facts) -> int | None:
+def labels_of_a_batch(config: ConfigDict, dims: RunDims) -> int | None:
   """Labelled rows of a batch, on average where their number is not fixed.
 
   None where the data is not known.
   """
   if config.data.labelled_per_batch:
     return config.data.labelled_per_batch
-  if not facts.examples or facts.labelled is None:
+  if not dims.examples or dims.labelled is None:
     return None
-  return math.ceil(config.batch_size * facts.labelled / facts.examples)
+  return math.ceil(config.batch_size * dims.labelled / dims.examples)

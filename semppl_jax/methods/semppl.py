@@ -19,8 +19,14 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax.config.constraints import COUNT, must, NATURAL, Tables
-from semppl_jax.config.facts import Facts
+from semppl_jax.config import durations
+from semppl_jax.config.constraints import (
+  Constraints,
+  COUNT,
+  must,
+  NON_NEGATIVE,
+  RunDims,
+)
 from semppl_jax.methods import (
   knn,
   memory_bank as memory_bank_lib,
@@ -29,7 +35,6 @@ from semppl_jax.methods import (
   requirements,
 )
 from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
-from semppl_jax.optim import schedules
 from semppl_jax.runtime import mesh as mesh_lib
 
 
@@ -40,7 +45,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   init_memory = functools.partial(
     memory_bank_lib.empty,
     views=large,
-    rows=schedules.queue_rows(s.queue, config.batch_size),
+    rows=durations.queue_rows(s.queue, config.batch_size),
     dim=config.network.projector.output,
     dtype=jnp.dtype(config.network.precision),
   )
@@ -110,10 +115,10 @@ def _identities(
 
 
 _SHARED = pairwise_contrast.fields('semppl')
-FIELDS = Tables(
+FIELDS = Constraints(
   ranges={
     **_SHARED.ranges,
-    'semppl.semantic_weight': NATURAL,
+    'semppl.semantic_weight': NON_NEGATIVE,
     'semppl.num_positives': COUNT,
     'semppl.k': COUNT,
   },
@@ -126,25 +131,25 @@ FIELDS = Tables(
 )
 
 
-def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
   """Yields a sentence for each field of `config.semppl` that does not fit."""
   s, size = config.semppl, config.batch_size
   yield from pairwise_contrast.problems(config, 'semppl')
   try:
-    rows = schedules.queue_rows(s.queue, size)
+    rows = durations.queue_rows(s.queue, size)
   except ValueError as error:
     yield f'config.semppl.queue={s.queue!r} is no size. {error}'
     return
   if rows < 1:
     yield must(config, 'semppl.queue', 'be one or more rows')
     return
-  if rows % facts.device_count:
+  if rows % dims.device_count:
     yield must(
       config,
       'semppl.queue',
-      f'be a multiple of the {facts.device_count} devices, and has {rows} rows',
+      f'be a multiple of the {dims.device_count} devices, and has {rows} rows',
     )
-  expected = requirements.labels_of_a_batch(config, facts)
+  expected = requirements.labels_of_a_batch(config, dims)
   if expected is not None and rows < expected:
     yield must(
       config,

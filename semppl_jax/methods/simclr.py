@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 import ml_collections
 
-from semppl_jax.config.constraints import POSITIVE, Tables
-from semppl_jax.config.facts import Facts
+from semppl_jax.config.constraints import Constraints, POSITIVE, RunDims
 from semppl_jax.losses import nt_xent
 from semppl_jax.methods import requirements
 from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
@@ -29,11 +28,11 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   return Method(name='simclr', heads=('projector',), loss=loss)
 
 
-FIELDS = Tables(ranges={'simclr.temperature': POSITIVE})
+FIELDS = Constraints(ranges={'simclr.temperature': POSITIVE})
 
 
-def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
   """Yields a sentence for each view that SimCLR cannot use."""
-  del facts
+  del dims
   yield from requirements.two_large_views(config)
   yield from requirements.no_small_views(config)

@@ -12,12 +12,17 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from semppl_jax.config.constraints import must, NATURAL, POSITIVE, Tables
-from semppl_jax.config.facts import Facts
+from semppl_jax.config.constraints import (
+  Constraints,
+  must,
+  NON_NEGATIVE,
+  POSITIVE,
+  RunDims,
+)
+from semppl_jax.config.durations import invalid_duration
 from semppl_jax.losses import nt_xent
 from semppl_jax.methods import requirements
 from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
-from semppl_jax.optim.schedules import check_duration
 from semppl_jax.runtime import mesh as mesh_lib
 
 
@@ -63,26 +68,26 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   )
 
 
-FIELDS = Tables(
-  ranges={'suncet.temperature': POSITIVE, 'suncet.contrast_weight': NATURAL},
+FIELDS = Constraints(
+  ranges={'suncet.temperature': POSITIVE, 'suncet.contrast_weight': NON_NEGATIVE},
   choices={'suncet.labelled': ('support', 'batch')},
 )
 
 
-def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
   """Yields a sentence for each field of `config.suncet` that does not fit."""
   s = config.suncet
-  yield from check_duration(s.duration, 'suncet.duration')
+  yield from invalid_duration(s.duration, 'suncet.duration')
   if s.contrast_weight:
     yield from requirements.two_large_views(config)
   yield from requirements.no_small_views(config)
   if s.labelled == 'support':
-    yield from requirements.support(config, facts)
+    yield from requirements.support(config, dims)
     if config.support.images_per_class * config.support.views < 2:
       rule = 'be 2 or more, or support.views: each row needs one of its class'
       yield must(config, 'support.images_per_class', rule)
     return
-  rows = requirements.labels_of_a_batch(config, facts)
+  rows = requirements.labels_of_a_batch(config, dims)
   if rows is not None and rows < 2:
     yield must(
       config,

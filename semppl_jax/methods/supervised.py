@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from semppl_jax.config.constraints import must
-from semppl_jax.config.facts import Facts
+from semppl_jax.config.constraints import must, RunDims
 from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
 
 
@@ -31,9 +30,9 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   )
 
 
-def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
   """Yields a sentence where untrained features would be frozen."""
-  del facts
+  del dims
   if config.supervised.frozen and not config.init_from:
     yield must(
       config, 'supervised.frozen', 'be False without weights in init_from'

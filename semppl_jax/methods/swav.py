@@ -13,11 +13,16 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from semppl_jax.config.constraints import COUNT, must, POSITIVE, Tables
-from semppl_jax.config.facts import Facts
+from semppl_jax.config import durations
+from semppl_jax.config.constraints import (
+  Constraints,
+  COUNT,
+  must,
+  POSITIVE,
+  RunDims,
+)
 from semppl_jax.losses import assignment, contrastive
 from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
-from semppl_jax.optim import schedules
 from semppl_jax.runtime import mesh as mesh_lib
 
 _KERNEL = ('prototypes', 'w')
@@ -39,7 +44,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   """Builds SwAV from `config.swav`."""
   s = config.swav
   large, dim = config.views.large.count, config.network.projector.output
-  held = schedules.queue_rows(s.queue, config.batch_size)
+  held = durations.queue_rows(s.queue, config.batch_size)
   queue_from = setting.steps(s.queue_from)
   thawed = setting.steps(s.freeze)
   whole = mesh_lib.replicated(setting.mesh)
@@ -133,7 +138,7 @@ def _with_kernel(params: Any, kernel: jax.Array) -> Any:
   return params | {module: params[module] | {name: kernel}}
 
 
-FIELDS = Tables(
+FIELDS = Constraints(
   ranges={
     'swav.temperature': POSITIVE,
     'swav.epsilon': POSITIVE,
@@ -142,15 +147,15 @@ FIELDS = Tables(
 )
 
 
-def problems(config: ml_collections.ConfigDict, facts: Facts) -> Iterator[str]:
+def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
   """Yields a sentence for each field of `config.swav` that does not fit."""
-  del facts
+  del dims
   s = config.swav
   if config.views.large.count < 2:
     yield must(config, 'views.large.count', "be 2 or more where method='swav'")
   for field in ('queue_from', 'freeze'):
-    yield from schedules.check_duration(s[field], f'swav.{field}')
+    yield from durations.invalid_duration(s[field], f'swav.{field}')
   try:
-    schedules.queue_rows(s.queue, config.batch_size)
+    durations.queue_rows(s.queue, config.batch_size)
   except ValueError as error:
     yield f'config.swav.queue={s.queue!r} is no size. {error}'

@@ -1,88 +1,9 @@
-"""Durations, learning rate and target decay as functions of the step.
-
-An epoch is as many examples as the train set has, so that a duration stays
-right when the batch size changes. A duration is cut down to whole batches
-(300 epochs of 1,281,167 images at batch 4096 are 93,835 steps), as in BYOL
-(arXiv 2006.07733, appendix J).
-"""
-
-from collections.abc import Iterator
-from fractions import Fraction
-import re
+"""Learning rate and target decay as functions of the step."""
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import optax
-
-_AMOUNT = r'(\d+(?:\.\d+)?)'
-_DURATION = re.compile(rf'\s*{_AMOUNT}\s+(epoch|example|step)s?\s*')
-_ROWS = re.compile(rf'\s*{_AMOUNT}\s+(batch|batches|row|rows)\s*')
-
-
-def steps(duration: str, batch_size: int, examples: int) -> int:
-  """Returns the number of steps in a duration.
-
-  Args:
-    duration: `'300 epochs'`, `'2000000 examples'` or `'1000 steps'`; the
-      amount may be a decimal (`'0.5 epochs'`).
-    batch_size: images per step, over all devices.
-    examples: images in the train set.
-
-  Returns:
-    Whole steps, at least one; 0 only where the amount itself is 0.
-
-  Raises:
-    ValueError: the string is not an amount and a unit.
-  """
-  match = _DURATION.fullmatch(duration)
-  if match is None:
-    raise ValueError(
-      f"A duration is a number and 'epochs', 'examples' or 'steps', as in"
-      f" '10 epochs'; got {duration!r}."
-    )
-  per_unit = {
-    'epoch': Fraction(examples, batch_size),
-    'example': Fraction(1, batch_size),
-    'step': Fraction(1),
-  }
-  # Exact fractions: 0.1 * 30 in floats is a step too many or too few.
-  amount = Fraction(match[1])
-  return max(int(amount * per_unit[match[2]]), 1) if amount else 0
-
-
-def check_duration(duration: str, field: str) -> Iterator[str]:
-  """Yields a sentence if a field of the config is no duration."""
-  try:
-    steps(duration, 1, 1)
-  except ValueError as error:
-    yield f'config.{field}={duration!r} is no duration. {error}'
-
-
-def queue_rows(size: str, batch_size: int) -> int:
-  """Returns the rows N of a queue given as `'20 batches'` or `'1024 rows'`.
-
-  Args:
-    size: an amount and a unit.
-    batch_size: rows of one batch, over all devices.
-
-  Raises:
-    ValueError: the string is not an amount and a unit, or not whole rows.
-  """
-  match = _ROWS.fullmatch(size)
-  if match is None:
-    raise ValueError(
-      "A queue size is a number and 'batches' or 'rows', as in"
-      f" '20 batches'; got {size!r}."
-    )
-  unit = batch_size if match[2].startswith('batch') else 1
-  rows = Fraction(match[1]) * unit
-  if rows.denominator != 1:
-    raise ValueError(
-      f'A queue size is a whole number of rows; got {size!r}, which is'
-      f' {float(rows)} rows at batch size {batch_size}.'
-    )
-  return int(rows)
 
 
 def warmup_cosine(
@@ -92,7 +13,7 @@ def warmup_cosine(
   final: float = 0.0,
   start: float = 0.0,
 ) -> optax.Schedule:
-  """Linear rise from `start` to `base`, then half a cosine down to `final`.
+  """Builds a linear rise to `base` and half a cosine down to `final`.
 
   Args:
     base: highest rate, reached at step `warmup_steps`.
@@ -103,6 +24,11 @@ def warmup_cosine(
 
   Returns:
     A function of the step, giving a float32 scalar.
+
+  Example:
+    >>> schedule = warmup_cosine(2.0, 10, 110)
+    >>> [round(float(schedule(step)), 3) for step in (5, 10, 60, 110)]
+    [1.0, 2.0, 1.0, 0.0]
   """
   cosine = _cosine_fall(total_steps - warmup_steps)
 
@@ -126,7 +52,7 @@ def _cosine_fall(fall_steps: int) -> optax.Schedule:
 def ema_decay(
   config_ema: ml_collections.ConfigDict, total_steps: int
 ) -> optax.Schedule:
-  """Decay of the target network's moving average, by step.
+  """Builds the decay of the target network's moving average.
 
   `'cosine'` rises from `decay` to 1 as 1 - (1 - decay) (cos(pi t / T) + 1) / 2
   (BYOL, arXiv 2006.07733, section 3.3).
@@ -135,8 +61,16 @@ def ema_decay(
     config_ema: `decay` in [0, 1] and `schedule`.
     total_steps: T, the step at which a rising decay is 1.
 
+  Returns:
+    A function of the step, giving a float32 scalar in [0, 1].
+
   Raises:
     ValueError: `schedule` is neither `'constant'` nor `'cosine'`.
+
+  Example:
+    >>> ema = ml_collections.ConfigDict(dict(decay=0.9, schedule='cosine'))
+    >>> [round(float(ema_decay(ema, 100)(step)), 3) for step in (0, 50, 100)]
+    [0.9, 0.95, 1.0]
   """
   decay = config_ema.decay
   if config_ema.schedule == 'constant':
@@ -155,7 +89,7 @@ def learning_rate(
   warmup_steps: int,
   total_steps: int,
 ) -> optax.Schedule:
-  """Warm-up and cosine decay of the rate, scaled linearly by the batch.
+  """Builds warm-up and cosine decay of the rate, linear in the batch size.
 
   Args:
     config_optimizer: `start_learning_rate`, `learning_rate` and
@@ -164,6 +98,16 @@ def learning_rate(
     batch_size: images per step, over all devices.
     warmup_steps: length of the rise.
     total_steps: length of the run.
+
+  Returns:
+    A function of the step, giving a float32 scalar.
+
+  Example:
+    >>> fields = dict(start_learning_rate=0.0, learning_rate=0.3,
+    ...               final_learning_rate=0.0, reference_batch=256)
+    >>> rate = learning_rate(ml_collections.ConfigDict(fields), 512, 10, 100)
+    >>> round(float(rate(10)), 3)
+    0.6
   """
   o = config_optimizer
   scale = batch_size / o.reference_batch if o.reference_batch else 1.0

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 import ml_collections
 import numpy as np
 
-from semppl_jax.config import loading
+from semppl_jax.config import durations, loading
 from semppl_jax.evaluators import sweep as sweep_lib
 from semppl_jax.exchange import run_checkpoint as run_checkpoint_lib
 from semppl_jax.models.weights import Weights
-from semppl_jax.optim import schedules
 from semppl_jax.protocols import objectives
 from semppl_jax.protocols.evaluated_model import Subject
 from semppl_jax.protocols.objectives import Task
@@ -150,8 +149,8 @@ def training_config(
   whole = context.mesh.size
   # No more rows than images, and whole rows on every device.
   batch = max(min(recipe.batch_size, labelled) // whole, 1) * whole
-  steps = schedules.steps(recipe.duration, batch, labelled)
-  warmup = schedules.steps(recipe.warmup, batch, labelled)
+  steps = durations.steps(recipe.duration, batch, labelled)
+  warmup = durations.steps(recipe.warmup, batch, labelled)
   c.init_from, c.init_heads = init_from, ('projector',)
   c.supervised.frozen = frozen
   c.batch_size = c.data.labelled_per_batch = batch

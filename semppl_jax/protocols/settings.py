@@ -4,37 +4,37 @@ from collections.abc import Iterator
 
 import ml_collections
 
-from semppl_jax.config import constraints
+from semppl_jax.config import constraints, durations
 from semppl_jax.config.constraints import (
   COUNT,
-  NATURAL,
+  FRACTION,
+  NON_NEGATIVE,
   POSITIVE,
   Range,
   SEED,
-  SHARE,
 )
 from semppl_jax.models.network import CLASSIFIER_INPUTS
 from semppl_jax.models.weights import Weights
-from semppl_jax.optim import optimizers, schedules
+from semppl_jax.optim import optimizers
 
 RECIPES = ('linear', 'finetune', 'suncet', 'baseline')
 _OPEN_SHARE = Range(0, 1, open_low=True, open_high=True)
 
-_TABLES = constraints.Tables(
+_TABLES = constraints.Constraints(
   ranges={
     'seed': SEED,
     'batch_size': COUNT,
     'held_out': _OPEN_SHARE,
-    'images.resize': NATURAL,
-    'images.crop': NATURAL,
+    'images.resize': NON_NEGATIVE,
+    'images.crop': NON_NEGATIVE,
     'knn.temperature': POSITIVE,
     'soft_nn.temperature': POSITIVE,
-    'suncet.final_learning_rate': NATURAL,
+    'suncet.final_learning_rate': NON_NEGATIVE,
     'suncet.temperature': POSITIVE,
     'suncet.views': COUNT,
-    'robustness.images': NATURAL,
+    'robustness.images': NON_NEGATIVE,
     **{f'{recipe}.batch_size': Range(2) for recipe in RECIPES},
-    **{f'{recipe}.reference_batch': NATURAL for recipe in RECIPES},
+    **{f'{recipe}.reference_batch': NON_NEGATIVE for recipe in RECIPES},
     **{f'{recipe}.momentum': Range(0, 1, open_high=True) for recipe in RECIPES},
   },
   tuples={
@@ -42,9 +42,9 @@ _TABLES = constraints.Tables(
     'linear.regularisers': (POSITIVE, None),
     'transfer.regularisers': (POSITIVE, None),
     **{f'{recipe}.learning_rates': (POSITIVE, None) for recipe in RECIPES},
-    **{f'{recipe}.weight_decays': (NATURAL, None) for recipe in RECIPES},
+    **{f'{recipe}.weight_decays': (NON_NEGATIVE, None) for recipe in RECIPES},
     **{
-      f'{recipe}.area': (SHARE._replace(open_low=True), 2) for recipe in RECIPES
+      f'{recipe}.area': (FRACTION._replace(open_low=True), 2) for recipe in RECIPES
     },
   },
   intervals=tuple(f'{recipe}.area' for recipe in RECIPES),
@@ -62,7 +62,7 @@ _SUPPORTS = ('labelled', 'train')
 def problems(config: ml_collections.ConfigDict) -> list[str]:
   """Returns a sentence for each field that is not allowed."""
   return [
-    *constraints.outside(config, _TABLES),
+    *constraints.violations(config, _TABLES),
     *_durations(config),
     *_supports(config),
   ]
@@ -94,7 +94,7 @@ def _durations(config: ml_collections.ConfigDict) -> Iterator[str]:
     for name in ('duration', 'warmup'):
       field = f'{recipe}.{name}'
       try:
-        length = schedules.steps(constraints.get(config, field), 1, 1)
+        length = durations.steps(constraints.get(config, field), 1, 1)
       except ValueError as error:
         yield f'config.{field}={constraints.get(config, field)!r}: {error}'
         continue

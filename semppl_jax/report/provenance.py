@@ -8,7 +8,6 @@ from semppl_jax.config import loading
 from semppl_jax.report import compared, formatting
 from semppl_jax.report.components import Block, Note, Section, Table
 from semppl_jax.report.run_record import Course
-from semppl_jax.training import checkpoint
 
 # Columns of a table that still can be read; other runs are left out of it.
 QUESTION = 'What exactly ran?'
@@ -102,7 +101,7 @@ def _configs(courses: Sequence[Course]) -> Iterator[Block]:
   if not having:
     yield Note('There is no config.json to show.')
     return
-  base = checkpoint.plain_config(loading.base())
+  base = loading.to_flat_dict(loading.base())
   if len(having) == 1:
     fields = having[0].fields
     other = {n: v for n, v in fields.items() if base.get(n) != v}

@@ -13,13 +13,12 @@ from etils import epath
 import ml_collections
 import numpy as np
 
+from semppl_jax.config import loading
 from semppl_jax.exchange import run_checkpoint as run_checkpoint_lib
 from semppl_jax.runtime import errors, files as files_lib
 from semppl_jax.runtime.errors import InputError
 from semppl_jax.training import (
-  checkpoint,
   pseudo_label_log,
-  run_facts,
   summary,
   timer,
 )
@@ -155,7 +154,7 @@ def read_all(
 
 def read(path: epath.Path, name: str, with_guesses: bool = True) -> Course:
   """Reads one run; raises as `read_all`."""
-  files = (_METRICS, _CONFIG, run_facts.FILE)
+  files = (_METRICS, _CONFIG, summary.RUN_FILE)
   if not any((path / file).exists() for file in files):
     reason = 'is no run' if path.exists() else 'is not there'
     raise CourseError(
@@ -165,7 +164,7 @@ def read(path: epath.Path, name: str, with_guesses: bool = True) -> Course:
   problems: list[str] = []
   fields = _fields(_json(path / _CONFIG, problems) or {}, problems)
   end = _of_types(_json(path / summary.FILE, problems), _SUMMARY)
-  facts = _of_types(_json(path / run_facts.FILE, problems), _FACTS)
+  facts = _of_types(_json(path / summary.RUN_FILE, problems), _FACTS)
   home = _absolute(path)
   beside = home.parent / f'{home.name}-evaluation'
   return Course(
@@ -204,7 +203,7 @@ def _of_types(
 def _fields(content: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
   """A config by dotted name."""
   try:
-    return checkpoint.plain_config(ml_collections.ConfigDict(content))
+    return loading.to_flat_dict(ml_collections.ConfigDict(content))
   except (TypeError, ValueError) as error:
     problems.append(f'{_CONFIG} is of no run: {errors.first_line(error)}.')
     return {}

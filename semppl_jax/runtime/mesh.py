@@ -1,6 +1,7 @@
 """The device mesh and the only place that spells its axis."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -10,7 +11,20 @@ import numpy as np
 AXIS = 'data'
 
 
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+class Device(Protocol):
+  """A `jax.Device`, of which type checkers do not know the class."""
+
+  id: int
+  process_index: int
+  platform: str
+  device_kind: str
+
+  def memory_stats(self) -> dict[str, int] | None:
+    """Returns statistics of the allocator, which a CPU does not have."""
+    ...
+
+
+def make_mesh(devices: Sequence[Device] | None = None) -> Mesh:
   """Returns a one-dimensional mesh over `devices` (default: all of them)."""
   devices = jax.devices() if devices is None else devices
   # By process: on a slice ids interleave over the hosts, and process p feeds

@@ -8,11 +8,9 @@ that fills up, leaves the checkpoints before it as they were.
 
 from collections.abc import Iterator, Mapping
 import contextlib
-import json
 from typing import Any, NamedTuple
 
 from etils import epath
-import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
@@ -205,19 +203,6 @@ def _writing(directory: epath.Path) -> Iterator[None]:
     ) from error
 
 
-def plain_config(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """The config as JSON would give it back, with dotted names."""
-
-  def walk(prefix: str, node: Mapping[str, Any]):
-    for name, value in node.items():
-      if isinstance(value, Mapping):
-        yield from walk(f'{prefix}{name}.', value)
-      else:
-        yield f'{prefix}{name}', value
-
-  return json.loads(json.dumps(dict(walk('', config.to_dict()))))
-
-
 def _plain(identity: Identity) -> dict[str, Any]:
   fields = identity._asdict()
   del fields['labelled']
@@ -241,7 +226,7 @@ def differing_fields(
   """Returns a sentence of each field that differs.
 
   Args:
-    old: a saved config, from `plain_config`; it may lack newer fields.
+    old: a saved config, from `loading.to_flat_dict`; it may lack newer fields.
     new: the config of now, likewise.
     free: fields that begin so may differ.
   """
@@ -262,7 +247,7 @@ def _with_new_fields(
   """
   if new.keys() <= old.keys():
     return old
-  defaults = plain_config(loading.base())
+  defaults = loading.to_flat_dict(loading.base())
   added = {name: defaults[name] for name in new.keys() & defaults.keys()}
   return added | old
 

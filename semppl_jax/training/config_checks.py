@@ -1,6 +1,6 @@
 """Every impossible value of a config, before anything is compiled.
 
-Tables say what one field may be; the functions below them, how fields, the
+Constraints say what one field may be; the functions below them, how fields, the
 devices and the data fit together.
 """
 
@@ -9,21 +9,21 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from semppl_jax import methods
-from semppl_jax.config import constraints
+from semppl_jax.config import constraints, durations
 from semppl_jax.config.constraints import (
   COUNT,
+  FRACTION,
   get,
   must,
-  NATURAL,
+  NON_NEGATIVE,
   POSITIVE,
   Range,
+  RunDims,
   SEED,
-  SHARE,
 )
-from semppl_jax.config.facts import Facts
 from semppl_jax.data import dataset
 from semppl_jax.models import backbones, network
-from semppl_jax.optim import optimizers, schedules
+from semppl_jax.optim import optimizers
 
 _RANGES = {
   'seed': SEED,
@@ -31,26 +31,26 @@ _RANGES = {
   'accumulate': COUNT,
   'data.test_holdout': Range(0, 1, open_high=True),
   'data.labels_seed': SEED,
-  'data.labelled_per_batch': NATURAL,
-  'data.limit': NATURAL,
+  'data.labelled_per_batch': NON_NEGATIVE,
+  'data.limit': NON_NEGATIVE,
   'data.shuffle_gib': POSITIVE,
   'data.device_gib': POSITIVE,
   'data.prefetch': COUNT,
-  'data.threads': NATURAL,
-  'data.max_corrupt': SHARE,
+  'data.threads': NON_NEGATIVE,
+  'data.max_corrupt': FRACTION,
   'views.large.count': COUNT,
   'views.large.size': COUNT,
-  'views.small.count': NATURAL,
+  'views.small.count': NON_NEGATIVE,
   'views.small.size': COUNT,
-  'views.flip': SHARE,
-  'augment.jitter': SHARE,
-  'augment.brightness': NATURAL,
-  'augment.contrast': NATURAL,
-  'augment.saturation': NATURAL,
+  'views.flip': FRACTION,
+  'augment.jitter': FRACTION,
+  'augment.brightness': NON_NEGATIVE,
+  'augment.contrast': NON_NEGATIVE,
+  'augment.saturation': NON_NEGATIVE,
   'augment.hue': Range(0, 0.5),
-  'augment.grayscale': SHARE,
-  'augment.equalize': SHARE,
-  'saliency.probability': SHARE,
+  'augment.grayscale': FRACTION,
+  'augment.equalize': FRACTION,
+  'saliency.probability': FRACTION,
   'network.bn_decay': Range(0, 1, open_high=True),
   'network.bn_eps': POSITIVE,
   'network.projector.hidden': COUNT,
@@ -60,14 +60,14 @@ _RANGES = {
   'support.classes_per_batch': Range(2),
   'support.images_per_class': COUNT,
   'support.views': COUNT,
-  'optimizer.learning_rate': NATURAL,
-  'optimizer.final_learning_rate': NATURAL,
-  'optimizer.start_learning_rate': NATURAL,
-  'optimizer.reference_batch': NATURAL,
+  'optimizer.learning_rate': NON_NEGATIVE,
+  'optimizer.final_learning_rate': NON_NEGATIVE,
+  'optimizer.start_learning_rate': NON_NEGATIVE,
+  'optimizer.reference_batch': NON_NEGATIVE,
   'optimizer.momentum': Range(0, 1, open_high=True),
   'optimizer.trust_coefficient': POSITIVE,
-  'optimizer.weight_decay': NATURAL,
-  'ema.decay': SHARE,
+  'optimizer.weight_decay': NON_NEGATIVE,
+  'ema.decay': FRACTION,
   'eval.headline_k': COUNT,
   'eval.temperature': POSITIVE,
   'eval.batch_size': COUNT,
@@ -75,17 +75,17 @@ _RANGES = {
   'eval.crop': COUNT,
   'checkpoint.keep': COUNT,
   'network.projector.layers': Range(2),
-  'network.classifier.classes': NATURAL,
+  'network.classifier.classes': NON_NEGATIVE,
   'probe.learning_rate': POSITIVE,
 }
 
 # Range of each entry, and how many there are (None: any number but 0).
 _TUPLES = {
   'data.canvas': (COUNT, 2),
-  'augment.blur': (SHARE, 2),
+  'augment.blur': (FRACTION, 2),
   'augment.blur_sigma': (POSITIVE, 2),
-  'augment.solarize': (SHARE, 2),
-  'augment.mean': (SHARE, 3),
+  'augment.solarize': (FRACTION, 2),
+  'augment.mean': (FRACTION, 3),
   'augment.std': (POSITIVE, 3),
   'views.large.area': (Range(0, 1, open_low=True), 2),
   'views.large.aspect': (POSITIVE, 2),
@@ -116,7 +116,7 @@ _CHOICES = {
   'ema.schedule': ('constant', 'cosine'),
 }
 
-_TABLES = constraints.Tables(_RANGES, _TUPLES, _INTERVALS, _CHOICES)
+_TABLES = constraints.Constraints(_RANGES, _TUPLES, _INTERVALS, _CHOICES)
 _PERIODS = ('duration', 'log_every', 'eval.every', 'checkpoint.every')
 _WARMUP = 'optimizer.warmup'
 # Periods that may be 0: such a thing is then never done, or left out.
@@ -146,13 +146,13 @@ def problems(
     One sentence for each: field, value and what is allowed. Empty if the
     config can run.
   """
-  found = [*constraints.outside(config, _TABLES), *methods.unknown(config)]
+  found = [*constraints.violations(config, _TABLES), *methods.unknown(config)]
   for field in (*_PERIODS, _WARMUP):
     found += _no_duration(config, field)
   found += backbones.problems(config.network)
   # What follows calculates with the fields, and needs them to be sound.
   if not found:
-    facts = Facts(device_count, process_count, examples, classes, labelled)
+    dims = RunDims(device_count, process_count, examples, classes, labelled)
     for check in (
       _batch,
       _data,
@@ -163,42 +163,42 @@ def problems(
       _heads,
       methods.problems,
     ):
-      found.extend(check(config, facts))
+      found.extend(check(config, dims))
   return found
 
 
 def _no_duration(config: ConfigDict, field: str) -> Iterator[str]:
-  wrong = [*schedules.check_duration(get(config, field), field)]
+  wrong = [*durations.invalid_duration(get(config, field), field)]
   yield from wrong
   if wrong:
     return
-  if not schedules.steps(get(config, field), 1, 1) and (
+  if not durations.steps(get(config, field), 1, 1) and (
     field not in _MAY_BE_NONE
   ):
     yield must(config, field, 'be longer than 0')
 
 
-def _batch(config: ConfigDict, facts: Facts) -> Iterator[str]:
+def _batch(config: ConfigDict, dims: RunDims) -> Iterator[str]:
   size = config.batch_size
   for count, what in (
-    (facts.device_count, 'devices'),
-    (facts.process_count, 'processes'),
+    (dims.device_count, 'devices'),
+    (dims.process_count, 'processes'),
   ):
     if size % count:
       yield must(config, 'batch_size', f'be a multiple of the {count} {what}')
-  if config.accumulate > 1 and size % (config.accumulate * facts.device_count):
+  if config.accumulate > 1 and size % (config.accumulate * dims.device_count):
     yield must(
       config,
       'accumulate',
-      f'divide the {size // facts.device_count} rows that each of the'
-      f' {facts.device_count} devices has of batch_size={size}',
+      f'divide the {size // dims.device_count} rows that each of the'
+      f' {dims.device_count} devices has of batch_size={size}',
     )
-  if facts.examples is not None and size > facts.examples:
+  if dims.examples is not None and size > dims.examples:
     yield must(
-      config, 'batch_size', f'be at most the {facts.examples} train images'
+      config, 'batch_size', f'be at most the {dims.examples} train images'
     )
   if 0 < config.data.labelled_per_batch < size and (
-    facts.labelled is not None and facts.labelled == facts.examples
+    dims.labelled is not None and dims.labelled == dims.examples
   ):
     yield must(
       config,
@@ -211,12 +211,12 @@ def _batch(config: ConfigDict, facts: Facts) -> Iterator[str]:
     )
 
 
-def _data(config: ConfigDict, facts: Facts) -> Iterator[str]:
-  if facts.classes is not None and facts.classes < 2:
+def _data(config: ConfigDict, dims: RunDims) -> Iterator[str]:
+  if dims.classes is not None and dims.classes < 2:
     yield must(
-      config, 'data.kind', f'give 2 or more classes, and gives {facts.classes}'
+      config, 'data.kind', f'give 2 or more classes, and gives {dims.classes}'
     )
-  if facts.labelled == 0:
+  if dims.labelled == 0:
     yield must(config, 'data.labels', 'leave at least one image its label')
   if config.data.kind == 'folder' and not config.data.path:
     yield must(config, 'data.path', "name a folder where data.kind='folder'")
@@ -243,35 +243,35 @@ def _data(config: ConfigDict, facts: Facts) -> Iterator[str]:
     yield must(config, 'data.name', "name a set where data.kind='tfds'")
 
 
-def _schedule(config: ConfigDict, facts: Facts) -> Iterator[str]:
+def _schedule(config: ConfigDict, dims: RunDims) -> Iterator[str]:
   warmup, duration = config.optimizer.warmup, config.duration
   same_unit = warmup.split()[1].rstrip('s') == duration.split()[1].rstrip('s')
   # Lengths of one unit compare whatever the data.
-  if facts.examples is None and not same_unit:
+  if dims.examples is None and not same_unit:
     return
   warmup_steps, steps = (
-    schedules.steps(each, config.batch_size, facts.examples or 10**6)
+    durations.steps(each, config.batch_size, dims.examples or 10**6)
     for each in (warmup, duration)
   )
   if warmup_steps > steps:
     yield must(config, _WARMUP, f'be at most as long as duration={duration!r}')
 
 
-def _evaluation(config: ConfigDict, facts: Facts) -> Iterator[str]:
+def _evaluation(config: ConfigDict, dims: RunDims) -> Iterator[str]:
   if config.eval.crop > config.eval.resize:
     yield must(
       config, 'eval.crop', f'be at most eval.resize={config.eval.resize}'
     )
-  if config.eval.batch_size % facts.device_count:
+  if config.eval.batch_size % dims.device_count:
     yield must(
       config,
       'eval.batch_size',
-      f'be a multiple of the {facts.device_count} devices',
+      f'be a multiple of the {dims.device_count} devices',
     )
 
 
-def _sizes(config: ConfigDict, facts: Facts) -> Iterator[str]:
-  del facts
+def _sizes(config: ConfigDict, dims: RunDims) -> Iterator[str]:
+  del dims
   fields = ['views.large.size', 'eval.crop']
   if config.views.small.count:
     fields.append('views.small.size')
@@ -285,17 +285,17 @@ def _sizes(config: ConfigDict, facts: Facts) -> Iterator[str]:
       )
 
 
-def _heads(config: ConfigDict, facts: Facts) -> Iterator[str]:
-  del facts
+def _heads(config: ConfigDict, dims: RunDims) -> Iterator[str]:
+  del dims
   if set(config.init_heads) - set(network.HEADS):
     yield must(config, 'init_heads', f'be some of {", ".join(network.HEADS)}')
 
 
-def _classifier(config: ConfigDict, facts: Facts) -> Iterator[str]:
+def _classifier(config: ConfigDict, dims: RunDims) -> Iterator[str]:
   classes = config.network.classifier.classes
-  if facts.classes is not None and classes not in (0, facts.classes):
+  if dims.classes is not None and classes not in (0, dims.classes):
     yield must(
       config,
       'network.classifier.classes',
-      f'be 0 or the {facts.classes} classes of the data',
+      f'be 0 or the {dims.classes} classes of the data',
     )

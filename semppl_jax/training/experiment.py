@@ -1,44 +1,57 @@
-"""A run before its first step: data, labels, method and step, all checked."""
+"""Experiment: data, labels, method and step of a run, all checked."""
 
 from collections.abc import Sequence
 import logging
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from jax.sharding import Mesh
 import ml_collections
 
-from semppl_jax import methods
-from semppl_jax.config import loading
+from semppl_jax import __version__, methods
+from semppl_jax.config import durations, loading
 from semppl_jax.data import dataset, labels, masks
 from semppl_jax.exchange import load
 from semppl_jax.methods.base import Method, Setting
 from semppl_jax.models import weights as weights_lib
 from semppl_jax.models.weights import Weights
-from semppl_jax.optim import schedules
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.runtime.errors import InputError
+from semppl_jax.runtime.mesh import Device
 from semppl_jax.training import checkpoint, config_checks
-from semppl_jax.training.train_step import make_train_step, TrainStep
+from semppl_jax.training.train_step import (
+  make_train_step,
+  TrainState,
+  TrainStep,
+)
 
 _log = logging.getLogger(__name__)
+# Fields that may differ between the hosts of a run.
+_PER_HOST_FIELDS = (
+  'data.path',
+  'data.test_path',
+  'data.labels_file',
+  'data.saliency',
+  'data.threads',
+  'data.prefetch',
+)
 
 
 class Experiment(NamedTuple):
-  """Everything that a config means on these devices and this data.
+  """A config on given devices and data.
 
   Attributes:
-    config: the config.
-    mesh: the devices.
+    config: config, with the number of classes of the data.
+    mesh: devices.
     splits: train and test set.
-    subset: which train images keep their label.
-    method: what to learn by.
-    step: the train step and its initial state.
+    subset: train images that keep their label.
+    method: loss, and all that is particular to a method.
+    step: train step and its initial state.
     total_steps: length of the run.
-    eval_every: steps between evaluations; 0: there are none.
+    eval_every: steps between evaluations; 0: none.
     save_every: steps between checkpoints.
     log_every: steps between records.
-    weights: what to start from, or None.
+    weights: pre-trained weights to start from, or None.
   """
 
   config: ml_collections.ConfigDict
@@ -56,13 +69,13 @@ class Experiment(NamedTuple):
 
 def build(
   config: ml_collections.ConfigDict,
-  devices: Sequence[Any] | None = None,
+  devices: Sequence[Device] | None = None,
 ) -> Experiment:
   """Loads the data, checks every field and builds the step.
 
   Args:
-    config: the run's config.
-    devices: the devices to use (default: all).
+    config: config of the run.
+    devices: devices to use (default: all).
 
   Raises:
     InputError: the data cannot be read, or fields are impossible; names all of
@@ -79,7 +92,7 @@ def build(
   examples = len(splits.train.ids)
 
   def steps(duration: str) -> int:
-    return schedules.steps(duration, config.batch_size, examples)
+    return durations.steps(duration, config.batch_size, examples)
 
   config = with_classes(config, len(splits.train.class_names))
   method = methods.make(config, Setting(mesh, config.batch_size, examples))
@@ -105,7 +118,7 @@ def build(
 def with_classes(
   config: ml_collections.ConfigDict, classes: int
 ) -> ml_collections.ConfigDict:
-  """Returns a copy whose classifier has so many classes, unless it says."""
+  """Returns a copy with this number of classes, unless the config has one."""
   config = loading.copy(config)
   if not config.network.classifier.classes:
     config.network.classifier.classes = classes
@@ -115,7 +128,7 @@ def with_classes(
 def _first_weights(
   config: ml_collections.ConfigDict, step: TrainStep
 ) -> Weights | None:
-  """Reads `init_from` and holds it against the network, before any work."""
+  """Reads `init_from` and compares it with the network, before any work."""
   path = config.init_from
   if not path:
     return None
@@ -135,6 +148,40 @@ def _first_weights(
   return weights
 
 
+def initial_state(experiment: Experiment) -> TrainState:
+  """Returns the state before the first step, laid out over the devices."""
+  state = untrained_state(experiment)
+  if experiment.weights is None:
+    return state
+  params, net_state, _ = weights_lib.merged(
+    experiment.weights,
+    state.params,
+    state.net_state,
+    experiment.config.init_heads,
+  )
+  layout = experiment.step.state_sharding
+  return jax.jit(experiment.step.start, out_shardings=layout)(params, net_state)
+
+
+def untrained_state(experiment: Experiment) -> TrainState:
+  """Returns a fresh state, whatever weights the run starts from."""
+  layout = experiment.step.state_sharding
+  return jax.jit(experiment.step.init, out_shardings=layout)()
+
+
+def shared_settings(config: ml_collections.ConfigDict) -> dict[str, object]:
+  """Returns what must be equal on every process of a run."""
+  return {
+    'version of semppl_jax': __version__,
+    'version of jax': jax.__version__,
+    **{
+      f'config.{name}': value
+      for name, value in loading.to_flat_dict(config).items()
+      if not name.startswith(_PER_HOST_FIELDS)
+    },
+  }
+
+
 def _raise_any(problems: list[str]) -> None:
   if problems:
     raise InputError('\n'.join(problems))
@@ -146,7 +193,7 @@ def check(
   splits: dataset.Splits | None = None,
   subset: labels.LabelSubset | None = None,
 ) -> list[str]:
-  """Every problem of a config, with or without its data at hand."""
+  """Returns every problem of a config, with or without its data at hand."""
   return config_checks.problems(
     config,
     device_count=mesh.size,
@@ -158,10 +205,10 @@ def check(
 
 
 def identity(experiment: Experiment) -> checkpoint.Identity:
-  """What a checkpoint must share with this experiment to be continued."""
+  """Returns what a checkpoint must share with a run to continue it."""
   train = experiment.splits.train
   return checkpoint.Identity(
-    config=checkpoint.plain_config(experiment.config),
+    config=loading.to_flat_dict(experiment.config),
     data=train.fingerprint,
     labels=experiment.subset.hash,
     labelled=train.ids[experiment.subset.index],

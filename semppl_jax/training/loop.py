@@ -1,17 +1,16 @@
-"""Runs a config from start to summary; the only owner of time and disk.
+"""Training loop: runs a config from start to summary.
 
-The loop only dispatches: the devices are a few steps behind, the next batches
-are on their way, metrics are read when their step is over, and checkpoints
-are written in the background.
+It alone owns time and disk. The loop only dispatches: the devices are a few
+steps behind, the next inputs are on their way, metrics are read when their step
+is over, and checkpoints are written in the background.
 """
 
 import collections
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 import contextlib
 import logging
 import os
 import time
-from typing import Any
 
 from etils import epath
 import jax
@@ -20,84 +19,68 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from semppl_jax import __version__
 from semppl_jax.data import labels, masks
-from semppl_jax.data.corrupt import CorruptCount
 from semppl_jax.evaluators import online
-from semppl_jax.models import weights as weights_lib
 from semppl_jax.runtime import (
-  device_memory,
   distributed,
   files as files_lib,
   mesh as mesh_lib,
 )
 from semppl_jax.runtime.errors import InputError, StoppedError
+from semppl_jax.runtime.mesh import Device
 from semppl_jax.runtime.signals import Interrupts
 from semppl_jax.training import (
   aot,
   experiment as experiment_lib,
   nonfinite,
-  run_facts,
   summary,
-  train_iterator as train_iterator_lib,
 )
-from semppl_jax.training.checkpoint import (
-  BEST_METRIC,
-  Checkpointer,
-  plain_config,
-)
+from semppl_jax.training.checkpoint import BEST_METRIC, Checkpointer
 from semppl_jax.training.experiment import Experiment
-from semppl_jax.training.metric_writer import Logbook
-from semppl_jax.training.timer import Stopwatch
-from semppl_jax.training.train_iterator import Feed, Given
-from semppl_jax.training.train_step import TrainState
+from semppl_jax.training.metric_writer import log_step_memory, MetricWriter
+from semppl_jax.training.profiling import Profiler, StepWindow
+from semppl_jax.training.timer import Throughput, Timer
+from semppl_jax.training.train_iterator import make_train_input, TrainIterator
+from semppl_jax.training.train_step import StepInput, TrainState
 
 _log = logging.getLogger(__name__)
 # Steps that may be dispatched and not done: enough to hide the host's work,
 # few enough to bound the batches in flight.
-_AHEAD = 4
-# Fields that may be others on each host.
-_OF_A_HOST = (
-  'data.path',
-  'data.test_path',
-  'data.labels_file',
-  'data.saliency',
-  'data.threads',
-  'data.prefetch',
-)
+_MAX_INFLIGHT = 4
 
 
 def run(
   config: ml_collections.ConfigDict,
   workdir: str | os.PathLike[str],
-  devices: Sequence[Any] | None = None,
+  devices: Sequence[Device] | None = None,
   interrupts: Interrupts | None = None,
-) -> dict[str, Any] | None:
+  profile: StepWindow | None = None,
+) -> summary.Summary | None:
   """Trains, evaluates and saves; continues what it finds in `workdir`.
 
   Args:
-    config: the run's config.
+    config: config of the run.
     workdir: directory of the run, or a bucket; made where it is missing.
     devices: devices to use (default: all).
     interrupts: those of a caller, entered, who has more to do than this run
       (default: its own).
+    profile: steps to profile, into `profile/` below `workdir`.
 
   Returns:
-    The summary, or None where the run was asked to stop before its end.
+    The summary, or None if the run was asked to stop before its end.
 
   Raises:
-    errors.InputError: bad config or data, before anything is compiled,
-      or more unreadable images than allowed.
-    files.WorkdirError: nothing can be written to `workdir`.
-    distributed.JoinError: the processes of the run are not alike.
-    checkpoint.MismatchError: `workdir` holds another run.
-    errors.NonFiniteError: the loss or a gradient is not finite.
+    InputError: bad config or data, before anything is compiled, or more
+      unreadable images than allowed; as WorkdirError, `workdir` cannot be
+      written; as JoinError, the processes of the run differ; as MismatchError,
+      `workdir` holds another run.
+    NonFiniteError: the loss or a gradient is not finite.
   """
   with contextlib.ExitStack() as stack:
     interrupts = interrupts or stack.enter_context(Interrupts())
-    distributed.require_equal(_shared_facts(config))
+    distributed.require_equal(experiment_lib.shared_settings(config))
     experiment = experiment_lib.build(config, devices)
-    # Each process may have read the data from a disk of its own.
+    # Each process may have read the data from its own disk.
     identity = experiment_lib.identity(experiment)
     distributed.require_equal(
       {
@@ -106,330 +89,275 @@ def run(
         'the saliency masks': identity.masks,
       }
     )
-    return _run(experiment, files_lib.path(workdir), interrupts)
-
-
-def _shared_facts(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """What every process of a run must have alike."""
-  fields = plain_config(config)
-  return {
-    'version of semppl_jax': __version__,
-    'version of jax': jax.__version__,
-    **{
-      f'config.{name}': value
-      for name, value in fields.items()
-      if not name.startswith(_OF_A_HOST)
-    },
-  }
-
-
-def _run(
-  experiment: Experiment, workdir: epath.Path, interrupts: Interrupts
-) -> dict[str, Any] | None:
-  """Opens the files of a run, then trains and finishes it."""
-  config = experiment.config
-  files_lib.make_workdir(workdir)
-  _log.info(
-    'Training in %s on %s.', workdir, mesh_lib.describe(experiment.mesh)
-  )
-  distributed.barrier('start')
-  checkpoints = Checkpointer(
-    workdir, experiment_lib.identity(experiment), config.checkpoint.keep
-  )
-  with contextlib.closing(checkpoints):
-    state = _first_state(experiment, checkpoints)
-    start = int(state.step)
-    done = summary.read(workdir)
-    if start == experiment.total_steps and done is not None:
+    directory = files_lib.path(workdir)
+    files_lib.make_workdir(directory)
+    _log.info(
+      'Training in %s on %s.', directory, mesh_lib.describe(experiment.mesh)
+    )
+    distributed.barrier('start')
+    checkpoints = stack.enter_context(
+      contextlib.closing(
+        Checkpointer(directory, identity, experiment.config.checkpoint.keep)
+      )
+    )
+    state = _restore_or_init(experiment, checkpoints)
+    done = summary.read(directory)
+    if int(state.step) == experiment.total_steps and done is not None:
       _log.info(
-        'This run is finished, and nothing is trained or evaluated again: %s.',
-        workdir / summary.FILE,
+        'This run is finished; nothing is trained or evaluated again: %s.',
+        directory / summary.FILE,
       )
       return done
+    trainer = _Trainer(
+      experiment, directory, checkpoints, interrupts, profile, stack
+    )
+    trainer.describe_run(int(state.step))
+    finished = trainer.train(state)
+    return None if finished is None else trainer.finish(finished)
+
+
+def _restore_or_init(
+  experiment: Experiment, checkpoints: Checkpointer
+) -> TrainState:
+  """Returns the state of the newest checkpoint, or else the initial one."""
+  step = checkpoints.latest_step()
+  if step is None:
+    return experiment_lib.initial_state(experiment)
+  state = checkpoints.restore(step, aot.abstract_state(experiment.step))
+  _log.info('Continuing from step %d.', step)
+  if experiment.config.on_nonfinite == 'stop':
+    # Updates that the run dropped under 'skip' must not stop it now.
+    state = state._replace(dropped=jnp.zeros_like(state.dropped))
+  return state
+
+
+class _Trainer:
+  """The steps of one run, with its files open."""
+
+  def __init__(
+    self,
+    experiment: Experiment,
+    workdir: epath.Path,
+    checkpoints: Checkpointer,
+    interrupts: Interrupts,
+    profile: StepWindow | None,
+    stack: contextlib.ExitStack,
+  ):
+    self._experiment, self._workdir = experiment, workdir
+    self._checkpoints, self._interrupts = checkpoints, interrupts
+    self._stack = stack
+    self._profiler = Profiler(profile, workdir / 'profile')
+    self._evaluate = online.make(
+      experiment.config, experiment.step.network, experiment.mesh
+    )
+
+  def describe_run(self, start: int) -> None:
+    """Writes the files that say what the run is, and opens the others."""
+    experiment, workdir = self._experiment, self._workdir
     if jax.process_index() == 0:
       labels.write_ids(
         workdir / 'labels.txt', experiment.subset, experiment.splits.train
       )
       (workdir / 'config.json').write_text(
-        config.to_json_best_effort(indent=2) + '\n'
+        experiment.config.to_json_best_effort(indent=2) + '\n'
       )
-      run_facts.write(workdir, experiment, start)
-    log = Logbook(workdir, start, experiment.total_steps)
-    watch = Stopwatch(workdir)
-    with contextlib.closing(log), contextlib.closing(watch):
-      finished = _train(
-        experiment, state, checkpoints, log, watch, workdir, interrupts
-      )
-      if finished is None:
+      summary.write_run(workdir, experiment, start)
+    self._writer = self._closing(
+      MetricWriter(workdir, start, experiment.total_steps)
+    )
+    self._timer = self._closing(Timer(workdir))
+    self._closing(self._profiler)
+
+  def _closing(self, thing):
+    return self._stack.enter_context(contextlib.closing(thing))
+
+  def train(self, state: TrainState) -> TrainState | None:
+    """Takes the remaining steps; returns None if asked to stop."""
+    start, total = int(state.step), self._experiment.total_steps
+    if self._should_evaluate(start) and not self._checkpoints.evaluated(start):
+      try:
+        self._scores(start, state)
+      except StoppedError:
         return None
-      return _finish(experiment, finished, log, watch, workdir)
+    if start == total:
+      return state
+    self._input = make_train_input(self._experiment)
+    with contextlib.closing(self._input.iterate(start)) as batches:
+      return self._take_steps(state, batches)
 
-
-def _first_state(
-  experiment: Experiment, checkpoints: Checkpointer
-) -> TrainState:
-  """The newest checkpoint's state, or the initial one."""
-  like = aot.abstract_state(experiment.step)
-  step = checkpoints.latest_step()
-  if step is not None:
-    state = checkpoints.restore(step, like)
-    _log.info('Continuing from step %d.', step)
-    if experiment.config.on_nonfinite == 'stop':
-      # What the run dropped under 'skip' before must not halt it now.
-      state = state._replace(dropped=jnp.zeros_like(state.dropped))
-    return state
-  return initial_state(experiment)
-
-
-def initial_state(experiment: Experiment) -> TrainState:
-  """The state before the first step, laid out over the devices."""
-  layout = experiment.step.state_sharding
-  state = untrained_state(experiment)
-  if experiment.weights is None:
-    return state
-  params, net_state, _ = weights_lib.merged(
-    experiment.weights,
-    state.params,
-    state.net_state,
-    experiment.config.init_heads,
-  )
-  return jax.jit(experiment.step.start, out_shardings=layout)(params, net_state)
-
-
-def untrained_state(experiment: Experiment) -> TrainState:
-  """A fresh state, whatever weights the run starts from."""
-  layout = experiment.step.state_sharding
-  return jax.jit(experiment.step.init, out_shardings=layout)()
-
-
-def _log_step_memory(
-  log: Logbook, step: int, compiled: jax.stages.Compiled
-) -> None:
-  """Logs the memory of the step, once in a run."""
-  size = device_memory.step_gib(compiled)
-  if size is not None and device_memory.STEP not in log.history:
-    log.scalars(step, {device_memory.STEP: size})
-
-
-def compile_step(experiment: Experiment, state: TrainState, given: Any):
-  """Compiles the train step ahead of time: a changed shape is an error."""
-  began = time.monotonic()
-  lowered = aot.lower(experiment.step, state, given)
-  try:
-    compiled = lowered.compile()
-  except jax.errors.JaxRuntimeError as error:
-    if not device_memory.is_out_of_memory(error):
-      raise
-    message = device_memory.too_large(
-      experiment.config, mesh_lib.describe(experiment.mesh)
-    )
-    raise InputError(message) from error
-  _log.info('Compiled the step in %.0f s.', time.monotonic() - began)
-  return compiled
-
-
-def _check_input(corrupt: CorruptCount, log: Logbook, step: int) -> None:
-  """Holds the unreadable images of all processes against the limit."""
-  total = corrupt.count
-  if jax.process_count() > 1:
-    counts = multihost_utils.process_allgather(np.asarray(total, np.int32))
-    total = int(np.sum(counts))
-  if not total:
-    return
-  log.scalars(step, {'data/unreadable': total})
-  try:
-    corrupt.check(total)
-  except ValueError as error:
-    raise InputError(str(error)) from error
-
-
-def _train(
-  experiment: Experiment,
-  state: TrainState,
-  checkpoints: Checkpointer,
-  log: Logbook,
-  watch: Stopwatch,
-  workdir: epath.Path,
-  interrupts: Interrupts,
-) -> TrainState | None:
-  """Takes every step that is left; None where it was told to stop."""
-  start = int(state.step)
-  evaluate = online.make(
-    experiment.config, experiment.step.network, experiment.mesh
-  )
-
-  def judged(step: int) -> bool:
-    if not experiment.eval_every:
-      return False
-    return step == experiment.total_steps or step % experiment.eval_every == 0
-
-  def scores_of(step: int, state: TrainState) -> dict[str, float]:
-    with watch.timed(step, 'evaluation'):
-      scores = evaluate(
-        state, experiment.splits, experiment.subset, interrupts.received
-      )
-    if scores:
-      log.scalars(step, scores)
-    return scores
-
-  if start and judged(start) and not checkpoints.evaluated(start):
-    try:
-      scores_of(start, state)
-    except StoppedError:
-      return None
-  if start == experiment.total_steps:
-    return state
-  began = time.monotonic()
-  feed = train_iterator_lib.make(experiment)
-  with contextlib.closing(feed.start(start)) as batches:
-    with watch.timed(start, 'first batch'):
-      given, figures = next(batches)
-    _log.info(
-      'Saliency masks: %s.',
-      masks.describe(experiment.config, experiment.splits.train),
-    )
-    with watch.timed(start, 'compile'):
-      compiled = compile_step(experiment, state, given)
-    distributed.barrier('first step')
-    if interrupts.should_stop(start):
+  def _take_steps(
+    self, state: TrainState, batches: TrainIterator
+  ) -> TrainState | None:
+    start, total = int(state.step), self._experiment.total_steps
+    began = time.monotonic()
+    inputs, figures = self._first_input(batches, start)
+    self._compiled = self._compile(state, inputs)
+    if self._interrupts.should_stop(start):
       _log.info('Asked to stop before the first step: nothing new to save.')
       return None
-    _log_step_memory(log, start, compiled)
-    meter = _Meter(experiment.config.batch_size, batches)
-    running = collections.deque()
-    watch.train()
-    for step in range(start + 1, experiment.total_steps + 1):
-      state, metrics = compiled(state, given)
-      running.append(metrics['loss/total'])
+    throughput = Throughput(self._experiment.config.batch_size, batches)
+    inflight = collections.deque()
+    self._timer.start_training()
+    for step in range(start + 1, total + 1):
+      with self._profiler.step(step) as results:
+        state, metrics = self._compiled(state, inputs)
+        results(metrics)
+      inflight.append(metrics['loss/total'])
       if step == start + 1:
         jax.block_until_ready(metrics['loss/total'])
         _log.info('First step after %.0f s.', time.monotonic() - began)
-      if len(running) > _AHEAD:
-        jax.block_until_ready(running.popleft())
-      last, stop = step == experiment.total_steps, interrupts.should_stop(step)
-      save = last or judged(step) or stop or step % experiment.save_every == 0
-      if last or step % experiment.log_every == 0:
-        log.record(step, metrics, meter.read(step) | figures)
+      if len(inflight) > _MAX_INFLIGHT:
+        jax.block_until_ready(inflight.popleft())
+      stop = self._interrupts.should_stop(step)
+      save = stop or self._should_save(step)
+      if step == total or step % self._experiment.log_every == 0:
+        self._writer.record(step, metrics, throughput.read(step) | figures)
       # Before a checkpoint, everything: a restart does not repeat its steps.
-      lines = log.flush(None if save else step - _AHEAD)
-      _raise_if_stopped(experiment, feed, lines, state, compiled, workdir)
-      log.advance(step)
+      records = self._writer.flush(None if save else step - _MAX_INFLIGHT)
+      self._stop_on_dropped(records, state)
+      self._writer.advance(step)
       if save:
-        with meter.paused():
-          scores = {}
-          # What a stop leaves out is evaluated when the run goes on.
-          if judged(step) and not stop:
-            try:
-              scores = scores_of(step, state)
-            except StoppedError:
-              stop = True
-          with watch.timed(step, 'checkpoint'):
-            _save(
-              experiment,
-              feed,
-              checkpoints,
-              step,
-              state,
-              scores,
-              compiled,
-              workdir,
-            )
-        _check_input(feed.corrupt, log, step)
+        with throughput.paused():
+          stop = self._evaluate_and_save(step, state, stop)
       if stop:
-        checkpoints.wait()
+        self._checkpoints.wait()
         _log.info(
-          'Asked to stop: saved step %d. The same command goes on from there.',
+          'Asked to stop: saved step %d; the same command continues from it.',
           step,
         )
         return None
-      if not last:
-        try:
-          given, figures = next(batches)
-        except Exception:  # Whatever the input fails with, keep the work.
-          # Of several processes the others may not have failed, nor save.
-          if jax.process_count() == 1:
-            _save(
-              experiment, feed, checkpoints, step, state, {}, compiled, workdir
-            )
-            checkpoints.wait()
-          raise
-    checkpoints.wait()
+      if step < total:
+        inputs, figures = self._next_input(batches, step, state)
+    self._checkpoints.wait()
     return state
 
-
-def _save(
-  experiment, feed: Feed, checkpoints, step, state, scores, compiled, workdir
-) -> None:
-  """Saves a state that is known to be good."""
-  if experiment.config.on_nonfinite == 'stop' and int(state.dropped):
-    nonfinite.stop(experiment, feed, state, compiled, workdir)
-  best = {BEST_METRIC: scores['best']} if 'best' in scores else None
-  checkpoints.save(step, state, best)
-
-
-def _raise_if_stopped(
-  experiment, feed: Feed, lines, state, compiled, workdir
-) -> None:
-  """Stops the run where a written record says that an update was dropped."""
-  if experiment.config.on_nonfinite == 'stop' and any(
-    line.get('dropped') for line in lines
-  ):
-    nonfinite.stop(experiment, feed, state, compiled, workdir)
-
-
-def _finish(
-  experiment: Experiment,
-  state: TrainState,
-  log: Logbook,
-  watch: Stopwatch,
-  workdir: epath.Path,
-) -> dict[str, Any]:
-  """Evaluates the floors and writes the summary."""
-  floors = {}
-  if experiment.config.eval.baselines:
-    evaluate = online.make(
-      experiment.config, experiment.step.network, experiment.mesh
+  def _first_input(
+    self, batches: TrainIterator, start: int
+  ) -> tuple[StepInput, dict[str, float]]:
+    with self._timer.timed(start, 'first batch'):
+      inputs, figures = next(batches)
+    _log.info(
+      'Saliency masks: %s.',
+      masks.describe(self._experiment.config, self._experiment.splits.train),
     )
-    with watch.timed(experiment.total_steps, 'floors'):
-      floors = evaluate.floors(
-        untrained_state(experiment), experiment.splits, experiment.subset
+    return inputs, figures
+
+  def _compile(
+    self, state: TrainState, inputs: StepInput
+  ) -> jax.stages.Compiled:
+    start = int(state.step)
+    with self._timer.timed(start, 'compile'):
+      compiled = aot.compile_step(self._experiment.step, state, inputs)
+    distributed.barrier('first step')
+    log_step_memory(self._writer, start, compiled)
+    return compiled
+
+  def _next_input(
+    self, batches: TrainIterator, step: int, state: TrainState
+  ) -> tuple[StepInput, dict[str, float]]:
+    try:
+      return next(batches)
+    except Exception:  # However the input fails, keep the work.
+      # With several processes, the others may not have failed, nor save.
+      if jax.process_count() == 1:
+        self._save(step, state, {})
+        self._checkpoints.wait()
+      raise
+
+  def _should_evaluate(self, step: int) -> bool:
+    every = self._experiment.eval_every
+    if not step or not every:
+      return False
+    return step == self._experiment.total_steps or step % every == 0
+
+  def _should_save(self, step: int) -> bool:
+    return (
+      step == self._experiment.total_steps
+      or self._should_evaluate(step)
+      or step % self._experiment.save_every == 0
+    )
+
+  def _scores(self, step: int, state: TrainState) -> dict[str, float]:
+    """Evaluates a state and writes the scores; raises StoppedError."""
+    with self._timer.timed(step, 'evaluation'):
+      scores = self._evaluate(
+        state,
+        self._experiment.splits,
+        self._experiment.subset,
+        self._interrupts.received,
       )
-  log.flush()
-  result = summary.make(experiment, log, floors, workdir)
-  if jax.process_index() == 0:
-    summary.write(workdir, result)
-  return result
+    if scores:
+      self._writer.scalars(step, scores)
+    return scores
 
+  def _evaluate_and_save(
+    self, step: int, state: TrainState, stop: bool
+  ) -> bool:
+    """Writes a checkpoint with its scores; returns True to stop after it."""
+    scores = {}
+    # An evaluation that a stop leaves out is made when the run continues.
+    if self._should_evaluate(step) and not stop:
+      try:
+        scores = self._scores(step, state)
+      except StoppedError:
+        stop = True
+    with self._timer.timed(step, 'checkpoint'):
+      self._save(step, state, scores)
+    self._check_unreadable(step)
+    return stop
 
-class _Meter:
-  """Images per second and share of time spent waiting for input."""
+  def _save(
+    self, step: int, state: TrainState, scores: Mapping[str, float]
+  ) -> None:
+    """Saves a state that is known to be finite."""
+    if self._experiment.config.on_nonfinite == 'stop' and int(state.dropped):
+      self._stop_on_nonfinite(state)
+    best = {BEST_METRIC: scores['best']} if 'best' in scores else None
+    self._checkpoints.save(step, state, best)
 
-  def __init__(self, batch_size: int, batches: Given):
-    self._batch_size, self._batches = batch_size, batches
-    self._step: int | None = None
-    self._reset(None)
+  def _stop_on_dropped(
+    self, records: Sequence[Mapping[str, float]], state: TrainState
+  ) -> None:
+    """Stops the run if a written record says that an update was dropped."""
+    if self._experiment.config.on_nonfinite == 'stop' and any(
+      record.get('dropped') for record in records
+    ):
+      self._stop_on_nonfinite(state)
 
-  def _reset(self, step: int | None) -> None:
-    self._since, self._waited = time.monotonic(), self._batches.waited
-    self._step = step
+  def _stop_on_nonfinite(self, state: TrainState) -> None:
+    nonfinite.stop(
+      self._experiment, self._input, state, self._compiled, self._workdir
+    )
 
-  def read(self, step: int) -> dict[str, float]:
-    """Figures since the last reading; none for the first one."""
-    seconds = time.monotonic() - self._since
-    waited = self._batches.waited - self._waited
-    before, result = self._step, {}
-    self._reset(step)
-    if before is not None and seconds > 0:
-      images = (step - before) * self._batch_size
-      result = {
-        'images_per_second': images / seconds,
-        'input_wait': waited / seconds,
-      }
+  def _check_unreadable(self, step: int) -> None:
+    """Compares the unreadable images of all processes with the limit."""
+    corrupt = self._input.corrupt
+    total = corrupt.count
+    if jax.process_count() > 1:
+      counts = multihost_utils.process_allgather(np.asarray(total, np.int32))
+      total = int(np.sum(counts))
+    if not total:
+      return
+    self._writer.scalars(step, {'data/unreadable': total})
+    try:
+      corrupt.check(total)
+    except ValueError as error:
+      raise InputError(str(error)) from error
+
+  def finish(self, state: TrainState) -> summary.Summary:
+    """Evaluates the baselines and writes the summary."""
+    del state
+    experiment = self._experiment
+    baselines = {}
+    if experiment.config.eval.baselines:
+      with self._timer.timed(experiment.total_steps, 'floors'):
+        baselines = self._evaluate.floors(
+          experiment_lib.untrained_state(experiment),
+          experiment.splits,
+          experiment.subset,
+        )
+    self._writer.flush()
+    result = summary.make(experiment, self._writer, baselines, self._workdir)
+    if jax.process_index() == 0:
+      summary.write(self._workdir, result)
     return result
-
-  @contextlib.contextmanager
-  def paused(self) -> Iterator[None]:
-    """Leaves the time of an evaluation or a checkpoint out."""
-    began = time.monotonic()
-    yield
-    self._since += time.monotonic() - began

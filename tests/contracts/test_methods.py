@@ -12,18 +12,18 @@ import pytest
 
 from configs import quickstart
 from semppl_jax import methods
-from semppl_jax.config.facts import Facts
+from semppl_jax.config.constraints import RunDims
 from semppl_jax.data.batch import Batch, Support
 from semppl_jax.methods.base import Inputs, Method, Setting
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.tools.compile import hlo_collectives
 from semppl_jax.training import aot
-from semppl_jax.training.train_step import make_step, Step
+from semppl_jax.training.train_step import make_train_step, TrainStep
 
 ROWS, SIZE, CLASSES = 16, 8, 3
 COLUMNS, IMAGES = 2, 8
 SLOW = pytest.mark.slow
-FACTS = Facts(1, 1, None, None, None)
+DIMS = RunDims(1, 1, None, None, None)
 
 
 def _config(name: str) -> ml_collections.ConfigDict:
@@ -44,7 +44,7 @@ def _config(name: str) -> ml_collections.ConfigDict:
   c.support.update(classes_per_batch=COLUMNS, images_per_class=IMAGES)
   c.swav.update(queue='24 rows', queue_from='2 steps', freeze='1 steps')
   # Some have no use for small views, and say so.
-  if any('views.small.count' in x for x in methods.problems(c, FACTS)):
+  if any('views.small.count' in x for x in methods.problems(c, DIMS)):
     c.views.small.count = 0
   return c
 
@@ -52,7 +52,7 @@ def _config(name: str) -> ml_collections.ConfigDict:
 def _make(config, mesh, steps=10):
   """The step of a config and its method."""
   method = methods.make(config, Setting(mesh, ROWS, 10 * ROWS))
-  return make_step(config, method, mesh, steps, 2), method
+  return make_train_step(config, method, mesh, steps, 2), method
 
 
 def _support(rng) -> Support:
@@ -95,7 +95,7 @@ class Run(NamedTuple):
   config: ml_collections.ConfigDict
   mesh: jax.sharding.Mesh
   method: Method
-  step: Step
+  step: TrainStep
   train: Any
   start: Any
   course: list
@@ -171,7 +171,7 @@ def test_many_devices_are_one_and_keep_the_layout(run, devices):
     assert (want.shape, want.dtype) == (got.shape, got.dtype)
     assert got.sharding.is_equivalent_to(want.sharding, got.ndim)
 
-  like = aot.state_like(many.step)
+  like = aot.abstract_state(many.step)
   jax.tree.map(same, like, many.course[-1][0])
 
 
@@ -194,9 +194,9 @@ def test_what_is_recorded_of_rows_is_not_exchanged(name):
     method = methods.make(config, Setting(mesh, ROWS, 10 * ROWS))
     loss = method.loss
     method = dataclasses.replace(method, loss=lambda x: change(loss(x)))
-    step = make_step(config, method, mesh, 10, 2)
-    batch = aot.batch_like(config, mesh, method.support)
-    lowered = aot.lower(step, aot.state_like(step), batch)
+    step = make_train_step(config, method, mesh, 10, 2)
+    batch = aot.abstract_batch(config, mesh, method.support)
+    lowered = aot.lower(step, aot.abstract_state(step), batch)
     return hlo_collectives.count(lowered.compile().as_text())
 
   silent = exchanges(lambda result: result._replace(guesses=None))
@@ -211,8 +211,8 @@ def test_no_step_gathers_the_memory(run):
   config, mesh = _config(run.config.method), mesh_lib.make_mesh()
   config.semppl.queue, config.network.projector.output = '4096 rows', 64
   step, method = _make(config, mesh)
-  state = aot.state_like(step)
-  batch = aot.batch_like(config, mesh, method.support)
+  state = aot.abstract_state(step)
+  batch = aot.abstract_batch(config, mesh, method.support)
   lowered = aot.lower(step, state, batch)
   moved = hlo_collectives.count(lowered.compile().as_text()).bytes
   held = sum(

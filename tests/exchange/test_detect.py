@@ -55,7 +55,7 @@ def _refusal(tmp_path, value):
 
 def test_settings_are_those_of_a_config():
   own, config = architecture.settings(), base.get_config().network
-  assert loading.fields(own) == loading.fields(config)
+  assert [*loading.to_flat_dict(own)] == [*loading.to_flat_dict(config)]
   same = {'bn_decay', 'bn_eps', 'padding', 'stem', 'width'}
   assert all(own[name] == config[name] for name in same)
 

@@ -6,7 +6,6 @@ import pathlib
 import numpy as np
 
 from semppl_jax.config import loading
-from semppl_jax.training import checkpoint
 
 EVALUATED = 'knn/encoder/labelled/k20'
 
@@ -126,4 +125,4 @@ def _write_lines(path, lines):
 
 def plain_fields() -> dict:
   """The fields of the config of these runs, by dotted name."""
-  return checkpoint.plain_config(loading.load('configs/quickstart.py'))
+  return loading.to_flat_dict(loading.load('configs/quickstart.py'))

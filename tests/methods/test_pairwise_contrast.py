@@ -10,7 +10,7 @@ import pytest
 
 from configs import base, quickstart
 from semppl_jax import methods
-from semppl_jax.config.facts import Facts
+from semppl_jax.config.constraints import RunDims
 from semppl_jax.data.batch import Batch, Support
 from semppl_jax.losses import nt_xent
 from semppl_jax.methods.base import Inputs, Setting
@@ -211,12 +211,12 @@ def test_relicv2_is_semppl_without_semantic_positives(fields):
     ),
 ], ids=str)  # fmt: skip
 def test_what_cannot_be_is_one_sentence(method, change, sentence):
-  config, facts = quickstart.get_config(), Facts(8, 1, 6000, 10, 60)
+  config, dims = quickstart.get_config(), RunDims(8, 1, 6000, 10, 60)
   config.method = method
   config.support.update(classes_per_batch=10, images_per_class=4)
-  assert [*methods.problems(config, facts)] == []
+  assert [*methods.problems(config, dims)] == []
   config.update_from_flattened_dict(change)
-  (found,) = methods.problems(config, facts)
+  (found,) = methods.problems(config, dims)
   assert re.search(sentence, found), found
 
 
@@ -234,5 +234,5 @@ def test_suncet_asks_for_no_more_than_it_uses(change, known):
   config.method = 'suncet'
   config.support.update(classes_per_batch=10, images_per_class=4)
   config.update_from_flattened_dict(change)
-  facts = Facts(8, 1, *((6000, 10, 600) if known else (None, None, None)))
-  assert [*methods.problems(config, facts)] == []
+  dims = RunDims(8, 1, *((6000, 10, 600) if known else (None, None, None)))
+  assert [*methods.problems(config, dims)] == []

@@ -11,7 +11,7 @@ import pytest
 
 from configs import base, paws_quickstart
 from semppl_jax import methods
-from semppl_jax.config.facts import Facts
+from semppl_jax.config.constraints import RunDims
 from semppl_jax.data.batch import Batch, Support
 from semppl_jax.losses import nt_xent
 from semppl_jax.methods import paws
@@ -39,7 +39,7 @@ def _loss(config, devices=1):
   """`(online, batch) -> LossResult`, compiled, with the targets of a step."""
   mesh = mesh_lib.make_mesh(jax.devices()[:devices])
   method = paws.make(config, Setting(mesh, ROWS, 10 * ROWS))
-  own = target_network.make(config, method).outputs
+  own = target_network.make_target(config, method).outputs
 
   def loss(online, batch):
     aim = own(online, None, 2)
@@ -266,8 +266,8 @@ def test_a_support_image_changes_the_embeddings_of_large_views_alone():
 ], ids=str)  # fmt: skip
 def test_what_cannot_be_is_one_sentence(change, sentence):
   config = paws_quickstart.get_config()
-  facts = Facts(8, 1, 6000, 10, 600)
-  assert [*methods.problems(config, facts)] == []
+  dims = RunDims(8, 1, 6000, 10, 600)
+  assert [*methods.problems(config, dims)] == []
   config.update_from_flattened_dict(change)
-  (found,) = methods.problems(config, facts)
+  (found,) = methods.problems(config, dims)
   assert re.search(sentence, found), found

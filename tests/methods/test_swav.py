@@ -10,13 +10,13 @@ import pytest
 
 from configs import base, quickstart
 from semppl_jax import methods
-from semppl_jax.config.facts import Facts
+from semppl_jax.config.constraints import RunDims
 from semppl_jax.methods import swav
 from semppl_jax.methods.base import Inputs, Setting
 from semppl_jax.models.network import Outputs
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.training import aot
-from semppl_jax.training.train_step import make_step
+from semppl_jax.training.train_step import make_train_step
 
 ROWS, LARGE, SMALL, DIM, PROTOTYPES = 8, 2, 2, 5, 6
 
@@ -218,11 +218,11 @@ def test_prototypes_stay_while_they_are_frozen_and_move_after(name):
   config.optimizer.update(name=name, weight_decay=0.1, learning_rate=0.1)
   mesh = mesh_lib.make_mesh(jax.devices()[:1])
   method = methods.make(config, Setting(mesh, ROWS, 10 * ROWS))
-  step = make_step(config, method, mesh, 10, 0)
+  step = make_train_step(config, method, mesh, 10, 0)
   rng = np.random.default_rng(0)
   batch = jax.tree.map(
     lambda x: rng.integers(0, 256, x.shape).astype(x.dtype),
-    aot.batch_like(config, mesh),
+    aot.abstract_batch(config, mesh),
   )
   state, train = jax.jit(step.init)(), jax.jit(step.train)
   kernels = [state.params['prototypes']['w']]
@@ -251,8 +251,8 @@ def test_prototypes_stay_while_they_are_frozen_and_move_after(name):
 ], ids=str)  # fmt: skip
 def test_what_cannot_be_is_one_sentence(change, sentence):
   config = quickstart.get_config()
-  config.method, facts = 'swav', Facts(8, 1, 6000, 10, 600)
-  assert [*methods.problems(config, facts)] == []
+  config.method, dims = 'swav', RunDims(8, 1, 6000, 10, 600)
+  assert [*methods.problems(config, dims)] == []
   config.update_from_flattened_dict(change)
-  (found,) = methods.problems(config, facts)
+  (found,) = methods.problems(config, dims)
   assert re.search(sentence, found), found

@@ -211,7 +211,7 @@ def test_every_number_and_string_has_a_limit():
     *config_checks._PERIODS,
   }
   for module in methods._TABLE.values():
-    tables = getattr(module, 'FIELDS', constraints.Tables())
+    tables = getattr(module, 'FIELDS', constraints.Constraints())
     limited |= {*tables.ranges, *tables.tuples, *tables.choices}
   fields = {
     name

@@ -13,7 +13,6 @@ from semppl_jax import methods
 from semppl_jax.config import loading
 from semppl_jax.config.loading import ConfigError
 from semppl_jax.tools.comparison.experiments import Entry
-from semppl_jax.training import checkpoint
 
 _TERMS = (
   'data.',
@@ -99,7 +98,7 @@ def own(entries: Sequence[Entry]) -> list[Difference]:
 
 
 def _differing(entries: Sequence[Entry]) -> list[Difference]:
-  plain = {x.name: checkpoint.plain_config(x.config) for x in entries}
+  plain = {x.name: loading.to_flat_dict(x.config) for x in entries}
   fields = dict.fromkeys(f for config in plain.values() for f in config)
   found = []
   for field in fields:
@@ -137,7 +136,7 @@ def _sentence(x: Difference, entries: Sequence[Entry]) -> str:
 
 
 def _check_names(entries: Sequence[Entry], allow: Sequence[str]) -> None:
-  fields = [f for x in entries for f in loading.fields(x.config)]
+  fields = [f for x in entries for f in loading.to_flat_dict(x.config)]
   for name in allow:
     if not any(_within(field, [name]) for field in fields):
       near = loading.nearest(name, fields)

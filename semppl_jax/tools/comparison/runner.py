@@ -26,7 +26,6 @@ from semppl_jax.tools.comparison.aggregate import Report
 from semppl_jax.tools.comparison.budget import Budget, Lengths
 from semppl_jax.tools.comparison.experiments import config_of, Entry
 from semppl_jax.tools.comparison.parallel import Task
-from semppl_jax.training import checkpoint
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +99,7 @@ def _run(plan: Plan, out: pathlib.Path, interrupts: Interrupts) -> Report:
         'file': x.file,
         'steps': steps.get(x.name),
         **found.own[x.name],
-        'config': checkpoint.plain_config(x.config),
+        'config': loading.to_flat_dict(x.config),
       }
       for x in plan.entries
     },

@@ -1,4 +1,4 @@
-"""What one core of each TPU generation can do, by Google's own figures.
+"""Peak rates of devices: documented for TPUs, measured for others.
 
 Cloud TPU documentation, one page a generation:
 https://cloud.google.com/tpu/docs/v2, .../v3, .../v4, .../v5e, .../v5p-training
@@ -10,11 +10,21 @@ Domain-Specific Supercomputer for Training Deep Neural Networks" (CACM 63(7),
 of a pod over its chips.
 """
 
+from collections.abc import Callable
+import time
 from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from semppl_jax.runtime.mesh import Device
+
+_DTYPES = ('bfloat16', 'float32')
+_CALLS, _ROUNDS = 8, 3
 
 
 class Chip(NamedTuple):
-  """One chip.
+  """Figures of one TPU chip.
 
   Attributes:
     cores: tensor cores, which share the rest evenly.
@@ -43,7 +53,7 @@ CHIPS = {
 
 
 class Core(NamedTuple):
-  """What JAX calls a device: a core, or a chip whose cores act as one.
+  """Figures of a JAX device: a core, or a chip whose cores act as one.
 
   Attributes:
     hbm_gib: memory, GiB.
@@ -59,14 +69,14 @@ class Core(NamedTuple):
 
 
 def core(device_kind: str, cores: int = 1) -> Core:
-  """Returns what a device can do.
+  """Returns the figures of a TPU device.
 
   Args:
     device_kind: `device_kind` of the JAX device.
     cores: tensor cores that act as this device.
 
   Raises:
-    ValueError: a chip that is not in the table.
+    ValueError: the chip is not in the table.
   """
   if device_kind not in CHIPS:
     raise ValueError(
@@ -75,3 +85,86 @@ def core(device_kind: str, cores: int = 1) -> Core:
   chip = CHIPS[device_kind]
   share = cores / chip.cores
   return Core(*(figure * share for figure in chip[1:]))
+
+
+class Workload(NamedTuple):
+  """Sizes of the arrays that measure a device.
+
+  Attributes:
+    product: rows and columns of the matrices.
+    copied: MiB of the copied array.
+  """
+
+  product: int
+  copied: int
+
+
+# Large enough for either to take far longer than its start.
+_ACCELERATOR, _CPU = Workload(8192, 1024), Workload(1024, 64)
+
+
+class Rates(NamedTuple):
+  """Peak rates of one device.
+
+  Attributes:
+    tflops: matrix products, 10^12 FLOP/s.
+    gbps: memory traffic, reads and writes, 10^9 bytes/s.
+    origin: where the figures come from.
+  """
+
+  tflops: float
+  gbps: float
+  origin: str
+
+
+def rates(device: Device) -> Rates:
+  """Returns the rates of a device, whose memory should be free meanwhile.
+
+  Those of a TPU in `CHIPS` are documented. Else the faster of large bfloat16
+  and float32 matrix products is measured (a CPU may be slower at bfloat16), and
+  a large negation, which reads and writes each number once.
+
+  Args:
+    device: device of this process.
+  """
+  if device.device_kind in CHIPS:
+    each = core(device.device_kind, getattr(device, 'num_cores', 1))
+    return Rates(each.tflops, each.hbm_gbps, 'documents of the chip')
+  size = _CPU if device.platform == 'cpu' else _ACCELERATOR
+  flops = {name: _product_flops(device, name, size.product) for name in _DTYPES}
+  best = max(_DTYPES, key=flops.__getitem__)
+  origin = (
+    f'measured: {best} products of {size.product} x {size.product}, copies of'
+    f' {size.copied} MiB'
+  )
+  gbps = _copy_bytes(device, size.copied) / 1e9
+  return Rates(flops[best] / 1e12, gbps, origin)
+
+
+def _product_flops(device: Device, dtype: str, size: int) -> float:
+  """FLOP/s of a matrix product."""
+  # Not constant: a device needs less power for constants, and may run faster.
+  x = jax.random.normal(jax.random.key(0), (size, size), dtype)
+  x = jax.device_put(x, device)
+  product = jax.jit(jnp.matmul)
+  return 2 * size**3 / _seconds(lambda _: product(x, x), x)
+
+
+def _copy_bytes(device: Device, mib: int) -> float:
+  """Bytes/s of reading and writing an array."""
+  x = jax.device_put(jnp.ones((mib, 2**18), jnp.float32), device)
+  return 2 * x.nbytes / _seconds(jax.jit(jnp.negative, donate_argnums=0), x)
+
+
+def _seconds(call: Callable[[jax.Array], jax.Array], x: jax.Array) -> float:
+  """Seconds of `x = call(x)` in the fastest of some series of calls."""
+  x = jax.block_until_ready(call(x))
+  best = float('inf')
+  for _ in range(_ROUNDS):
+    start = time.perf_counter()
+    # Asynchronously: a call starts while the one before is still running.
+    for _ in range(_CALLS):
+      x = call(x)
+    jax.block_until_ready(x)
+    best = min(best, time.perf_counter() - start)
+  return best / _CALLS

@@ -1,8 +1,8 @@
-"""Times a config's train step on the devices that are there."""
+"""Benchmark of a config's train step on the available devices."""
 
 from collections.abc import Callable, Sequence
-import functools
-from typing import Any
+import itertools
+from typing import TypedDict
 
 import jax
 import ml_collections
@@ -10,20 +10,35 @@ import ml_collections
 from semppl_jax.data.batch import Batch
 from semppl_jax.runtime import device_memory, mesh as mesh_lib, versions
 from semppl_jax.runtime.errors import InputError
+from semppl_jax.runtime.mesh import Device
+from semppl_jax.tools.compile import cost_analysis
 from semppl_jax.tools.profiling import (
-  breakdown as breakdown_lib,
+  breakdown,
+  hardware,
   random_batch,
-  rates,
-  step_variants,
   timing,
 )
-from semppl_jax.tools.profiling.on_state import Program, Series
-from semppl_jax.tools.profiling.timing import Times
+from semppl_jax.tools.profiling.breakdown import Part
+from semppl_jax.tools.profiling.step_variants import networks_only
+from semppl_jax.tools.profiling.timing import CompiledStep, Times
 from semppl_jax.training import aot, flops as flops_lib
 from semppl_jax.training.aot import AbstractRun
+from semppl_jax.training.profiling import Profiler
 
-Report = dict[str, Any]
-Timer = Callable[[dict[str, Callable[[], None]]], dict[str, Times]]
+Report = dict[str, object]
+_MAX_PROFILED = 10
+_NO_PARTS = (
+  'The networks alone do not fit this memory beside the step; try a smaller'
+  ' config.batch_size for the parts.'
+)
+
+
+class _Costs(TypedDict):
+  """Figures of the compiled step that others are derived from."""
+
+  step_ms: float
+  tflop: float
+  gb_accessed: float
 
 
 def measure(
@@ -31,56 +46,73 @@ def measure(
   steps: int,
   warmup: int,
   parts: bool = True,
-  devices: Sequence[Any] | None = None,
+  profiler: Profiler | None = None,
+  devices: Sequence[Device] | None = None,
 ) -> Report:
-  """Takes steps on a batch of noise and returns the report, as JSON holds it.
+  """Times steps on a random batch and returns the report, as plain JSON.
 
-  Counts and rates are those of one device; a `parts` of None did not fit.
+  Counts and rates are those of one device; `parts` is None where the networks
+  alone did not fit beside the step.
 
   Args:
-    config: the run's config; its data is not read.
-    steps: how many of each program are timed.
+    config: config of the run; its data is not read.
+    steps: timed steps of each program.
     warmup: steps before these.
-    parts: also say what the parts of the step take.
-    devices: the devices to use (default: all).
+    parts: True to also report the parts of the step, and the networks alone.
+    profiler: traces some of the steps, counted with the warm-up.
+    devices: devices to use (default: all).
 
   Raises:
-    errors.InputError: fields are impossible, or the devices have no room.
+    InputError: fields are impossible, or the step does not fit the devices.
   """
-  mesh = mesh_lib.make_mesh(devices)
-  run = aot.make_abstract_run(config, mesh)
-  timer = functools.partial(timing.measure, rounds=steps, warmup=warmup)
+  run = aot.make_abstract_run(config, mesh_lib.make_mesh(devices))
   try:
-    found = _on_devices(run, timer, parts)
+    report, costs = _on_devices(run, steps, warmup, parts, profiler)
   except jax.errors.JaxRuntimeError as error:
     if not device_memory.is_out_of_memory(error):
       raise
     where = mesh_lib.describe(run.mesh)
     raise InputError(device_memory.too_large(run.config, where)) from error
-  # The rates of a device that has its memory back.
-  compared = _against(run, found)
-  return _about(run) | found | compared | {'versions': versions.installed()}
+  # Afterwards, when the memory of the device is free again.
+  roofline = _roofline(run, costs)
+  return _settings(run) | report | roofline | {'versions': versions.installed()}
 
 
-def _on_devices(run: AbstractRun, timer: Timer, parts: bool) -> Report:
-  made = aot.abstract_step(run)
-  layout = made.state_sharding
-  state = jax.jit(made.init, out_shardings=layout)()
-  given = random_batch.batch(run)
-  step = step_variants.step(run, state, given)
-  series = Series(state)
-  del state  # Which the first step takes.
-  times = timer({'step': series.call(step)})['step']
-  found = _of_step(run, step, times)
-  if parts:
-    found |= _of_parts(run, series, step, given, timer)
-  return found
+def text(report: Report) -> str:
+  """Returns the report as aligned lines: figures, then parts."""
+  figures = {k: v for k, v in report.items() if k not in ('parts', 'programs')}
+  lines = [cost_analysis.table(figures)]
+  if 'parts' in report:
+    parts = report['parts']
+    if isinstance(parts, dict):
+      parts = {name: Part(**part) for name, part in parts.items()}
+      lines.append(breakdown.table(parts))
+    else:
+      lines.append(_NO_PARTS)
+  return '\n\n'.join(lines)
 
 
-def _of_step(run: AbstractRun, step: Program, times: Times) -> Report:
+def _on_devices(
+  run: AbstractRun,
+  steps: int,
+  warmup: int,
+  parts: bool,
+  profiler: Profiler | None,
+) -> tuple[Report, _Costs]:
+  inputs = random_batch.batch(run)
+  step = CompiledStep(run, inputs)
+  call = _profiled(step, profiler) if profiler else step
+  times = timing.measure({'step': call}, steps, warmup)['step']
+  if profiler:
+    profiler.close()
   cost = step.compiled.cost_analysis()
   assert cost is not None
-  return {
+  costs = _Costs(
+    step_ms=times.median_ms,
+    tflop=cost['flops'] / 1e12,
+    gb_accessed=cost['bytes accessed'] / 1e9,
+  )
+  report: Report = {
     'step': times._asdict(),
     'images_per_second': 1e3 * run.config.batch_size / times.median_ms,
     'first_step_seconds': {
@@ -92,54 +124,71 @@ def _of_step(run: AbstractRun, step: Program, times: Times) -> Report:
       'step': device_memory.step_gib(step.compiled),
       'device_peak': device_memory.device_peak_gib(run.mesh),
     },
-    'tflop': cost['flops'] / 1e12,
-    'gb_accessed': cost['bytes accessed'] / 1e9,
+    'tflop': costs['tflop'],
+    'gb_accessed': costs['gb_accessed'],
     'loops_counted_once': run.config.accumulate > 1,
   }
-
-
-def _of_parts(
-  run: AbstractRun, series: Series, step: Program, given: Any, timer: Timer
-) -> Report:
+  if not parts:
+    return report, costs
   try:
-    others = breakdown_lib.programs(run, series.state, given)
-    calls = {k: series.call(p) for k, p in ({'step': step} | others).items()}
-    times = timer(calls)
+    bare = CompiledStep(run._replace(method=networks_only(run.method)), inputs)
+    programs = timing.measure({'step': step, 'bare': bare}, steps, warmup)
   except jax.errors.JaxRuntimeError as error:
     if not device_memory.is_out_of_memory(error):
       raise
-    return {'parts': None}
-  found = breakdown_lib.shares(times)
+    return report | {'parts': None}, costs
+  return report | _parts(step, steps, times, programs), costs
+
+
+def _profiled(
+  step: Callable[[], None], profiler: Profiler
+) -> Callable[[], None]:
+  number = itertools.count(1)
+
+  def call() -> None:
+    with profiler.step(next(number)):
+      step()
+
+  return call
+
+
+def _parts(
+  step: CompiledStep, steps: int, times: Times, programs: dict[str, Times]
+) -> Report:
+  hlo = step.compiled.as_text()
+  assert hlo is not None
+  profiled = min(steps, _MAX_PROFILED)
+  parts = breakdown.profile(step, hlo, profiled, times.median_ms)
   return {
-    'parts': {name: part._asdict() for name, part in found.items()},
-    'programs': {name: each._asdict() for name, each in times.items()},
+    'parts': {name: part._asdict() for name, part in parts.items()},
+    'programs': {name: each._asdict() for name, each in programs.items()},
   }
 
 
-def _against(run: AbstractRun, found: Report) -> Report:
-  """Holds the step against what a device can do."""
-  device = rates.of(run.mesh.local_devices[0])
+def _roofline(run: AbstractRun, costs: _Costs) -> Report:
+  """Compares the step with the rates of a device."""
+  rates = hardware.rates(run.mesh.local_devices[0])
   flops = flops_lib.model_flops(run.config)
-  milliseconds = found['step']['median_ms']
-  model = found['tflop'] if flops is None else flops / run.mesh.size / 1e12
-  # The compiler counts a loop once, and the model nothing that is done twice.
+  ms, tflop = costs['step_ms'], costs['tflop']
+  model = tflop if flops is None else flops / run.mesh.size / 1e12
+  # The compiler counts a loop once, and the model no work that is done twice.
   terms = {
-    'compute': 1e3 * max(model, found['tflop']) / device.tflops,
-    'memory': 1e3 * found['gb_accessed'] / device.gbps,
+    'compute': 1e3 * max(model, tflop) / rates.tflops,
+    'memory': 1e3 * costs['gb_accessed'] / rates.gbps,
   }
   return {
     'model_tflop': model,
-    'device': device._asdict(),
-    'utilisation': 1e3 * model / milliseconds / device.tflops,
+    'device': rates._asdict(),
+    'utilisation': 1e3 * model / ms / rates.tflops,
     'roofline_terms_ms': terms,
     'roofline_ms': max(terms.values()),
-    'roofline_share': max(terms.values()) / milliseconds,
+    'roofline_share': max(terms.values()) / ms,
   }
 
 
-def _about(run: AbstractRun) -> Report:
+def _settings(run: AbstractRun) -> Report:
   config = run.config
-  cut = isinstance(random_batch.like(run), Batch)
+  views = isinstance(random_batch.abstract_inputs(run), Batch)
   return {
     'device_kind': run.mesh.devices.flat[0].device_kind,
     'devices': run.mesh.size,
@@ -149,6 +198,6 @@ def _about(run: AbstractRun) -> Report:
     'batch_size': config.batch_size,
     'accumulate': config.accumulate,
     'remat': config.network.remat,
-    'given': 'views' if cut else 'whole images',
+    'given': 'views' if views else 'whole images',
     'labelled_rows': random_batch.labelled_rows(run),
   }

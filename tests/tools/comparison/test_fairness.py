@@ -50,7 +50,7 @@ def test_entries_have_the_names_of_their_files_and_share_overrides():
   ('files', 'overrides', 'message'),
   [
     ([], [], '--configs=FILE,FILE is missing'),
-    (['configs/quikstart.py'], [], r'--configs=configs/quikstart\.py is no'),
+    (['configs/quikstart.py'], [], r'--configs=configs/quikstart\.py not found'),
     ([QUICK], ['batchsize=8'], r"--set=batchsize: .*did you mean 'batch_size'"),
     ([QUICK], ['batch_size'], r'--set=batch_size must be a field and a value'),
     ([QUICK, f'./{QUICK}'], [], "both are called 'quickstart'"),

@@ -22,7 +22,7 @@ FREE = {'data.labels', 'duration', 'network.classifier.classes'}
 def _flat(path):
   config = loading.load(ROOT / path)
   text = {}
-  for name in loading.fields(config):
+  for name in loading.to_flat_dict(config):
     value = config
     for part in name.split('.'):
       value = value[part]
