@@ -4,9 +4,9 @@
     --config=configs/evaluate/quickstart.py --workdir=DIR
 
 Protocols: knn, soft_nn, linear, finetune, suncet, robustness, transfer, or all
-that the data allows. With `--baseline`, the same network trained on the same
-labels from scratch stands beside each figure. What was stopped goes on by the
-same command.
+that the data allows. `--baseline` adds to each figure that of the same network,
+trained from scratch on the same labels. The same command continues an
+evaluation that was stopped.
 """
 
 import pathlib
@@ -21,15 +21,17 @@ _CONFIG = loading.define_flag()
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', None, 'A run, imported weights, or a file of weights.'
 )
-_PROTOCOL = flags.DEFINE_string('protocol', 'all', 'What to evaluate.')
+_PROTOCOL = flags.DEFINE_string(
+  'protocol', 'all', 'Protocol of the evaluation.'
+)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Directory of the results.')
 _BASELINE = flags.DEFINE_boolean(
-  'baseline', False, 'Also train on the labels alone, to compare with.'
+  'baseline', False, 'Also train on the labels alone, for comparison.'
 )
 
 
 def main(_) -> int:
-  """Runs what the flags say and returns the exit status."""
+  """Runs the command and returns the exit status."""
   return cli.run_cli(_evaluate)
 
 
@@ -50,7 +52,7 @@ def _evaluate() -> int:
   )
   try:
     result = runner.run(context, _PROTOCOL.value, _BASELINE.value)
-  except ValueError as error:  # Of data that was opened on the way.
+  except ValueError as error:  # From data that is opened late.
     raise errors.InputError(str(error)) from error
   if jax.process_index() == 0:
     print(result.describe())  # noqa: T201

@@ -1,10 +1,10 @@
-"""Writes a trained network for other programs, and checks what it wrote.
+"""Exports a trained network to other formats, and verifies the result.
 
   python -m semppl_jax.export --checkpoint=RUN --format=onnx --out=encoder.onnx
 
 Formats: safetensors (torchvision and timm), deepmind, saved_model, stablehlo,
-onnx and features. Beside the file goes `<out>.json`, with normalisation, class
-names and input size.
+onnx and features. `<out>.json` beside the file has normalization, class names
+and input size.
 """
 
 import pathlib
@@ -18,7 +18,7 @@ _CONFIG = loading.define_flag()
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', None, 'A run, a checkpoint in it, or imported weights.'
 )
-_FORMAT = flags.DEFINE_string('format', None, 'What to write.')
+_FORMAT = flags.DEFINE_string('format', None, 'Format of the export.')
 _OUT = flags.DEFINE_string('out', None, 'The file or directory to write.')
 _HEADS = flags.DEFINE_list(
   'heads',
@@ -31,17 +31,17 @@ _OVERWRITE = flags.DEFINE_boolean(
 
 
 def main(_) -> int:
-  """Exports what the flags say and returns the exit status."""
-  return cli.run_cli(_export, 'No file was left.')
+  """Runs the command and returns the exit status."""
+  return cli.run_cli(_export, 'No file was written.')
 
 
 def _export() -> int:
   from semppl_jax.exchange import export, load
   from semppl_jax.runtime import signals
 
-  given = [flag.value for flag in (_CHECKPOINT, _FORMAT, _OUT)]
-  checkpoint, format_name, place = (value or '' for value in given)
-  if not all(given):
+  values = (_CHECKPOINT.value, _FORMAT.value, _OUT.value)
+  checkpoint, format_name, place = (value or '' for value in values)
+  if not all(values):
     raise loading.ConfigError(
       '--checkpoint, --format and --out are needed, as in'
       ' --checkpoint=RUN --format=onnx --out=encoder.onnx.'

@@ -1,20 +1,19 @@
-"""Brings the weights of others into a checkpoint of this project.
+"""Converts weights of other projects to a checkpoint of this one.
 
   python -m semppl_jax.import_weights FILE --out=DIR [--class_names=FILE]
     [--interpolation=bilinear --resize=256 --crop=224
     --mean=0.485,0.456,0.406 --std=0.229,0.224,0.225]
 
-FILE is a checkpoint of DeepMind's (SemPPL, ReLICv2, BYOL), PAWS's `.pth.tar`,
-or a ResNet of torchvision or timm (`.pth`, `.safetensors`); nothing in it is
-run. DIR is what `evaluate --checkpoint=` and `--config.init_from=` take.
+FILE is a checkpoint of DeepMind (SemPPL, ReLICv2, BYOL), a `.pth.tar` of PAWS,
+or a ResNet of torchvision or timm (`.pth`, `.safetensors`); no code in it is
+executed. DIR is for `evaluate --checkpoint=` and `--config.init_from=`.
 
-No foreign file says how its images were prepared: the usual way is taken and
-printed, and the flags correct it.
+These files do not contain the preprocessing of images: the usual one is taken
+and printed, and flags override it.
 """
 
 from collections.abc import Sequence
 import pathlib
-from typing import Any
 
 from absl import flags
 
@@ -25,31 +24,27 @@ from semppl_jax.runtime import cli, errors
 
 _OUT = flags.DEFINE_string('out', None, 'The directory to write.')
 _CLASS_NAMES = flags.DEFINE_string(
-  'class_names', None, 'Names of the classes in their order, one on a line.'
+  'class_names', None, 'File of class names in their order, one on a line.'
 )
 _NETWORK = flags.DEFINE_string(
-  'network', 'online', "Which of DeepMind's networks: 'online' or 'target'."
+  'network', 'online', "Network of a DeepMind file: 'online' or 'target'."
 )
 _INTERPOLATION = flags.DEFINE_string(
-  'interpolation', None, "How images are scaled: 'bicubic' or 'bilinear'."
+  'interpolation', None, "Interpolation of images: 'bicubic' or 'bilinear'."
 )
 _RESIZE = flags.DEFINE_integer(
-  'resize', None, 'Their short side is scaled to so many pixels.'
+  'resize', None, 'Short side of a scaled image, pixels.'
 )
-_CROP = flags.DEFINE_integer(
-  'crop', None, 'Side of the square cut from the centre, pixels.'
-)
+_CROP = flags.DEFINE_integer('crop', None, 'Side of the center crop, pixels.')
 _MEAN = flags.DEFINE_list(
-  'mean', None, 'Three numbers, taken off the channels of [0, 1].'
+  'mean', None, 'Three numbers, subtracted from channels in [0, 1].'
 )
-_STD = flags.DEFINE_list('std', None, 'Three numbers, channels are divided by.')
+_STD = flags.DEFINE_list('std', None, 'Three numbers, divisors of channels.')
 
 
 def main(argv: Sequence[str]) -> int:
-  """Imports the file that the flags say and returns the exit status."""
-  return cli.run_cli(
-    lambda: _import(argv), 'No weights were left in their directory.'
-  )
+  """Imports the file that is named and returns the exit status."""
+  return cli.run_cli(lambda: _import(argv), 'No weights were written.')
 
 
 def _import(argv: Sequence[str]) -> int:
@@ -62,14 +57,10 @@ def _import(argv: Sequence[str]) -> int:
     )
   path = pathlib.Path(argv[1]).expanduser()
   out = pathlib.Path(_OUT.value or '').expanduser()
-  if weights_dir.holds(out):
-    raise WeightsError(
-      f'--out={out} holds weights already; name another directory.'
-    )
   if not path.is_file():
     raise WeightsError(f'{path} not found.')
   names = _class_names()
-  corrected = _corrections()
+  overrides = _overrides()
   found = detect.find(path, _NETWORK.value)
   classes = found.weights.network.classifier.classes
   if names and 'classifier' in found.weights.heads and len(names) != classes:
@@ -79,14 +70,14 @@ def _import(argv: Sequence[str]) -> int:
     )
   if names:
     found = found._replace(weights=found.weights._replace(class_names=names))
-  found = _prepared(found, corrected)
+  found = _with_preprocessing(found, overrides)
   weights_dir.write(out, found.weights)
   print(f'{out}: {describe(found)}.')  # noqa: T201
   return errors.OK
 
 
 def describe(found: Found) -> str:
-  """Says in one line what a file held."""
+  """Returns one line about the network of a file."""
   weights = found.weights
   sizes = weights.network
   heads = {
@@ -98,7 +89,7 @@ def describe(found: Found) -> str:
   parts = [
     architecture(sizes),
     f'padding {sizes.padding!r}',
-    preparation(weights.preprocessing),
+    _describe_preprocessing(weights.preprocessing),
     *(heads[head] for head in weights.heads),
   ]
   if found.left_out:
@@ -106,25 +97,24 @@ def describe(found: Found) -> str:
   return ', '.join(parts)
 
 
-def preparation(of: Preprocessing) -> str:
-  """Says how images are prepared: `bilinear 256/224, mean ..., std ...`."""
-  mean, std = (' '.join(map(str, values)) for values in (of.mean, of.std))
-  return f'{of.interpolation} {of.resize}/{of.crop}, mean {mean}, std {std}'
+def _describe_preprocessing(p: Preprocessing) -> str:
+  mean, std = (' '.join(map(str, values)) for values in (p.mean, p.std))
+  return f'{p.interpolation} {p.resize}/{p.crop}, mean {mean}, std {std}'
 
 
-def _corrections() -> dict[str, Any]:
-  """The fields of the preprocessing that flags say."""
-  given = {
+def _overrides() -> dict[str, object]:
+  """Returns the fields of the preprocessing that flags set."""
+  fields = {
     'interpolation': _INTERPOLATION.value,
     'resize': _RESIZE.value,
     'crop': _CROP.value,
     'mean': _numbers(_MEAN),
     'std': _numbers(_STD),
   }
-  return {name: value for name, value in given.items() if value is not None}
+  return {name: value for name, value in fields.items() if value is not None}
 
 
-def _numbers(flag: flags.FlagHolder[Any]) -> tuple[float, ...] | None:
+def _numbers(flag: flags.FlagHolder) -> tuple[float, ...] | None:
   if flag.value is None:
     return None
   try:
@@ -135,14 +125,14 @@ def _numbers(flag: flags.FlagHolder[Any]) -> tuple[float, ...] | None:
     ) from None
 
 
-def _prepared(found: Found, corrected: dict[str, Any]) -> Found:
+def _with_preprocessing(found: Found, fields: dict[str, object]) -> Found:
   from semppl_jax.exchange import weights_dir
 
-  prepared = found.weights.preprocessing._replace(**corrected)
-  wrong = weights_dir.problem(prepared)
+  changed = found.weights.preprocessing._replace(**fields)
+  wrong = weights_dir.problem(changed)
   if wrong:
     raise WeightsError(f'--{wrong}.')
-  return found._replace(weights=found.weights._replace(preprocessing=prepared))
+  return found._replace(weights=found.weights._replace(preprocessing=changed))
 
 
 def _class_names() -> tuple[str, ...]:

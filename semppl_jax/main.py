@@ -1,21 +1,20 @@
-"""Trains by a config: `python -m semppl_jax.main --config=FILE --workdir=DIR`.
+"""Trains a config: `python -m semppl_jax.main --config=FILE --workdir=DIR`.
 
-Any field of the config is overridden as `--config.batch_size=256`. With
-`--check` nothing is trained: it prints the data, the cost and every problem.
-A run ends with a page that shows it, `DIR/report.html` (`semppl_jax.report`).
+`--config.batch_size=256` overrides any field of the config. `--check` trains
+nothing: it prints the data, the cost and every problem. A finished run has a
+page about it, `DIR/report.html` (`semppl_jax.report`).
 
-Exit status: 0 at the end of the run, 75 where it was asked to stop before it
+Exit status: 0 for a finished run, 75 for a run that was asked to stop before
 (SIGTERM, Ctrl-C, `--stop_after_minutes`), 2 on bad input, 1 on other failures.
 """
 
 import logging
 
 from absl import flags
-from etils import epath
 import jax
 
 from semppl_jax.config import loading
-from semppl_jax.runtime import cli, errors
+from semppl_jax.runtime import cli, errors, files as files_lib
 
 _log = logging.getLogger(__name__)
 _CONFIG = loading.define_flag()
@@ -25,17 +24,19 @@ _WORKDIR = flags.DEFINE_string(
 _MINUTES = flags.DEFINE_float(
   'stop_after_minutes',
   None,
-  'Save and stop after so long; the same command goes on.',
+  'Save and stop after this time; the same command continues.',
   0.0,
 )
-_CHECK = flags.DEFINE_boolean('check', False, 'Print what would run, and stop.')
+_CHECK = flags.DEFINE_boolean(
+  'check', False, 'Print the plan of the run and its problems, and stop.'
+)
 _REPORT = flags.DEFINE_boolean(
   'report', True, 'Write DIR/report.html at the end of the run.'
 )
 
 
 def main(_) -> int:
-  """Runs what the flags say and returns the exit status."""
+  """Runs the command and returns the exit status."""
   return cli.run_cli(_check if _CHECK.value else _run)
 
 
@@ -56,32 +57,25 @@ def _run() -> int:
 
 
 def _write_report(workdir: str) -> None:
-  """Writes the page of a finished run, which stands whatever becomes of it."""
+  """Writes the page of a finished run; a failure is logged alone."""
   from semppl_jax.report import build
-  from semppl_jax.runtime import errors, files as files_lib
   from semppl_jax.training import summary
 
   directory = files_lib.path(workdir)
-  path = directory / build.FILE
-  if not _newer(path, directory / summary.FILE):
+  path, end = directory / build.FILE, directory / summary.FILE
+  if not path.exists() or path.stat().mtime < end.stat().mtime:
     try:
-      # Other processes have left: what needs all of them is not there.
-      alone = jax.process_count() == 1
-      build.write([workdir], path, pictures=alone)
+      # Other processes have left, and images need all of them.
+      build.write([workdir], path, pictures=jax.process_count() == 1)
     except Exception as error:
       _log.warning(
-        'No report was written (%s); python -m semppl_jax.report %s tries'
-        ' again.',
+        'No report was written (%s); try again with python -m'
+        ' semppl_jax.report %s.',
         errors.first_line(error),
         workdir,
       )
       return
   print(f'Report: {path}')  # noqa: T201
-
-
-def _newer(page: epath.Path, end: epath.Path) -> bool:
-  """Whether a page was made after the end of its run, and not on the way."""
-  return page.exists() and page.stat().mtime >= end.stat().mtime
 
 
 def _check() -> int:

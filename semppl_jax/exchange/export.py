@@ -82,7 +82,7 @@ def export(
     if not all(x <= form.TOLERANCE for x in difference.values()):
       raise ParityError(
         f'The {format_name} file does not compute what {weights.origin} does:'
-        f' {describe(measured)}. No file was left.'
+        f' {describe(measured)}. No file was written.'
       )
     said['measured'] = measured._asdict()
     metadata.write(partial, said)
@@ -118,7 +118,7 @@ def compare(
     if shapes[0] != shapes[1]:
       raise ParityError(
         f'The file gives outputs of shapes {shapes[1]} and its original'
-        f' {shapes[0]}. No file was left.'
+        f' {shapes[0]}. No file was written.'
       )
     if 'features' in want:
       first = want['features'][0] if first is None else first
@@ -132,7 +132,7 @@ def compare(
   if first is not None and len(images) > 1 and spread == 0:
     raise WeightsError(
       f'The original has the same features for all of {len(images)} images, so'
-      ' that a comparison says nothing. No file was left.'
+      ' that a comparison says nothing. No file was written.'
     )
   return {name: apart[name] / (largest[name] or 1.0) for name in apart}
 

@@ -1,4 +1,4 @@
-"""Versions of what a result was made with."""
+"""Versions of the packages that a result depends on."""
 
 import importlib.metadata
 import platform
@@ -7,11 +7,11 @@ _PACKAGES = ('semppl_jax', 'jax', 'jaxlib', 'dm-haiku', 'optax', 'numpy')
 
 
 def installed() -> dict[str, str]:
-  """Returns the version of Python and of each package that counts, by name."""
-  found = {'python': platform.python_version()}
+  """Returns the versions of Python and of these packages, by name."""
+  versions = {'python': platform.python_version()}
   for name in _PACKAGES:
     try:
-      found[name] = importlib.metadata.version(name)
+      versions[name] = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
       continue  # Run from a source tree that is not installed.
-  return found
+  return versions

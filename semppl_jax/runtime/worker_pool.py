@@ -1,6 +1,6 @@
-"""Work on images, piece by piece, by this process or by several."""
+"""Work on pieces of a data set, in this process or in several."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 import datetime
 import logging
@@ -9,14 +9,15 @@ import os
 import signal
 import threading
 import time
-from typing import Any
+from typing import TypeVar
 
 import jax
 
 from semppl_jax.runtime.errors import ProgramError
 
 _log = logging.getLogger(__name__)
-_LINE_SECONDS = 10.0
+_LOG_SECONDS = 10.0
+T = TypeVar('T')
 
 
 class WorkerError(ProgramError, RuntimeError):
@@ -24,56 +25,47 @@ class WorkerError(ProgramError, RuntimeError):
 
 
 def run(
-  function: Callable[..., Any],
-  work: Sequence[tuple[Any, ...]],
+  function: Callable[..., T],
+  work: Sequence[tuple],
   sizes: Sequence[int],
   processes: int,
-) -> list[Any]:
-  """Returns what a function makes of each piece of work, in their order.
+) -> list[T]:
+  """Returns the result of a function for each piece of work, in their order.
 
   Args:
     function: of a module, since it may run in another process.
-    work: its arguments, plain values.
-    sizes: images of each piece, of which a line now and then tells.
-    processes: 1: this one alone.
+    work: arguments of each call, which must be picklable.
+    sizes: images of each piece, of which the progress is logged.
+    processes: number of workers; 1 works in this process.
 
   Raises:
-    WorkerError: a worker was ended, as when memory is short.
-    Exception: what the function raises.
+    WorkerError: a worker was killed, as when memory is short.
+    Exception: any error of the function.
   """
   progress = _Progress(sum(sizes))
-  results: dict[int, Any] = {}
-  for number, result in _results(function, work, min(processes, len(work))):
-    results[number] = result
-    progress.add(sizes[number])
-  return [results[number] for number in range(len(work))]
-
-
-def _results(
-  function: Callable[..., Any],
-  work: Sequence[tuple[Any, ...]],
-  processes: int,
-) -> Iterator[tuple[int, Any]]:
-  """Yields number and result of each piece, as they are done."""
-  if processes == 1:
-    for number, arguments in enumerate(work):
-      yield number, function(*arguments)
-    return
+  if min(processes, len(work)) <= 1:
+    results = []
+    for arguments, size in zip(work, sizes, strict=True):
+      results.append(function(*arguments))
+      progress.add(size)
+    return results
   # Spawned: TensorFlow does not survive a fork.
   pool = futures.ProcessPoolExecutor(
-    processes, multiprocessing.get_context('spawn'), _start_worker
+    min(processes, len(work)),
+    multiprocessing.get_context('spawn'),
+    _start_worker,
   )
   try:
-    waiting = {
-      pool.submit(function, *arguments): number
-      for number, arguments in enumerate(work)
-    }
-    for done in futures.as_completed(waiting):
-      yield waiting[done], done.result()
+    pending = [pool.submit(function, *arguments) for arguments in work]
+    size_of = dict(zip(pending, sizes, strict=True))
+    for done in futures.as_completed(pending):
+      done.result()
+      progress.add(size_of[done])
+    return [future.result() for future in pending]
   except futures.BrokenExecutor as error:
     raise WorkerError(
-      'A worker was ended, as when memory is short; take fewer --workers. The'
-      ' files written before are whole, and the same command goes on.'
+      'A worker was killed, as when memory is short; take fewer --workers. The'
+      ' files written before are complete, and the same command continues.'
     ) from error
   finally:
     pool.shutdown(wait=False, cancel_futures=True)
@@ -85,10 +77,10 @@ def _start_worker() -> None:
   # Ctrl-C reaches all processes; the first one decides.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   logging.basicConfig(format='%(message)s')
-  threading.Thread(target=_end_with_parent, daemon=True).start()
+  threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
   parent = multiprocessing.parent_process()
   assert parent is not None
   parent.join()
@@ -96,18 +88,18 @@ def _end_with_parent() -> None:
 
 
 class _Progress:
-  """A line now and then."""
+  """Logs a line every few seconds."""
 
   def __init__(self, total: int):
     self._total, self._done = total, 0
-    self._began = self._last = time.monotonic()
+    self._start = self._last = time.monotonic()
 
   def add(self, images: int) -> None:
     self._done += images
     now = time.monotonic()
-    if now - self._last < _LINE_SECONDS and self._done < self._total:
+    if now - self._last < _LOG_SECONDS and self._done < self._total:
       return
     self._last = now
-    pace = (now - self._began) / self._done
-    left = datetime.timedelta(seconds=round(pace * (self._total - self._done)))
-    _log.info('%d of %d images, left %s', self._done, self._total, left)
+    seconds = (now - self._start) / self._done * (self._total - self._done)
+    left = datetime.timedelta(seconds=round(seconds))
+    _log.info('%d of %d images, %s left', self._done, self._total, left)

@@ -1,10 +1,11 @@
-"""Files, overrides and the one sentence that a mistake gets."""
+"""Config files, overrides, and a sentence for each mistake."""
 
 import os
 import pathlib
 import subprocess
 import sys
 
+from absl import flags
 import pytest
 
 from semppl_jax.config import loading
@@ -100,29 +101,63 @@ def _program(tmp_path, *arguments):
   )
 
 
+def _parse(*arguments, required=True):
+  values = flags.FlagValues()
+  argv = ['program', *arguments]
+  config = loading.define_flag(values)
+  rest = loading.parse_flags(argv, values, required=required)
+  return config.value, rest
+
+
 @pytest.mark.parametrize(
   'arguments',
   [[f'--config={QUICK}'], ['--config', QUICK], [f'-config={QUICK}']],
 )
-def test_a_program_reads_its_config(tmp_path, arguments):
-  done = _program(tmp_path, *arguments, '--config.batch_size=64')
-  assert done.stdout == '64 []\n', done.stderr
-  assert done.returncode == 0
+def test_a_config_may_be_named_in_three_ways(arguments):
+  config, rest = _parse(*arguments)
+  assert config == loading.load(QUICK)
+  assert rest == ['program']
 
 
 @pytest.mark.parametrize(
   'arguments, word',
   [
     ([f'--config={QUICK}', '--config.batchsize=256'], "'batch_size'"),
-    (['--config=nothing.py'], 'nothing.py'),
+    (['--config=nothing.py'], r'nothing\.py not found'),
     ([f'--config={QUICK}', '--confg=1'], 'confg'),
     ([f'--config={QUICK}', 'config.batch_size=64'], 'unknown flag'),
     ([], '--config=FILE'),
   ],
 )
-def test_a_program_stops_with_one_sentence(tmp_path, arguments, word):
-  done = _program(tmp_path, *arguments)
+def test_bad_flags_are_errors(arguments, word):
+  with pytest.raises((loading.ConfigError, flags.Error), match=word):
+    _parse(*arguments)
+
+
+def test_a_config_may_be_optional():
+  assert _parse(required=False) == (None, ['program'])
+  config, _ = _parse(f'--config={QUICK}', required=False)
+  assert config == loading.load(QUICK)
+  with pytest.raises(loading.ConfigError, match='unknown flag'):
+    _parse('x', required=False)
+
+
+def test_a_command_reads_its_config(tmp_path):
+  done = _program(tmp_path, f'--config={QUICK}', '--config.batch_size=64')
+  assert done.stdout == '64 []\n', done.stderr
+  assert done.returncode == 0
+
+
+def test_a_command_stops_with_one_sentence(tmp_path):
+  done = _program(tmp_path, '--config=nothing.py')
   assert done.returncode == 2
   assert done.stdout == ''
-  assert word in done.stderr
+  assert done.stderr.startswith('semppl_jax: --config=nothing.py not found')
   assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_flat_config_is_what_json_reads_back():
+  flat = loading.to_flat_dict(loading.load(QUICK))
+  assert flat['augment.mean'] == [*flat['augment.mean']]
+  assert flat['batch_size'] == loading.load(QUICK).batch_size
+  assert flat['views.large.count'] == 2

@@ -277,7 +277,7 @@ def test_a_stopped_program_leaves_nothing(weights, tmp_path):
   process.send_signal(signal.SIGTERM)
   _, said = process.communicate(timeout=50)
   assert process.returncode == 1
-  assert 'semppl_jax: Stopped at once. No file was left.' in said
+  assert 'semppl_jax: Stopped at once. No file was written.' in said
   assert not list(place.iterdir())
 
 

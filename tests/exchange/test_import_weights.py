@@ -119,7 +119,7 @@ def test_class_names_of_another_count(tmp_path, file):
   [
     ([], '--out'),
     (['x.pth'], '--out'),
-    (['x.pth', '--out=x'], 'no file'),
+    (['x.pth', '--out=x'], 'not found'),
     (['x.pth', '--uot=x'], 'uot'),
     ([__file__, '--out=x'], 'no file of PyTorch'),
   ],
@@ -164,18 +164,18 @@ def test_a_wrong_correction_is_one_sentence(file, flag, value, said):
     flagsaver.flagsaver(**{flag: value}),
     pytest.raises(WeightsError, match=said) as caught,
   ):
-    import_weights._prepared(found, import_weights._corrections())
+    import_weights._with_preprocessing(found, import_weights._overrides())
   assert '\n' not in str(caught.value)
 
 
 @pytest.mark.usefixtures('parsed')
 def test_flags_correct_how_images_are_prepared(file):
   found = detect.find(file)
-  assert import_weights._prepared(found, {}) == found
+  assert import_weights._with_preprocessing(found, {}) == found
   with flagsaver.flagsaver(
     interpolation='bicubic', resize=40, crop=36, std=['1', '2', '3']
   ):
-    made = import_weights._prepared(found, import_weights._corrections())
+    made = import_weights._with_preprocessing(found, import_weights._overrides())
   assert made.weights.preprocessing == found.weights.preprocessing._replace(
     interpolation='bicubic', resize=40, crop=36, std=(1.0, 2.0, 3.0)
   )

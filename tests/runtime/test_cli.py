@@ -1,4 +1,4 @@
-"""What the programs share."""
+"""The frame of the commands: flags, errors and exit statuses."""
 
 import signal
 import sys
@@ -10,7 +10,7 @@ import pytest
 from semppl_jax.runtime import cli, errors
 
 
-def test_the_clock_asks_to_stop_when_the_time_is_over():
+def test_the_process_is_asked_to_stop_when_its_time_is_over():
   came = threading.Event()
   before = signal.signal(signal.SIGTERM, lambda *_: came.set())
   try:
@@ -25,26 +25,53 @@ def test_the_clock_asks_to_stop_when_the_time_is_over():
     signal.signal(signal.SIGTERM, before)
 
 
-def _work(message):
+def _raise(error):
   def work():
-    raise jax.errors.JaxRuntimeError(message)
+    raise error
 
   return work
 
 
-def test_a_full_device_is_a_sentence(monkeypatch, capsys):
+@pytest.mark.parametrize(
+  'error, status, text',
+  [
+    (errors.InputError('Bad.'), errors.BAD_INPUT, 'semppl_jax: Bad.\n'),
+    (errors.NonFiniteError('NaN.'), errors.FAILED, 'semppl_jax: NaN.\n'),
+    (errors.StoppedError(), errors.STOPPED, ''),
+  ],
+)
+def test_an_error_of_the_package_is_a_sentence(error, status, text, capsys):
+  assert cli._report_errors(_raise(error), 'hint') == status
+  assert capsys.readouterr().err == text
+
+
+class _AbortError(errors.ProgramError):
+  abort = True
+
+
+@pytest.mark.parametrize(
+  'error, text',
+  [
+    (_AbortError('The disk is full.'), 'The disk is full.'),
+    (OSError('No space'), 'Reading or writing failed: No space. All is kept.'),
+    (KeyboardInterrupt(), 'Stopped at once. All is kept.'),
+    (
+      jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: 9 GiB of HBM.\nmore'),
+      'The memory of a device is full; other programs may use it too, or a'
+      ' smaller batch fits (RESOURCE_EXHAUSTED: 9 GiB of HBM.). All is kept.',
+    ),
+  ],
+)
+def test_what_leaves_work_undone_ends_at_once(error, text, monkeypatch, capsys):
   monkeypatch.setattr(cli, '_exit', sys.exit)
   with pytest.raises(SystemExit) as end:
-    cli._report_errors(
-      _work('RESOURCE_EXHAUSTED: 9 GiB of HBM.\nmore'), 'All is kept.'
-    )
+    cli._report_errors(_raise(error), 'All is kept.')
   assert end.value.code == errors.FAILED
-  said = capsys.readouterr().err.splitlines()
-  assert len(said) == 1
-  assert 'memory of a device is full' in said[0]
-  assert 'RESOURCE_EXHAUSTED: 9 GiB of HBM.). All is kept.' in said[0]
+  assert capsys.readouterr().err == f'semppl_jax: {text}\n'
 
 
-def test_what_no_sentence_is_known_for_keeps_its_traceback():
+def test_an_unknown_error_keeps_its_traceback():
   with pytest.raises(jax.errors.JaxRuntimeError):
-    cli._report_errors(_work('INTERNAL: a broken kernel'), '')
+    cli._report_errors(
+      _raise(jax.errors.JaxRuntimeError('INTERNAL: a broken kernel')), ''
+    )

@@ -112,7 +112,7 @@ def test_records_and_summary_go_to_a_bucket(bucket):
   where = files.path('gs://bucket/run')
   files.make_workdir(where)
   for start in (0, 2):  # The second time it goes on after step 2.
-    log = metric_writer.Logbook(where, start, 10)
+    log = metric_writer.MetricWriter(where, start, 10)
     for step in range(start + 1, start + 4):
       log.scalars(step, {'loss/total': float(start)})
     log.close()
