@@ -7,14 +7,14 @@ is there, else trained), fine-tuned on its 600 labels, beside the same network
 trained on the same labels from scratch, for as many steps as SemPPL; and k-NN
 on the features of both, SemPPL's before fine-tuning. Settings are those of
 `configs/evaluate/quickstart.py`, in which both have the quick start's rate.
-What was stopped goes on. Prints the table of docs/evaluate.md.
+A stopped run is resumed. Prints the table of docs/evaluate.md.
 """
 
 import pathlib
 
 from absl import app, flags
-from arms import config_of
 from tables import spread
+from variants import make_config
 
 from semppl_jax.config import loading
 from semppl_jax.protocols import runner, setup as setup_lib
@@ -25,7 +25,7 @@ _RUNS = flags.DEFINE_string('runs', 'runs/learns', 'Runs of learns.py.')
 _OUT = flags.DEFINE_string('out', 'runs/finetunes', 'Where results go.')
 _SEEDS = flags.DEFINE_list('seeds', ['0', '1', '2'], 'Seeds.')
 
-_ARM = 'SemPPL log_ratio'
+_VARIANT = 'SemPPL log_ratio'
 _COLUMNS = {
   'classifier': ('finetune', 'finetune/top1'),
   'k-NN, 600': ('knn', 'knn/labelled/k20/top1'),
@@ -35,12 +35,12 @@ _ROWS = {'SemPPL': 'figures', 'labels only': 'baseline'}
 
 
 def main(_) -> None:
-  """Runs what is missing and prints the table of the seeds so far."""
+  """Makes the missing runs and prints the table of the seeds so far."""
   results = []
   for seed in map(int, _SEEDS.value):
-    run = pathlib.Path(_RUNS.value) / f'{_ARM.replace(" ", "-")}-{seed}'
+    run = pathlib.Path(_RUNS.value) / f'{_VARIANT.replace(" ", "-")}-{seed}'
     if summary.read(run) is None:
-      loop.run(config_of(_ARM, seed, '4000 steps'), run)
+      loop.run(make_config(_VARIANT, seed, '4000 steps'), run)
     config = loading.load('configs/evaluate/quickstart.py', [f'seed={seed}'])
     workdir = pathlib.Path(_OUT.value) / str(seed)
     context = setup_lib.build(config, str(run), workdir)
@@ -51,11 +51,11 @@ def main(_) -> None:
 
 
 def table(results: list[dict]) -> str:
-  """A Markdown table: mean and, over several seeds, standard deviation."""
+  """Returns a table of means and, over several seeds, standard deviations."""
   rows = [['', *_COLUMNS]]
-  for title, who in _ROWS.items():
+  for title, key in _ROWS.items():
     cells = [
-      spread([each[protocol][who][name] for each in results])
+      spread([each[protocol][key][name] for each in results])
       for protocol, name in _COLUMNS.values()
     ]
     rows.append([title, *cells])

@@ -6,9 +6,10 @@ r"""How fast is a train step on one GPU, beside the same networks in PyTorch?
 Measures SemPPL on a ResNet-50 with 4 x 224 + 2 x 96 views, and PAWS on a
 WRN-28-2 with CIFAR-10's settings, by `semppl_jax.tools.bench`; then, where
 PyTorch is installed, a plain PyTorch step of the same networks, views, batch
-and precision (`torch_step.py`). Each in a process of its own, whose report is
-kept in DIR: what was stopped goes on. Rewrites DIR/gpu.md after every row and
-prints it. Exit status: 0, 1 where a step of ours failed, 2 on bad input.
+and precision (`torch_step.py`). Each runs in a process of its own, whose report
+is kept in DIR: after a stop the same command goes on. Rewrites DIR/gpu.md after
+every row and prints it.
+Exit status: 0, 1 if a step of ours failed, 2 on bad input.
 """
 
 import os
@@ -42,8 +43,8 @@ _SET = flags.DEFINE_multi_string(
 
 
 def main(_) -> int:
-  """Runs what the flags say and returns the exit status."""
-  return cli.run_cli(_measure, job_runner.WHAT_IS_LEFT)
+  """Runs the benchmark and returns the exit status."""
+  return cli.run_cli(_measure, job_runner.RESUME_HINT)
 
 
 def _measure() -> int:
@@ -56,12 +57,12 @@ def _measure() -> int:
   folder = files_lib.output_dir(_OUT.value)
   timed = Timing(_STEPS.value, _WARMUP.value)
   others = [EAGER, COMPILED] if _TORCH_COMPILE.value else [EAGER]
-  found: dict[Row, Sides] = {}
+  measured: dict[Row, Sides] = {}
   for row in rows:
-    found[row] = gpu_runs.sides(row, folder, timed, others)
-    files_lib.write_text(folder / 'gpu.md', gpu_page.page(found) + '\n')
-  print(gpu_page.page(found))
-  failed = [row for row, sides in found.items() if not sides[OURS].report]
+    measured[row] = gpu_runs.sides(row, folder, timed, others)
+    files_lib.write_text(folder / 'gpu.md', gpu_page.page(measured) + '\n')
+  print(gpu_page.page(measured))
+  failed = [row for row, sides in measured.items() if not sides[OURS].report]
   return errors.FAILED if failed else errors.OK
 
 

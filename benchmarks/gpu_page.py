@@ -1,10 +1,10 @@
-"""What was measured on a GPU, as tables in Markdown."""
+"""Markdown tables of the benchmark on a GPU."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from gpu_rows import COMPILED, EAGER, OURS, Row
-from gpu_runs import Found, Sides
+from gpu_runs import Measured, Sides
 
 from semppl_jax.runtime.tables import markdown
 
@@ -20,8 +20,8 @@ _NONE = '-'
 _NOTE = (
   'A ratio is our images/s over those of PyTorch, which computes the networks,'
   ' the least of losses, SGD and the moving average, and no more: `networks'
-  ' alone` is our step of the same (`bare` of'
-  ' `semppl_jax/tools/profiling/breakdown.py`), and `full step` has views,'
+  ' alone` is our step of the same (`networks_only` of'
+  ' `semppl_jax/tools/profiling/step_variants.py`), and `full step` has views,'
   ' colours, memory and losses besides.'
 )
 PUBLISHED = (
@@ -30,17 +30,19 @@ PUBLISHED = (
 )
 
 
-def page(found: Mapping[Row, Sides]) -> str:
+def page(measured: Mapping[Row, Sides]) -> str:
   """Returns every table.
 
   Args:
-    found: what was measured of the rows.
+    measured: measured sides of each row.
   """
-  lines = [line for row, sides in found.items() for line in _lines(row, sides)]
+  lines = [
+    line for row, sides in measured.items() for line in _lines(row, sides)
+  ]
   blocks = ['# One step on one GPU', markdown([_HEAD, *lines]), _NOTE]
-  blocks += _reasons(found)
+  blocks += _reasons(measured)
   blocks.append(PUBLISHED)
-  for row, sides in found.items():
+  for row, sides in measured.items():
     report = sides[OURS].report
     if report is not None:
       blocks += [f'## {row.title}', *_details(report)]
@@ -68,7 +70,7 @@ def _ours(report: dict[str, Any] | None) -> list[str]:
   ]
 
 
-def _theirs(name: str, other: Found, ours: Found) -> list[str]:
+def _theirs(name: str, other: Measured, ours: Measured) -> list[str]:
   report, own = other.report, ours.report
   if own is None:
     return [_AGAINST[name], *[_NONE] * 8]
@@ -102,10 +104,10 @@ def _peak(report: dict[str, Any]) -> float | None:
   return memory['device_peak'] or memory['step']
 
 
-def _reasons(found: Mapping[Row, Sides]) -> list[str]:
+def _reasons(measured: Mapping[Row, Sides]) -> list[str]:
   return [
     f'{row.title}, {name}: not measured: {each.reason}'
-    for row, sides in found.items()
+    for row, sides in measured.items()
     for name, each in sides.items()
     if each.report is None
   ]
@@ -114,7 +116,7 @@ def _reasons(found: Mapping[Row, Sides]) -> list[str]:
 def _details(report: dict[str, Any]) -> list[str]:
   parts = report.get('parts')
   if parts is None:
-    return ['Parts: the programs that tell them did not fit.', _gap(report)]
+    return ['Parts: the networks alone did not fit.', _gap(report)]
   head = ('part', 'ms', 'share', 'measured as')
   lines = [
     [name, f'{x["ms"]:,.2f}', f'{x["share"]:.1%}', x['measured']]
@@ -124,7 +126,7 @@ def _details(report: dict[str, Any]) -> list[str]:
 
 
 def _gap(report: dict[str, Any]) -> str:
-  """How far the step is from the least that it could take, and what of."""
+  """Sentences that compare the step with its roofline."""
   terms, device = report['roofline_terms_ms'], report['device']
   longest = max(terms, key=terms.__getitem__)
   ms, least = report['step']['median_ms'], report['roofline_ms']

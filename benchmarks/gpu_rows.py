@@ -1,4 +1,4 @@
-"""What is measured on a GPU, and the commands that measure it."""
+"""Rows of the benchmark on a GPU, and the commands that measure them."""
 
 from collections.abc import Sequence
 import pathlib
@@ -52,7 +52,7 @@ def rows(
     overrides: more fields to change, of every row.
 
   Raises:
-    ConfigError: a name that is none, or a field that is not there.
+    ConfigError: a name or a field is unknown.
   """
   unknown = [name for name in names if name not in ROWS]
   if unknown or not names:
@@ -89,7 +89,7 @@ def command(
     row: the step.
     side: `OURS`, `EAGER` or `COMPILED`.
     timed: how often.
-    device: `'cuda'` or `'cpu'`, which PyTorch has to be told.
+    device: `'cuda'` or `'cpu'`, for PyTorch.
     out: the JSON file that it writes.
   """
   program = ['-m', 'semppl_jax.tools.bench']

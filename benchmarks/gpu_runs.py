@@ -1,4 +1,4 @@
-"""Measures rows, each side in a process of its own, and keeps what it found.
+"""Measures rows, each side in a process of its own, and keeps the reports.
 
 JAX takes most of the memory of a GPU when it starts, so that PyTorch would have
 none beside it.
@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 import importlib.metadata
 import importlib.util
 import json
-import math
 import os
 import pathlib
 import tempfile
@@ -18,29 +17,28 @@ import gpu_rows
 from gpu_rows import OURS, Row, Timing
 
 from semppl_jax.config import loading
-from semppl_jax.runtime import versions
+from semppl_jax.runtime import subprocesses, versions
 from semppl_jax.runtime.files import write_text
-from semppl_jax.tools.compile import children, row_files
-from semppl_jax.tools.compile.limits import Limits
+from semppl_jax.runtime.subprocesses import Finished
+from semppl_jax.tools.compile.job_runner import config_digest
 
-_UNLIMITED = Limits(math.inf, math.inf)
 _NO_TORCH = 'PyTorch is not installed'
-Run = Callable[[Sequence[str], Limits], children.Ended]
+Run = Callable[[Sequence[str]], Finished]
 
 
-class Found(NamedTuple):
-  """What measuring a row on one side came to.
+class Measured(NamedTuple):
+  """Result of measuring a row on one side.
 
   Attributes:
-    report: what was measured, as its JSON file has it; None: nothing.
-    reason: why nothing was.
+    report: content of the JSON file, or None if it failed.
+    reason: why it failed.
   """
 
   report: dict[str, Any] | None
   reason: str = ''
 
 
-Sides = dict[str, Found]
+Sides = dict[str, Measured]
 
 
 def sides(
@@ -48,28 +46,28 @@ def sides(
   folder: pathlib.Path,
   timed: Timing,
   torch_sides: Sequence[str],
-  run: Run = children.run,
+  run: Run = subprocesses.run,
 ) -> Sides:
-  """Measures a row on every side, but for what the folder has.
+  """Measures a row on every side that the folder has no report of.
 
   Args:
     row: the step.
     folder: where JSON files are kept.
     timed: how often.
     torch_sides: the sides of PyTorch.
-    run: runs a command under limits.
+    run: runs a command.
   """
   ours = _measure(row, OURS, folder, timed, '', run)
-  found = {OURS: ours}
+  results = {OURS: ours}
   for side in torch_sides:
     if importlib.util.find_spec('torch') is None:
-      found[side] = Found(None, _NO_TORCH)
+      results[side] = Measured(None, _NO_TORCH)
     elif ours.report is None:
-      found[side] = Found(None, 'there is no step to hold it against')
+      results[side] = Measured(None, 'there is no step to hold it against')
     else:
       device = 'cpu' if ours.report['device_kind'] == 'cpu' else 'cuda'
-      found[side] = _measure(row, side, folder, timed, device, run)
-  return found
+      results[side] = _measure(row, side, folder, timed, device, run)
+  return results
 
 
 def _measure(
@@ -79,23 +77,23 @@ def _measure(
   timed: Timing,
   device: str,
   run: Run,
-) -> Found:
+) -> Measured:
   path = folder / f'{row.name}.{side}.json'
   key = _key(row, side, timed, device)
   kept = _kept(path, key)
   if kept is not None:
-    return Found(kept)
+    return Measured(kept)
   print(f'Measuring {row.title}: {side}.', flush=True)
   with tempfile.TemporaryDirectory() as made:
     out = pathlib.Path(made) / 'report.json'
     command = gpu_rows.command(row, side, timed, device, out)
-    ended = run(command, _UNLIMITED)
+    finished = run(command)
     if not out.exists():
-      return Found(None, children.complaint(ended))
+      return Measured(None, finished.last_error())
     report = json.loads(out.read_text())
   text = json.dumps({'key': key, 'report': report}, indent=2)
   write_text(path, text + '\n')
-  return Found(report)
+  return Measured(report)
 
 
 def _kept(path: pathlib.Path, key: dict[str, Any]) -> dict[str, Any] | None:
@@ -107,9 +105,9 @@ def _kept(path: pathlib.Path, key: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _key(row: Row, side: str, timed: Timing, device: str) -> dict[str, Any]:
-  """What must be the same for a report to be that of a row."""
+  """Values that a report shares with the row that it is used for."""
   key = {
-    'fields': row_files.digest(loading.load(row.config, row.overrides)),
+    'fields': config_digest(loading.load(row.config, row.overrides)),
     **timed._asdict(),
   }
   if side == OURS:

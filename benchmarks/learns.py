@@ -5,8 +5,8 @@
 Runs the quick start's setting with each invariance form, without semantic
 positives, with oracle labels, and a supervised network on the same labels:
 equal steps, several seeds (network, order, crops and labelled images change
-with the seed). The supervised network has no projections. A run that is there
-is not run again, and one that was stopped goes on.
+with the seed). The supervised network has no projections. Finished runs are not
+repeated, and a stopped one is resumed.
 Writes `table.json` and prints the table of the README.
 """
 
@@ -14,16 +14,16 @@ import json
 import pathlib
 
 from absl import app, flags
-from arms import ARMS, config_of
 from tables import spread
+from variants import make_config, VARIANTS
 
 from semppl_jax.runtime.tables import markdown
 from semppl_jax.training import loop
 
 _OUT = flags.DEFINE_string('out', 'runs/learns', 'Directory of the runs.')
-_SEEDS = flags.DEFINE_integer('seeds', 3, 'Seeds 0, 1, ... of each arm.')
+_SEEDS = flags.DEFINE_integer('seeds', 3, 'Seeds 0, 1, ... of each variant.')
 _DURATION = flags.DEFINE_string('duration', '4000 steps', 'Length of a run.')
-_ARMS = flags.DEFINE_list('arms', [], 'Only these arms.')
+_VARIANTS = flags.DEFINE_list('arms', [], 'Only these variants.')
 
 _COLUMNS = {
   'encoder, 600': 'knn/encoder/labelled',
@@ -31,39 +31,39 @@ _COLUMNS = {
   'projections, 600': 'knn/projection/labelled',
   'projections, 6,000': 'knn/projection/train',
 }
-_FLOORS = {'raw pixels': 'pixels', 'untrained encoder': 'untrained'}
+_BASELINES = {'raw pixels': 'pixels', 'untrained encoder': 'untrained'}
 
 
 def main(_) -> None:
-  """Runs what is missing, one seed of every arm after the other."""
+  """Makes the missing runs, seed by seed."""
   out = pathlib.Path(_OUT.value)
   results = {}
   for seed in range(_SEEDS.value):
-    for arm in _ARMS.value or ARMS:
-      name = arm.replace(' ', '-')
-      config = config_of(arm, seed, _DURATION.value)
+    for variant in _VARIANTS.value or VARIANTS:
+      name = variant.replace(' ', '-')
+      config = make_config(variant, seed, _DURATION.value)
       summary = loop.run(config, out / f'{name}-{seed}')
       if summary is None:
         return
-      results.setdefault(arm, []).append(summary)
+      results.setdefault(variant, []).append(summary)
       (out / 'table.json').write_text(json.dumps(results, indent=2) + '\n')
       print(table(results), flush=True)
 
 
 def table(results: dict[str, list[dict]]) -> str:
-  """A Markdown table: mean and, over several seeds, standard deviation."""
+  """Returns a table of means and, over several seeds, standard deviations."""
   first = next(iter(results.values()))
   rows = [['', *_COLUMNS, 'pseudo-labels right']]
-  for title, kind in _FLOORS.items():
+  for title, kind in _BASELINES.items():
     keys = [
       c.replace('/encoder/', f'/{kind}/') if '/encoder/' in c else ''
       for c in _COLUMNS.values()
     ]
     rows.append([title, *(_cell(first, key) for key in keys), ''])
-  for arm, summaries in results.items():
+  for variant, summaries in results.items():
     cells = [_cell(summaries, key) for key in _COLUMNS.values()]
     right = [s['pseudo_label_accuracy'] for s in summaries]
-    rows.append([arm, *cells, spread(right)])
+    rows.append([variant, *cells, spread(right)])
   return markdown(rows)
 
 

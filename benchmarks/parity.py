@@ -20,11 +20,18 @@ from typing import Any, NamedTuple
 
 from absl import app, flags, logging
 import numpy as np
-import of_tests
 
 from semppl_jax.exchange import export, formats, inference, metadata
 from semppl_jax.models.weights import Weights, WeightsError
+
+# The references are those of the tests.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from semppl_jax.runtime.tables import markdown
+from tests.helpers import (
+  haiku_networks,
+  random_weights,
+  torch_networks,
+)
 
 _SIZE = flags.DEFINE_integer('size', 64, 'Side of the images, pixels.')
 _IMAGES = flags.DEFINE_integer('images', 16, 'Number of images.')
@@ -125,13 +132,13 @@ def measure(
   """Returns the cell of each format in `rows`."""
   settings, torch_name = ARCHITECTURES[architecture]
   small = settings['stem'] == 'cifar'
-  weights = of_tests.load('random_weights').make(
+  weights = random_weights.make(
     min(size, _CIFAR_SIZE) if small else size,
     heads=(),
     padding=padding,
     **settings,
   )
-  images = of_tests.load('random_weights').images(weights, count)
+  images = random_weights.images(weights, count)
   original = inference.on_host(weights)
   cells = {}
   for name in rows:
@@ -161,7 +168,7 @@ def torch_run(path: pathlib.Path, name: str, weights: Weights) -> Run:
   import safetensors.torch
   import torch
 
-  network = of_tests.load('torch_networks').build(name)
+  network = torch_networks.build(name)
   state = safetensors.torch.load_file(path)
   missing, surplus = network.load_state_dict(state, strict=False)
   wrong = [x for x in missing if not x.endswith('num_batches_tracked')]
@@ -182,12 +189,11 @@ def torch_run(path: pathlib.Path, name: str, weights: Weights) -> Run:
 
 def haiku_run(path: pathlib.Path, weights: Weights) -> Run:
   """Loads a file into Haiku's own network, as the released code does."""
-  networks = of_tests.load('haiku_networks')
   depth = re.fullmatch(r'resnet(\d+)', weights.network.backbone)
   if depth is None:
     raise ValueError(f'Haiku has no {weights.network.backbone}.')
-  plan = networks.resnet(int(depth[1]), weights.network.width)
-  return networks.run(path, plan, weights.preprocessing)
+  plan = haiku_networks.resnet(int(depth[1]), weights.network.width)
+  return haiku_networks.run(path, plan, weights.preprocessing)
 
 
 def table(cells: Cells) -> str:

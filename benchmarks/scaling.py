@@ -4,9 +4,9 @@ r"""How does a config's step scale? Compiled for ever more cores of a chip.
 
 Strong scaling keeps the config's global batch, weak scaling a batch per core.
 Nothing runs on a TPU: times are rooflines, of `semppl_jax.tools.compile_check`,
-whose rows of --all are taken from the same DIR where they are there. Rewrites
-DIR/scaling_CONFIG_CHIP.md after every row and prints it; what was stopped goes
-on. Exit status: 0, 1 where a row failed, 2 on bad input.
+whose rows of --all are used from the same DIR. Rewrites
+DIR/scaling_CONFIG_CHIP.md after every row and prints it; after a stop the same
+command goes on. Exit status: 0, 1 if a row failed, 2 on bad input.
 """
 
 import pathlib
@@ -19,13 +19,7 @@ import scaling_table
 from semppl_jax.config import loading
 from semppl_jax.runtime import cli, errors
 from semppl_jax.runtime.files import write_text
-from semppl_jax.tools.compile import (
-  job_runner,
-  limit_flags,
-  row_files,
-  topologies,
-  tpu_aot,
-)
+from semppl_jax.tools.compile import job_runner, topologies, tpu_aot
 from semppl_jax.tools.compile.topologies import Row
 
 _CONFIG = flags.DEFINE_string(
@@ -44,15 +38,16 @@ _PER_CORE = flags.DEFINE_integer(
   'per_core', 32, 'Images per core and step, of weak scaling.', 1
 )
 _OUT = flags.DEFINE_string('out', None, 'Folder of the rows and the table.')
+_read_limits = job_runner.define_limit_flags()
 
 
 def main(_) -> int:
-  """Runs what the flags say and returns the exit status."""
-  return cli.run_cli(_measure, job_runner.WHAT_IS_LEFT)
+  """Runs the benchmark and returns the exit status."""
+  return cli.run_cli(_measure, job_runner.RESUME_HINT)
 
 
 def _measure() -> int:
-  place = row_files.at(_OUT.value, limit_flags.read(), tpu_aot.versions())
+  store = job_runner.open_store(_OUT.value, _read_limits(), tpu_aot.versions())
   config, chip = _CONFIG.value, _CHIP.value
   points = scaling_plan.plan(
     config, _SET.value, chip, _cores(), _PER_CORE.value
@@ -61,18 +56,18 @@ def _measure() -> int:
   records: dict[Row, dict[str, Any]] = {}
   # Both modes may have the same row.
   rows = [*dict.fromkeys(x.row for x in points if x.row)]
-  for row, record in job_runner.make(rows, place):
+  for row, record in job_runner.compile_rows(rows, store):
     records[row] = record
-    page = scaling_table.page(points, records, place.versions)
-    write_text(place.folder / name, page + '\n')
-  print(scaling_table.page(points, records, place.versions))
+    page = scaling_table.page(points, records, store.versions)
+    write_text(store.folder / name, page + '\n')
+  print(scaling_table.page(points, records, store.versions))
   outcomes = [record['outcome'] for record in records.values()]
-  return errors.FAILED if row_files.FAILED in outcomes else errors.OK
+  return errors.FAILED if job_runner.FAILED in outcomes else errors.OK
 
 
 def _cores() -> list[int]:
   if not _CORES.value:
-    return topologies.counts(_CHIP.value)
+    return topologies.core_counts(_CHIP.value)
   try:
     return sorted({int(x) for x in _CORES.value})
   except ValueError as error:

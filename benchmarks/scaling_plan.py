@@ -1,4 +1,4 @@
-"""What is compiled to see how a config's step scales, in two modes."""
+"""Rows that are compiled to see how a step scales, in two modes."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -18,9 +18,9 @@ class Point(NamedTuple):
 
   Attributes:
     mode: of `MODES`.
-    cores: how many.
+    cores: their number.
     batch_size: images per step, over all of them.
-    row: what is compiled; None: the cores cannot share out the batch evenly.
+    row: row to compile; None: the batch is not a multiple of the cores.
   """
 
   mode: str
@@ -36,20 +36,20 @@ def plan(
   cores: Sequence[int],
   per_core: int,
 ) -> list[Point]:
-  """Returns what to compile: every number of cores, in both modes.
+  """Returns a point for every number of cores, in both modes.
 
   Args:
     path: the config file.
     overrides: fields to change.
     chip: as `'v3'`.
-    cores: how many, in turn.
+    cores: numbers of cores.
     per_core: images per core, of weak scaling.
 
   Raises:
-    ConfigError: a file, field, chip or slice that is not there.
+    ConfigError: a file, field, chip or slice is not found.
   """
   config = loading.load(path, overrides)
-  topologies = {n: topologies_lib.of_cores(chip, n) for n in cores}
+  topologies = {n: topologies_lib.with_cores(chip, n) for n in cores}
   points = []
   for mode in MODES:
     for n, topology in topologies.items():
@@ -69,5 +69,5 @@ def _fields(
     share = labelled * batch_size // config.batch_size
     yield f'data.labelled_per_batch={share}'
   if config.eval.batch_size % cores:
-    # No part of the train step, but devices must be able to share it out.
+    # Not of the train step, but it must be a multiple of the devices.
     yield f'eval.batch_size={cores}'

@@ -1,13 +1,12 @@
-"""How a step scales, as tables and as a sentence on where it stops."""
+"""Tables of how a step scales, and where scaling stops."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from scaling_plan import MODES, Point, STRONG, WEAK
 
 from semppl_jax.runtime.tables import markdown
-from semppl_jax.tools.compile import costs, fit_table
-from semppl_jax.tools.compile.costs import Scaled
+from semppl_jax.tools.compile import table
 from semppl_jax.tools.compile.topologies import Row
 
 _TERMS = ('compute', 'memory', 'communication')
@@ -22,17 +21,51 @@ _HEAD = (
 _LEAST = 0.5
 
 
+class Scaled(NamedTuple):
+  """A step on some number of cores.
+
+  Attributes:
+    cores: number of cores.
+    batch_size: images per step, over all of them.
+    terms_ms: milliseconds of each term of the roofline.
+  """
+
+  cores: int
+  batch_size: int
+  terms_ms: Mapping[str, float]
+
+  @property
+  def ms(self) -> float:
+    """Milliseconds of the step: those of the longest term."""
+    return max(self.terms_ms.values())
+
+  @property
+  def term(self) -> str:
+    """Name of the longest term."""
+    return table.longest(self.terms_ms)
+
+
+def efficiency(step: Scaled, smallest: Scaled) -> float:
+  """Returns images per core and second, over those on the fewest cores.
+
+  With a fixed global batch it is that of strong scaling, with a fixed batch per
+  core that of weak scaling.
+  """
+  ours, theirs = (x.batch_size / x.cores / x.ms for x in (step, smallest))
+  return ours / theirs
+
+
 def page(
   points: Sequence[Point],
   records: Mapping[Row, dict[str, Any]],
   versions: Mapping[str, str],
 ) -> str:
-  """Returns a table of each mode in Markdown, and how they are to be read.
+  """Returns a Markdown table of each mode, and a caption.
 
   Args:
     points: of both modes, fewest cores first.
-    records: what is kept of rows.
-    versions: of what compiles.
+    records: records of the rows.
+    versions: versions of the compiler's packages.
   """
   parts = []
   for mode in MODES:
@@ -86,7 +119,7 @@ def _cells(
     f'{point.batch_size // point.cores:,}',
     *(f'{step.terms_ms[term]:,.2f}' for term in _TERMS),
     f'{step.ms:,.2f}',
-    f'{100 * costs.efficiency(step, first):.1f} %',
+    f'{100 * efficiency(step, first):.1f} %',
     step.term,
   )
 
@@ -96,16 +129,16 @@ def _why_not(point: Point, records: Mapping[Row, dict[str, Any]]) -> str:
     return f'a batch of {point.batch_size:,} cannot be shared out evenly'
   record = records.get(point.row)
   if record is None or record['report'] is None:
-    return fit_table.reason(record)
+    return table.reason(record)
   hbm = record['report']['hbm_gib']
-  return f'does not fit: {fit_table.hbm(hbm)} GiB'
+  return f'does not fit: {table.hbm(hbm)} GiB'
 
 
 def _verdict(mode: str, steps: Mapping[int, Scaled]) -> str:
   known = [*steps.values()]
   if len(known) < 2:
     return f'{mode}: too few steps to compare.'
-  stop = costs.stops(known, _LEAST)
+  stop = next((x for x in known if efficiency(x, known[0]) < _LEAST), None)
   if stop is None:
     return (
       f'{mode} goes on: efficiency is {100 * _LEAST:.0f} % or more from'
@@ -113,6 +146,6 @@ def _verdict(mode: str, steps: Mapping[int, Scaled]) -> str:
     )
   return (
     f'{mode} stops at {stop.cores:,} cores: efficiency is'
-    f' {100 * costs.efficiency(stop, known[0]):.1f} % of that on'
+    f' {100 * efficiency(stop, known[0]):.1f} % of that on'
     f' {known[0].cores:,}, and {stop.term} takes longest.'
   )

@@ -1,13 +1,13 @@
-"""What a step's networks compute, in terms that PyTorch can build them from."""
+"""Networks and shapes of a step, from which PyTorch can build them."""
 
 from typing import NamedTuple
 
 import ml_collections
 
 from semppl_jax.config.loading import ConfigError
-from semppl_jax.training.unfed import Unfed
+from semppl_jax.training.aot import AbstractRun
 
-# Names in `tests/exchange/torch_networks.py`.
+# Names in `tests/helpers/torch_networks.py`.
 _BACKBONES = {
   'wide_resnet28_2': 'wide_resnet28_2',
   **{f'resnet{n}': f'timm_resnet{n}' for n in (18, 34, 50, 101, 152)},
@@ -58,14 +58,14 @@ class Plan(NamedTuple):
     return first + self.support, *rest
 
 
-def of(run: Unfed) -> Plan:
-  """Returns what PyTorch is to compute for a config.
+def of(run: AbstractRun) -> Plan:
+  """Returns the plan of a config for PyTorch.
 
   Args:
     run: the config and its method.
 
   Raises:
-    ConfigError: the step has a part that is not written for PyTorch.
+    ConfigError: the step has a part without an implementation in PyTorch.
   """
   c, method, s = run.config, run.method, run.config.support
   _check(run)
@@ -89,7 +89,7 @@ def _head(network: ml_collections.ConfigDict, name: str) -> Mlp:
   return Mlp((q.hidden, p.output), q.last_bias, q.input_norm)
 
 
-def _check(run: Unfed) -> None:
+def _check(run: AbstractRun) -> None:
   network, method = run.config.network, run.method
   unknown = {k for k, v in _PLAIN.items() if network[k] != v}
   if network.backbone not in _BACKBONES:

@@ -1,20 +1,24 @@
 """A plain PyTorch step: the networks of a method, the least of losses, SGD.
 
-What `semppl_jax.tools.profiling.bare` leaves of ours, on images that are
-normalised and on the device already. Batch norm sees all views of a size
-together.
+The same as our step with `networks_only`, on images that are normalized and on
+the device already. Batch norm sees all views of a size together.
 """
 
 from collections.abc import Callable, Sequence
 import contextlib
 import copy
+import pathlib
+import sys
 from typing import Any
 
-import of_tests
 import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch_plan import Mlp, Plan
+
+# The networks are those that tests compare with.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from tests.helpers import torch_networks
 
 # Changes no time; small, so that noise does not diverge.
 _RATE, _MOMENTUM, _DECAY = 1e-4, 0.9, 0.99
@@ -28,7 +32,7 @@ class Networks(nn.Module):
     """Makes the networks with random weights."""
     super().__init__()
     self.mixed = plan.precision == 'bfloat16'
-    self.encoder = of_tests.load('torch_networks').build(plan.backbone)
+    self.encoder = torch_networks.build(plan.backbone)
     with torch.no_grad():
       features = self.encoder(torch.zeros(_EXAMPLE)).shape[-1]
     self.heads = nn.Sequential()
@@ -67,7 +71,7 @@ def distance(
   images: Sequence[torch.Tensor],
   plan: Plan,
 ) -> torch.Tensor:
-  """Returns the loss of `semppl_jax.tools.profiling.bare`.
+  """Returns the loss of `networks_only`.
 
   Args:
     online: the networks that learn.

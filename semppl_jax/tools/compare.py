@@ -3,14 +3,14 @@ r"""Compares methods on equal terms, over several seeds.
   python -m semppl_jax.tools.compare --budget='4000 steps' --seeds=3 --out=DIR \
     --configs=configs/quickstart.py,configs/simclr_quickstart.py
 
-Data, encoder, views, batch and evaluation must be the same in all configs, and
-so are the labelled images of a seed. DIR gets `comparison.md`, `.png` and
-`.json`, rewritten after every run, and a directory for each run. What was
-stopped goes on by the same command; a run that is there is not run again.
-`--jobs=2` has two runs go on side by side, each on half of the CPU cores; on a
-GPU, which they share, with `XLA_PYTHON_CLIENT_PREALLOCATE=false` before it.
+Data, encoder, views, batch and evaluation must be equal in all configs; the
+labelled images of a seed are. DIR gets `comparison.md`, `.png` and `.json`,
+rewritten after every run, and a directory for each run. After a stop the same
+command goes on, and finished runs are not repeated. `--jobs=2` makes two runs
+in parallel, each on half of the CPU cores; on a GPU, which they share, set
+`XLA_PYTHON_CLIENT_PREALLOCATE=false`.
 
-Exit status: 0, 1 where a run failed (the others are finished), 2 on bad input.
+Exit status: 0, 1 if a run failed (the others are finished), 2 on bad input.
 """
 
 from collections.abc import Sequence
@@ -35,38 +35,38 @@ _SET = flags.DEFINE_multi_string(
   'set', [], 'A field of all configs, as --set=batch_size=128; repeat it.'
 )
 _ALLOW = flags.DEFINE_list(
-  'allow', [], 'Fields that may differ although the terms are then unequal.'
+  'allow', [], 'Compared fields that may differ nevertheless.'
 )
 _JOBS = flags.DEFINE_integer(
-  'jobs', 1, 'Runs side by side, each on its share of the machine.', 1
+  'jobs', 1, 'Parallel runs, each on its share of the machine.', 1
 )
 
 
 def main(argv: Sequence[str]) -> int:
-  """Runs what the flags say and returns the exit status."""
+  """Runs the comparison and returns the exit status."""
   return cli.run_cli(lambda: _compare(argv))
 
 
 def _compare(argv: Sequence[str]) -> int:
   from semppl_jax.tools.comparison import (
     budget as budget_lib,
-    experiments as experiments_lib,
+    experiments,
     runner,
   )
 
   if argv[1:]:
     raise ConfigError(
-      f'unknown flag {argv[1]!r}: flags begin with --, and lists have no spaces.'
+      f'Unknown flag {argv[1]!r}; flags begin with --, and lists have no'
+      ' spaces.'
     )
   budget = budget_lib.parse(_BUDGET.value)
   if not _OUT.value:
     raise ConfigError('--out=DIR says where the results go.')
   if budget.unit == 'minutes' and jax.process_count() > 1:
-    # Each process would measure, and take, another number of steps.
+    # Each process would time, and take, another number of steps.
     raise ConfigError('Several processes need a --budget in steps.')
-  entries = experiments_lib.load(_CONFIGS.value, _SET.value)
-  plan = runner.Plan(
-    entries=tuple(entries),
+  comparison = runner.Comparison(
+    entries=tuple(experiments.load(_CONFIGS.value, _SET.value)),
     budget=budget,
     seeds=_SEEDS.value,
     evaluations=_EVALUATIONS.value,
@@ -74,7 +74,7 @@ def _compare(argv: Sequence[str]) -> int:
     allow=tuple(_ALLOW.value),
     jobs=_JOBS.value,
   )
-  report = runner.run(plan, pathlib.Path(_OUT.value).expanduser())
+  report = runner.run(comparison, pathlib.Path(_OUT.value).expanduser())
   if report is None:
     print('Stopped; the same command goes on.')  # noqa: T201
     return errors.STOPPED

@@ -3,17 +3,17 @@ r"""Compiles a config's train step for a TPU slice, on a machine without a TPU.
   python -m semppl_jax.tools.compile_check --config=configs/resnet50_10pct.py \
       --topology=v3:8x8 --out=FILE
 
-Says, per core, what memory, arithmetic, memory traffic and communication one
-step takes, what time at the least, and whether it fits. All of it comes from
-the compiler: no data is read and nothing runs. Needs libtpu (extra `[tpu]`).
+Reports, per core, memory, arithmetic, memory traffic and communication of one
+step, its least time, and whether it fits. All of it comes from the compiler: no
+data is read and nothing runs. Needs libtpu (extra `[tpu]`).
 
   python -m semppl_jax.tools.compile_check --all --out=DIR [--rows=REGEX]
 
 makes a table of all configs of the papers, each on its slice, as
-DIR/table.md: rewritten after every row, and what was stopped goes on.
+DIR/table.md: rewritten after every row; after a stop the same command goes on.
 
-Exit status: 0 where the step fits, or every row was made; 1 where it does not,
-or a row failed; 2 on bad input.
+Exit status: 0 if the step fits, or every row was compiled; 1 if it does not, or
+a row failed; 2 on bad input.
 """
 
 import json
@@ -26,10 +26,8 @@ from semppl_jax.config import loading
 from semppl_jax.runtime import cli, device_memory, errors, files as files_lib
 from semppl_jax.tools.compile import (
   cost_analysis,
-  fit_table,
   job_runner,
-  limit_flags,
-  row_files,
+  table,
   topologies,
   tpu_aot,
 )
@@ -49,31 +47,33 @@ _ALL = flags.DEFINE_bool(
 _ROWS = flags.DEFINE_string(
   'rows',
   None,
-  "With --all: compile those alone that match, as 'resnet50_10pct v3'.",
+  "With --all: compile only the rows that match, as 'resnet50_10pct v3'.",
 )
 _OVERHEAD = flags.DEFINE_bool(
   'overhead',
   True,
-  'Also compile the networks alone, to tell what queue, votes, sampling and'
-  ' losses add; takes about as long again.',
+  'Also compile the networks alone, to show the cost of queue, votes, sampling'
+  ' and losses; takes about twice as long.',
 )
 _PHOTOMETRIC = flags.DEFINE_bool(
   'photometric',
   False,
-  'Also compile the step without colours and blur, to tell what these add.',
+  'Also compile the step without color operations and blur, to show their'
+  ' cost.',
 )
+_read_limits = job_runner.define_limit_flags()
 
 
 def main(_: list[str]) -> int:
-  """Runs what the flags say and returns the exit status."""
+  """Runs the check and returns the exit status."""
   if _ALL.value or _ROWS.value is not None:
-    return cli.run_cli(_make_table, job_runner.WHAT_IS_LEFT)
+    return cli.run_cli(_make_table, job_runner.RESUME_HINT)
   topology, out = _TOPOLOGY.value, _OUT.value
   if _CONFIG.value is None:
     return _complain('--config=FILE is missing; --all takes every config.')
   if not topology or not out:
     return _complain('--topology=CHIP:SHAPE and --out=FILE are both needed.')
-  _leave_accelerators_alone()
+  _hide_accelerators()
   try:
     path = files_lib.output_file(out)
     report = tpu_aot.check(
@@ -86,7 +86,7 @@ def main(_: list[str]) -> int:
   if report['fits']:
     return FITS
   larger = topologies.larger(
-    topology, report['cores'], cost_analysis.need(report)
+    topology, report['cores'], cost_analysis.memory_ratio(report)
   )
   more = f'a larger slice: --topology={larger}' if larger else 'more cores'
   return errors.complain(
@@ -96,16 +96,16 @@ def main(_: list[str]) -> int:
 
 def _make_table() -> int:
   rows = _selected()
-  place = row_files.at(_OUT.value, limit_flags.read(), tpu_aot.versions())
-  # Rows that were made before stay in the table.
-  records = {row: row_files.kept(row, place) for row in topologies.ROWS}
+  store = job_runner.open_store(_OUT.value, _read_limits(), tpu_aot.versions())
+  # Rows of earlier calls stay in the table.
+  records = {row: job_runner.load(row, store) for row in topologies.ROWS}
   records = {row: x for row, x in records.items() if x or row in rows}
-  for row, record in job_runner.make(rows, place):
+  for row, record in job_runner.compile_rows(rows, store):
     records[row] = record
-    page = fit_table.page(records, place.versions)
-    files_lib.write_text(place.folder / 'table.md', page + '\n')
-  print(fit_table.page(records, place.versions))  # noqa: T201
-  made = (row_files.COMPILED, row_files.OVER)
+    page = table.page(records, store.versions)
+    files_lib.write_text(store.folder / 'table.md', page + '\n')
+  print(table.page(records, store.versions))  # noqa: T201
+  made = (job_runner.COMPILED, job_runner.OVER_LIMIT)
   outcomes = [record['outcome'] for record in records.values() if record]
   return errors.OK if {*outcomes} <= {*made} else errors.FAILED
 
@@ -121,11 +121,11 @@ def _selected() -> list[topologies.Row]:
   return topologies.select(topologies.ROWS, _ROWS.value or '')
 
 
-def _leave_accelerators_alone() -> None:
+def _hide_accelerators() -> None:
   """Keeps JAX and libtpu from looking for devices; before JAX starts any."""
   jax.config.update('jax_platforms', 'cpu')
-  # libtpu would ask a cloud's metadata server, and wait, for what it is; and
-  # it would lock itself against others, although no device is used.
+  # libtpu would wait for the metadata server of a cloud, and would lock itself
+  # against other processes, although no device is used.
   for name, value in (
     ('TPU_SKIP_MDS_QUERY', '1'),
     ('TPU_WORKER_HOSTNAMES', 'localhost'),

@@ -46,9 +46,9 @@ sys.path.insert(0, str(ROOT / 'benchmarks'))  # They import each other.
 learns = _load('learns')
 
 
-@pytest.mark.parametrize('arm', learns.ARMS)
-def test_every_arm_of_learns_is_a_possible_config(arm):
-  config = learns.config_of(arm, seed=2, duration='100 steps')
+@pytest.mark.parametrize('variant', learns.VARIANTS)
+def test_every_variant_of_learns_is_a_possible_config(variant):
+  config = learns.make_config(variant, seed=2, duration='100 steps')
   assert config.seed == config.data.labels_seed == 2
   assert config.eval.every == config.duration == '100 steps'
   assert not config_checks.problems(

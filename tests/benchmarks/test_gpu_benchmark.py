@@ -18,9 +18,9 @@ from semppl_jax.config.loading import ConfigError
 from semppl_jax.methods.base import Inputs
 from semppl_jax.models.network import make_network, Outputs
 from semppl_jax.runtime import mesh as mesh_lib
-from semppl_jax.tools.compile.children import Ended
-from semppl_jax.tools.profiling import bare
-from semppl_jax.training import unfed
+from semppl_jax.runtime.subprocesses import Finished
+from semppl_jax.tools.profiling import step_variants
+from semppl_jax.training import aot
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'benchmarks'))
@@ -35,7 +35,7 @@ TIMED = gpu_rows.Timing(3, 1)
 
 
 def _run_of(config):
-  return unfed.make(config, mesh_lib.make_mesh(jax.devices()[:1]))
+  return aot.make_abstract_run(config, mesh_lib.make_mesh(jax.devices()[:1]))
 
 
 def _unfed(row):
@@ -86,7 +86,7 @@ def _plan(target, support):
 
 @pytest.mark.parametrize('target', ['ema', 'stop_gradient', 'none'])
 @pytest.mark.parametrize('support', [0, 4])
-def test_the_loss_is_that_of_the_bare_step(target, support):
+def test_the_loss_is_that_of_the_networks_alone(target, support):
   plan, rng = _plan(target, support), np.random.default_rng(0)
   rows = [rng.normal(size=(n, 5)).astype(np.float32) for n in plan.rows]
   average = (lambda x: 3 * x) if target == 'ema' else None
@@ -99,7 +99,9 @@ def test_the_loss_is_that_of_the_bare_step(target, support):
   aims = {'ema': 3 * views[0], 'stop_gradient': views[0]}
   aim = Outputs(jnp.asarray(aims[target])) if target in aims else None
   given = Inputs(online, aim, None, (), None, None)
-  assert float(found) == pytest.approx(float(bare._distance(given).loss))
+  assert float(found) == pytest.approx(
+    float(step_variants._distance(given).loss)
+  )
 
 
 @pytest.fixture
@@ -158,7 +160,7 @@ def test_pytorch_is_told_its_device():
 
 
 def _ended(errors=''):
-  return Ended(2 if errors else 0, None, 1.0, 0.1, errors)
+  return Finished(2 if errors else 0, None, 1.0, 0.1, '', errors)
 
 
 class _Runner:
@@ -167,7 +169,7 @@ class _Runner:
   def __init__(self, fails=()):
     self.ran, self.fails = [], fails
 
-  def __call__(self, command, limits):
+  def __call__(self, command):
     side = EAGER if 'gpu_torch' in ' '.join(command) else OURS
     self.ran.append(side)
     if side in self.fails:
@@ -210,7 +212,7 @@ def test_without_our_step_or_pytorch_nothing_is_held_against_it(
   found = _sides(tmp_path, runner)
   assert runner.ran == [OURS]
   row = gpu_rows.rows(['resnet50'], 64)[0]
-  found[OURS] = gpu_runs.Found(_report())
+  found[OURS] = gpu_runs.Measured(_report())
   assert 'torch: not measured: PyTorch is not installed' in gpu_page.page(
     {row: found}
   )
@@ -246,13 +248,13 @@ def test_the_tables_have_ratios_parts_and_the_gap():
   row, other = gpu_rows.rows(gpu_rows.ROWS, 64)
   found = {
     row: {
-      OURS: gpu_runs.Found(_report()),
-      EAGER: gpu_runs.Found(_theirs(48.0, 12.5)),
-      COMPILED: gpu_runs.Found(None, 'it broke'),
+      OURS: gpu_runs.Measured(_report()),
+      EAGER: gpu_runs.Measured(_theirs(48.0, 12.5)),
+      COMPILED: gpu_runs.Measured(None, 'it broke'),
     },
     other: {
-      OURS: gpu_runs.Found(None, 'no room'),
-      EAGER: gpu_runs.Found(None, 'there is no step to hold it against'),
+      OURS: gpu_runs.Measured(None, 'no room'),
+      EAGER: gpu_runs.Measured(None, 'there is no step to hold it against'),
     },
   }
   blocks = gpu_page.page(found).split('\n\n')
@@ -283,11 +285,11 @@ def test_the_tables_have_ratios_parts_and_the_gap():
 def test_parts_that_do_not_fit_leave_the_full_step():
   row = gpu_rows.rows(['resnet50'], 64)[0]
   report = {k: v for k, v in _report().items() if k != 'programs'}
-  ours = gpu_runs.Found(report | {'parts': None})
-  theirs = gpu_runs.Found(_theirs(48.0, None))
+  ours = gpu_runs.Measured(report | {'parts': None})
+  theirs = gpu_runs.Measured(_theirs(48.0, None))
   page = gpu_page.page({row: {OURS: ours, EAGER: theirs}})
   assert '| 1,600 | - | eager | 48.00 | 1,333 | - | 1.20 |' in page
-  assert 'Parts: the programs that tell them did not fit.' in page
+  assert 'Parts: the networks alone did not fit.' in page
 
 
 # As small as it can be, and float32: CPUs are slow at bfloat16.

@@ -8,7 +8,7 @@ import pytest
 
 from semppl_jax.config import loading
 from semppl_jax.config.loading import ConfigError
-from semppl_jax.tools.compile import row_files
+from semppl_jax.tools.compile import job_runner
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'benchmarks'))
@@ -56,11 +56,32 @@ def test_a_chip_without_such_a_slice_is_refused():
     _plan([9])
 
 
+def _step(cores, batch_size, compute, communication):
+  terms = {'compute': compute, 'communication': communication}
+  return scaling_table.Scaled(cores, batch_size, terms)
+
+
+def test_a_step_takes_as_long_as_its_longest_term():
+  step = _step(8, 64, 3.0, 4.0)
+  assert (step.ms, step.term) == (4.0, 'communication')
+
+
+def test_efficiency_by_hand():
+  first = _step(8, 64, 10, 1)
+  assert scaling_table.efficiency(first, first) == 1
+  # Strong: four times the cores, half the time: half as many images each.
+  strong = _step(32, 64, 2, 5)
+  assert scaling_table.efficiency(strong, first) == pytest.approx(0.5)
+  # Weak: the same batch per core in 10 and then 12.5 ms.
+  weak = _step(32, 256, 10, 12.5)
+  assert scaling_table.efficiency(weak, first) == pytest.approx(0.8)
+
+
 def _record(compute, memory, communication, fits=True):
   terms = dict(compute=compute, memory=memory, communication=communication)
   hbm = {'peak': 17.0, 'capacity': 16}
   report = {'fits': fits, 'roofline_terms_ms': terms, 'hbm_gib': hbm}
-  return {'outcome': row_files.COMPILED, 'report': report, 'reason': None}
+  return {'outcome': job_runner.COMPILED, 'report': report, 'reason': None}
 
 
 def _page(points, records):
@@ -121,7 +142,7 @@ def test_scaling_that_goes_on_says_how_far():
 
 
 def test_rows_that_are_not_there_say_why():
-  failed = {'outcome': row_files.FAILED, 'report': None, 'reason': 'it broke'}
+  failed = {'outcome': job_runner.FAILED, 'report': None, 'reason': 'it broke'}
   points = _plan([8])
   page = scaling_table.page(points, {points[0].row: failed}, {})
   assert '| failed: it broke |' in page and '| not yet run |' in page

@@ -50,7 +50,11 @@ def test_supports_are_read_and_decoded_too():
   experiment = experiment_lib.build(config)
   for until, shape in (('read', (40,)), ('decode', (40, 2))):
     stage = pipeline.train_stage(
-      experiment.config, experiment.splits.train, experiment.subset, until, support=True
+      experiment.config,
+      experiment.splits.train,
+      experiment.subset,
+      until,
+      support=True,
     )
     rows = jax.tree.leaves(next(stage)[-1].rows)
     assert [x.shape for x in rows] == [shape]

@@ -18,8 +18,8 @@ from semppl_jax.methods.base import Inputs, Setting
 from semppl_jax.models.network import Outputs
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.tools.compile import tpu_aot
-from semppl_jax.tools.profiling import bare
-from semppl_jax.training.train_step import make_step
+from semppl_jax.tools.profiling.step_variants import networks_only
+from semppl_jax.training.train_step import make_train_step
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # The smallest slice of the paper's chip: one host of 8 cores.
@@ -86,7 +86,7 @@ def test_a_small_step_compiles_for_a_real_slice(tmp_path):
 def _check_counts(report):
   config = loading.load('configs/quickstart.py', SMALL)
   mesh = mesh_lib.make_mesh(jax.devices()[:1])
-  step = make_step(config, _method(config, mesh), mesh, 10, 1)
+  step = make_train_step(config, _method(config, mesh), mesh, 10, 1)
   params = jax.eval_shape(step.init).params
   weights = sum(x.size for x in jax.tree.leaves(params))
   # Every device reduces the whole gradient, and little beside it.
@@ -151,9 +151,9 @@ def test_a_missing_libtpu_is_named(monkeypatch):
     tpu_aot.devices(SLICE)
 
 
-def _bare_method():
+def _networks_only():
   config = loading.load('configs/quickstart.py', SMALL)
-  return bare.bare(_method(config, mesh_lib.make_mesh()))
+  return networks_only(_method(config, mesh_lib.make_mesh()))
 
 
 def _method(config, mesh):
@@ -161,7 +161,7 @@ def _method(config, mesh):
 
 
 def test_the_networks_alone_keep_no_memory():
-  method = _bare_method()
+  method = _networks_only()
   assert method.init_memory() == () and method.memory_sharding is None
   assert method.heads == ('projector', 'predictor')
 
@@ -174,7 +174,7 @@ def test_the_networks_alone_use_the_last_head_and_the_target():
 
   online = Outputs(array(4, 3, 5), array(4, 3, 2), array(4, 3, 2))
   target = Outputs(array(4, 2, 5), array(4, 2, 2))
-  method = _bare_method()
+  method = _networks_only()
   inputs = Inputs(online, target, None, (), jax.random.key(0), 0)
   result = method.loss(inputs)
   aim = np.asarray(target.projection).mean(1, keepdims=True)

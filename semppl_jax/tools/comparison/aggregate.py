@@ -1,38 +1,69 @@
-"""The results as JSON, Markdown and a figure, whole after each run."""
+"""Report of all runs, aggregated over seeds, as JSON, Markdown and figure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import json
+import math
 import pathlib
-from typing import Any
+import statistics
+from typing import Any, NamedTuple
 
 import jax
 
 from semppl_jax.runtime import versions
 from semppl_jax.runtime.files import atomic_write, write_text
-from semppl_jax.tools.comparison import figure, markdown, spread
+from semppl_jax.tools.comparison import figure, markdown
 
 JSON, PAGE, FIGURE = 'comparison.json', 'comparison.md', 'comparison.png'
 
 
-class Report:
-  """Collects runs and writes what is known of them.
+class Spread(NamedTuple):
+  """A figure over seeds.
 
   Attributes:
-    content: all of it, as JSON holds it.
+    mean: its mean.
+    interval: half the width of the 95 % confidence interval of the mean, by
+      Student's t with n - 1 degrees of freedom; None where n is 1.
+    values: the n figures.
+  """
+
+  mean: float
+  interval: float | None
+  values: tuple[float, ...]
+
+
+def spread(values: Sequence[float | None]) -> Spread | None:
+  """Returns the spread of the known figures, or None without any."""
+  known = tuple(x for x in values if x is not None)
+  if not known:
+    return None
+  if len(known) == 1:
+    return Spread(known[0], None, known)
+  from scipy import stats
+
+  quantile = float(stats.t.ppf(0.975, len(known) - 1))
+  error = statistics.stdev(known) / math.sqrt(len(known))
+  return Spread(statistics.mean(known), quantile * error, known)
+
+
+class Report:
+  """Collects runs and writes the report of those so far.
+
+  Attributes:
+    content: the report, as plain JSON.
   """
 
   def __init__(
     self,
     out: pathlib.Path,
-    settings: Mapping[str, Any],
-    methods: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, object],
+    methods: Mapping[str, Mapping[str, object]],
   ):
-    """Starts with no run.
+    """Starts without runs.
 
     Args:
       out: directory of the results.
-      settings: what the runs share.
-      methods: what each method has of its own, by its name.
+      settings: facts that the runs share.
+      methods: facts of each method, by its name.
     """
     self._out = out
     self.content: dict[str, Any] = {
@@ -45,16 +76,16 @@ class Report:
       'floors': {},
     }
 
-  def add(self, name: str, seed: int, run: Mapping[str, Any]) -> None:
-    """Adds a finished run, as `results.read` gives it."""
+  def add(self, name: str, seed: int, run: Mapping[str, object]) -> None:
+    """Adds a finished run, as returned by `results.read`."""
     self.content['methods'][name]['runs'][str(seed)] = dict(run)
 
-  def fail(self, name: str, seed: int, reason: str) -> None:
+  def add_failure(self, name: str, seed: int, reason: str) -> None:
     """Adds a run that failed."""
     self.content['methods'][name]['failures'][str(seed)] = reason
 
-  def has_floors(self, seed: int) -> bool:
-    """Whether a run of this seed has brought the floors."""
+  def has_baselines(self, seed: int) -> bool:
+    """Returns True if a run of this seed has evaluated the baselines."""
     return any(
       method['runs'].get(str(seed), {}).get('floors')
       for method in self.content['methods'].values()
@@ -62,11 +93,11 @@ class Report:
 
   @property
   def failed(self) -> bool:
-    """Whether any run failed."""
+    """True if any run failed."""
     return any(m['failures'] for m in self.content['methods'].values())
 
   def write(self) -> None:
-    """Writes the three files, each whole or not at all."""
+    """Writes the three files, each atomically."""
     self._aggregate()
     if jax.process_index():
       return
@@ -77,26 +108,27 @@ class Report:
       figure.save(self.content, temporary)
 
   def describe(self) -> str:
-    """The table as a person reads it on a terminal."""
+    """Returns the table and the names of the files."""
     files = ', '.join((PAGE, FIGURE, JSON))
     return f'{markdown.table(self.content)}\nFiles in {self._out}: {files}.'
 
   def _aggregate(self) -> None:
-    """Figures over the seeds, of the methods and of the floors."""
-    # Those of a seed are the same in each run that has them.
-    floors: dict[str, dict[str, Mapping[str, Any]]] = {}
+    """Computes figures over the seeds, of the methods and of the baselines."""
+    # Those of a seed are equal in all of its runs.
+    baselines: dict[str, dict[str, Mapping[str, Any]]] = {}
     for method in self.content['methods'].values():
       runs = method['runs']
       method['figures'] = _over_seeds([run['figures'] for run in runs.values()])
       for seed, run in runs.items():
         for title, figures in run['floors'].items():
-          floors.setdefault(title, {})[seed] = figures
+          baselines.setdefault(title, {})[seed] = figures
     self.content['floors'] = {
-      title: _over_seeds([*seeds.values()]) for title, seeds in floors.items()
+      title: _over_seeds([*seeds.values()])
+      for title, seeds in baselines.items()
     }
 
 
-def _over_seeds(runs: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _over_seeds(runs: list[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
   names = dict.fromkeys(name for run in runs for name in run)
-  spreads = {name: spread.of([run.get(name) for run in runs]) for name in names}
-  return {name: s._asdict() for name, s in spreads.items() if s is not None}
+  spreads = {name: spread([run.get(name) for run in runs]) for name in names}
+  return {name: x._asdict() for name, x in spreads.items() if x is not None}

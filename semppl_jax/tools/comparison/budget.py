@@ -1,7 +1,7 @@
-"""How long each run is: so many steps, or as many as so many minutes hold.
+"""Length of each run: a number of steps, or as many as fit into some minutes.
 
-What was decided is written beside the runs, since a run that goes on must be
-as long as it was, whatever the machine does today.
+Lengths are kept in a file beside the runs, since a resumed run must keep its
+length, whatever the speed of the machine today.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ from semppl_jax.config.loading import ConfigError
 from semppl_jax.runtime.files import write_text
 
 FILE = 'budget.json'
-_FORM = re.compile(r'\s*(\d+(?:\.\d+)?)\s+(step|minute)s?\s*')
+_PATTERN = re.compile(r'\s*(\d+(?:\.\d+)?)\s+(step|minute)s?\s*')
 
 
 class Budget(NamedTuple):
   """Length of every run.
 
   Attributes:
-    amount: how many, above 0.
+    amount: number of units, above 0.
     unit: `'steps'` or `'minutes'`, of training alone.
   """
 
@@ -37,12 +37,12 @@ class Budget(NamedTuple):
 
 
 def parse(text: str | None) -> Budget:
-  """Reads `'4000 steps'` or `'10 minutes'`.
+  """Parses `'4000 steps'` or `'10 minutes'`.
 
   Raises:
-    ConfigError: it is neither, or nothing.
+    ConfigError: it has another form.
   """
-  match = _FORM.fullmatch(text or '')
+  match = _PATTERN.fullmatch(text or '')
   amount = float(match[1]) if match else 0.0
   whole = not match or match[2] == 'minute' or amount == int(amount)
   if match is None or amount <= 0 or not whole:
@@ -53,13 +53,13 @@ def parse(text: str | None) -> Budget:
   return Budget(amount, f'{match[2]}s')
 
 
-def every(steps: int, evaluations: int) -> int:
-  """Steps between evaluations, of which the last is at the end."""
+def eval_every(steps: int, evaluations: int) -> int:
+  """Returns the steps between evaluations, of which the last is at the end."""
   return math.ceil(steps / evaluations)
 
 
 def steps_in(minutes: float, steps_per_minute: float, evaluations: int) -> int:
-  """Steps in so many minutes, cut down to whole periods of evaluation."""
+  """Returns the steps of some minutes, rounded down to whole evaluations."""
   periods = int(minutes * steps_per_minute / evaluations)
   return max(periods, 1) * evaluations
 
@@ -70,7 +70,7 @@ class Lengths:
   def __init__(
     self, out: pathlib.Path, budget: Budget, evaluations: int, jobs: int
   ):
-    """Takes up what an earlier call decided.
+    """Reads the lengths of an earlier call.
 
     Raises:
       ConfigError: the directory has results of another budget.
@@ -80,7 +80,7 @@ class Lengths:
     self._content: dict[str, Any] = {
       'budget': str(budget),
       'evaluations': evaluations,
-      # Runs that were timed beside others, or alone, are as fast as no others.
+      # Runs in parallel are slower, and so steps of minutes are fewer.
       'jobs': jobs,
       'steps': {},
     }
@@ -95,21 +95,23 @@ class Lengths:
       self._content = before
 
   def known(self, name: str) -> int | None:
-    """Steps of a config's runs, where they are known without timing it."""
+    """Returns the steps of a config's runs, None where it must be timed."""
     if self._budget.unit == 'steps':
       return int(self._budget.amount)
     return self._content['steps'].get(name)
 
   def timed(self, steps_per_minute: float) -> int:
-    """Steps of a config that takes so many in a minute."""
+    """Returns the steps of a config's runs by its speed."""
     return steps_in(self._budget.amount, steps_per_minute, self._evaluations)
 
-  def keep(self, steps: Mapping[str, int]) -> None:
-    """Decides on the steps of some configs, by their names."""
+  def save(self, steps: Mapping[str, int]) -> None:
+    """Adds the steps of some configs, by their names."""
     if not steps:
       return
     self._content['steps'] |= steps
-    self._write()
+    if not jax.process_index():
+      self._path.parent.mkdir(parents=True, exist_ok=True)
+      write_text(self._path, json.dumps(self._content, indent=2) + '\n')
 
   def _read(self) -> dict[str, Any]:
     try:
@@ -120,9 +122,3 @@ class Lengths:
         f'{self._path} is not what a comparison wrote; remove it, or name'
         ' another --out.'
       ) from error
-
-  def _write(self) -> None:
-    if jax.process_index():
-      return
-    self._path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(self._path, json.dumps(self._content, indent=2) + '\n')

@@ -1,20 +1,19 @@
-"""Equal terms: which fields must be the same for methods to be compared.
+"""Fairness: fields that must be equal for methods to be compared.
 
-What every method is given must be equal: the images and labels, the encoder,
-the views of an image, the batch, and what it is judged by. How a method learns
-from that is its own: heads, optimiser, and how many rows of a batch, or beside
-it, are labelled.
+Images and labels, the encoder, the views of an image, the batch and the
+evaluation must be equal. How a method learns from them is its own: heads,
+optimizer, and the number of labelled rows in a batch or beside it.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from semppl_jax import methods
 from semppl_jax.config import loading
 from semppl_jax.config.loading import ConfigError
 from semppl_jax.tools.comparison.experiments import Entry
 
-_TERMS = (
+_COMPARED = (
   'data.',
   'network.',
   'views.',
@@ -33,41 +32,41 @@ _OWN = (
   'network.prototypes',
   'network.classifier.',
 )
-# The comparison itself sets these for every run.
+# Set by the comparison for every run.
 _SET = ('seed', 'duration', 'data.labels_seed', 'eval.every', 'eval.baselines')
-# What the page and the figure are made of.
+# Page and figure need equal values of these.
 _NEVER = ('eval.headline_k', 'eval.k')
 _ABSENT = 'absent'
 
 
 class Difference(NamedTuple):
-  """A field that is not the same in all configs.
+  """A field that differs between the configs.
 
   Attributes:
     field: its dotted name.
-    values: its value by the name of the config.
+    values: its value, by the name of the config.
   """
 
   field: str
-  values: dict[str, Any]
+  values: dict[str, object]
 
 
 def check(entries: Sequence[Entry], allow: Sequence[str]) -> list[Difference]:
-  """Holds the configs against each other.
+  """Checks that the configs are comparable.
 
   Args:
     entries: the configs.
-    allow: fields, and groups of fields, that may differ.
+    allow: compared fields, and groups of fields, that may differ.
 
   Returns:
-    The terms that differ and may.
+    The allowed differences of compared fields.
 
   Raises:
-    ConfigError: a sentence for each that differs and may not, or `allow` names
-      what is no field.
+    ConfigError: another compared field differs, with a sentence for each; or
+      `allow` has an unknown field.
   """
   _check_names(entries, allow)
-  differing = [x for x in _differing(entries) if _is_term(x.field)]
+  differing = [x for x in _differing(entries) if _is_compared(x.field)]
   wrong = [
     x for x in differing if x.field in _NEVER or not _within(x.field, allow)
   ]
@@ -86,13 +85,13 @@ def check(entries: Sequence[Entry], allow: Sequence[str]) -> list[Difference]:
 
 
 def own(entries: Sequence[Entry]) -> list[Difference]:
-  """What else differs: each method's own settings, beyond its own group."""
+  """Returns the differences of other fields, without the methods' groups."""
   return [
     x
     for x in _differing(entries)
-    if not _is_term(x.field)
+    if not _is_compared(x.field)
     and x.field not in (*_SET, 'method')
-    # Said of each method that has a support batch.
+    # The report has those of each method with a support batch.
     and not x.field.startswith('support.')
   ]
 
@@ -100,7 +99,7 @@ def own(entries: Sequence[Entry]) -> list[Difference]:
 def _differing(entries: Sequence[Entry]) -> list[Difference]:
   plain = {x.name: loading.to_flat_dict(x.config) for x in entries}
   fields = dict.fromkeys(f for config in plain.values() for f in config)
-  found = []
+  differences = []
   for field in fields:
     values = {
       x.name: plain[x.name].get(field, _ABSENT)
@@ -108,18 +107,18 @@ def _differing(entries: Sequence[Entry]) -> list[Difference]:
       if _concerns(field, x)
     }
     if any(value != next(iter(values.values())) for value in values.values()):
-      found.append(Difference(field, values))
-  return found
+      differences.append(Difference(field, values))
+  return differences
 
 
 def _concerns(field: str, entry: Entry) -> bool:
-  """Whether a method's run depends on a field: not on another's group."""
+  """Returns False for a field in the group of another method."""
   group = field.partition('.')[0]
   return group not in methods.NAMES or group == entry.config.method
 
 
-def _is_term(field: str) -> bool:
-  return field.startswith(_TERMS) and not field.startswith((*_OWN, *_SET))
+def _is_compared(field: str) -> bool:
+  return field.startswith(_COMPARED) and not field.startswith((*_OWN, *_SET))
 
 
 def _within(field: str, names: Sequence[str]) -> bool:
@@ -131,7 +130,7 @@ def _sentence(x: Difference, entries: Sequence[Entry]) -> str:
   for entry in entries:
     if entry.name in x.values:
       files.setdefault(repr(x.values[entry.name]), []).append(entry.file)
-  parts = [f'{value} in {" and ".join(who)}' for value, who in files.items()]
+  parts = [f'{value} in {" and ".join(x)}' for value, x in files.items()]
   return f'config.{x.field} is {", and ".join(parts)}.'
 
 
@@ -141,4 +140,4 @@ def _check_names(entries: Sequence[Entry], allow: Sequence[str]) -> None:
     if not any(_within(field, [name]) for field in fields):
       near = loading.nearest(name, fields)
       hint = f'; did you mean {near!r}?' if near else '.'
-      raise ConfigError(f'--allow={name} is no field of a config{hint}')
+      raise ConfigError(f'--allow={name} is not a field of a config{hint}')

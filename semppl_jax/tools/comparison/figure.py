@@ -1,36 +1,41 @@
-"""Accuracy against images seen and against time, a line for each method.
+"""Figure of accuracy against images seen and against time, a line per method.
 
-Colours are those of Okabe and Ito, which most colour-blind eyes tell apart,
-without the yellow that is lost on white; markers tell them apart in print.
+The palette is that of Okabe and Ito, safe for color blindness, without its
+yellow, which is too light on white; markers work in print.
 """
 
-from collections.abc import Mapping
-import pathlib
-from typing import Any
+from collections.abc import Iterable, Mapping
+import os
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 
+from semppl_jax.tools.comparison.markdown import Content
+
+if TYPE_CHECKING:
+  from matplotlib.figure import Figure
+
 # 8 and 9 have no common factor: 72 pairs.
-_COLOURS = (
+_COLORS = (
   '#0072B2', '#D55E00', '#009E73', '#CC79A7',
   '#E69F00', '#56B4E9', '#000000', '#882255',
 )  # fmt: skip
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '*', 'h')
 # Dashes in points: drawn, left out.
-_FLOORS = (('0.35', (0, (7, 3))), ('0.55', (0, (2.5, 2))))
+_BASELINES = (('0.35', (0, (7, 3))), ('0.55', (0, (2.5, 2))))
 _PANELS = {'images': 'Images seen', 'minutes': 'Minutes of training'}
 
 
-def save(content: Mapping[str, Any], path: pathlib.Path) -> None:
+def save(content: Content, path: str | os.PathLike[str]) -> None:
   """Draws the figure into a PNG file."""
-  draw(content).savefig(path, format='png', dpi=150)
+  draw(content).savefig(os.fspath(path), format='png', dpi=150)
 
 
-def draw(content: Mapping[str, Any]) -> Any:
-  """Returns the figure, a `matplotlib.figure.Figure` with two panels.
+def draw(content: Content) -> 'Figure':
+  """Returns the figure, with two panels.
 
   Args:
-    content: that of a `aggregate.Report`.
+    content: content of an `aggregate.Report`.
   """
   from matplotlib.backends.backend_agg import FigureCanvasAgg
   from matplotlib.figure import Figure
@@ -46,7 +51,7 @@ def draw(content: Mapping[str, Any]) -> Any:
       if not len(x):
         continue
       style = dict(
-        color=_COLOURS[place % len(_COLOURS)],
+        color=_COLORS[place % len(_COLORS)],
         marker=_MARKERS[place % len(_MARKERS)],
       )
       label = f'{name} (labels only)' if method['labels_only'] else name
@@ -56,7 +61,7 @@ def draw(content: Mapping[str, Any]) -> Any:
           x, y.min(0), y.max(0), color=style['color'], alpha=0.13, lw=0
         )
     for (grey, dashes), (title, figures) in zip(
-      _FLOORS, content['floors'].items(), strict=False
+      _BASELINES, content['floors'].items(), strict=False
     ):
       panel.axhline(
         100 * figures['knn_labelled']['mean'],
@@ -80,7 +85,7 @@ def draw(content: Mapping[str, Any]) -> Any:
   return figure
 
 
-def _title(content: Mapping[str, Any]) -> str:
+def _title(content: Content) -> str:
   c = content
   seeds = c['seeds']
   over = f'mean and range of {seeds} seeds' if seeds > 1 else 'one seed'
@@ -91,13 +96,15 @@ def _title(content: Mapping[str, Any]) -> str:
 
 
 def _columns(labels: list[str]) -> int:
-  """Columns of a legend that is no wider than the figure."""
+  """Number of columns of a legend that is no wider than the figure."""
   widest = max(map(len, labels)) + 6  # With the line before the name.
   return max(1, min(len(labels), 150 // widest))
 
 
-def _curves(runs, axis: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
-  """Mean x [n] over the seeds and accuracy in per cent [seeds, n]."""
+def _curves(
+  runs: Iterable[Mapping[str, Any]], axis: str, metric: str
+) -> tuple[np.ndarray, np.ndarray]:
+  """Mean x [n] over the seeds, and accuracy in percent [seeds, n]."""
   curves = [
     [(at[axis], at['scores'][metric]) for at in run['curve']] for run in runs
   ]

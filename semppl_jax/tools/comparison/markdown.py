@@ -1,31 +1,30 @@
-"""The results as a page of Markdown: the terms, the table and its notes."""
+"""Report of a comparison as Markdown: settings, table and notes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import math
 from typing import Any
 
 from semppl_jax.runtime import tables
-from semppl_jax.tools.comparison import notes
 
 Content = Mapping[str, Any]
-_DIGITS = 'three digits'  # Of figures whose size depends on the machine.
+_DIGITS = 'three digits'  # Format of figures that depend on the machine.
 
 
 def page(content: Content, figure: str) -> str:
-  """The whole page; `figure` is the file of the figure."""
+  """Returns the page; `figure` is the file of the figure."""
   return '\n\n'.join(
     [
       f'# {", ".join(content["methods"])}',
-      _terms(content),
+      _settings(content),
       f'![Accuracy against images seen and against time]({figure})',
       table(content),
-      '\n'.join(f'- {note}' for note in notes.of(content)) + '\n',
+      '\n'.join(f'- {note}' for note in _notes(content)) + '\n',
     ]
   )
 
 
 def table(content: Content) -> str:
-  """Floors and methods, a column for each figure that is known of any."""
+  """Returns a table of baselines and methods, without unknown figures."""
   rows = {
     **content['floors'],
     **{name: x['figures'] for name, x in content['methods'].items()},
@@ -70,12 +69,12 @@ def _cell(spread: Mapping[str, Any] | None, form: str) -> str:
     form = _three_digits(spread['mean'])
   mean = format(scale * spread['mean'], form)
   interval = format(scale * (spread['interval'] or 0), form)
-  # Of what is the same in every run, such as memory, there is no spread.
+  # Constant figures, such as memory, have no spread.
   return f'{mean} ± {interval}' if interval.strip('0.') else mean
 
 
 def _three_digits(mean: float) -> str:
-  """The format that shows three digits of a mean, for its spread as well."""
+  """Format that shows three digits of a mean, and its spread likewise."""
   size = math.floor(math.log10(abs(mean))) if mean else 0
   return f',.{max(0, 2 - size)}f'
 
@@ -96,13 +95,13 @@ def _seeds(name: str, content: Content) -> str:
   return str(done) if done == asked else f'{done} of {asked}'
 
 
-def _terms(content: Content) -> str:
+def _settings(content: Content) -> str:
   c = content
-  terms = (
+  equal = (
     'On terms that differ, see below' if c['differences'] else 'On equal terms'
   )
   return (
-    f'{terms}: {_length(c)} in batches of {c["batch_size"]:,} images,'
+    f'{equal}: {_length(c)} in batches of {c["batch_size"]:,} images,'
     f' {c["views"]} views of each; {c["network"]}; {c["data"]} with'
     f' {c["train_images"]:,} images of {c["classes"]:,} classes,'
     f' {c["labelled_images"]:,} of them labelled, and {c["test_images"]:,} test'
@@ -111,7 +110,7 @@ def _terms(content: Content) -> str:
 
 
 def _length(content: Content) -> str:
-  """The budget, and the steps where these are not the budget."""
+  """The budget, and the steps of each method where it is in minutes."""
   methods = content['methods']
   if content['budget'].endswith('steps'):
     steps = int(content['budget'].split()[0])
@@ -122,3 +121,103 @@ def _length(content: Content) -> str:
     if m['steps'] is not None
   ]
   return f'{content["budget"]} of training ({", ".join(lengths)})'
+
+
+def _notes(content: Content) -> Iterator[str]:
+  """Yields the notes that apply, each of a sentence or two."""
+  several = content['seeds'] > 1
+  over = (
+    "means over the seeds ± half of their 95 % interval (Student's t)"
+    if several
+    else 'of one seed, without a spread'
+  )
+  yield (
+    f'Figures are {over}. Accuracies are top-1 on the test images in %; of'
+    f' k-NN with k = {content["knn_k"]} on the encoder, or on the projections,'
+    ' among as many training images as the column says, whose labels it knows.'
+  )
+  yield (
+    'Minutes are of training alone, without evaluating, saving and compiling;'
+    ' the input wait is their share in % in which the step waited for images.'
+    ' GiB are what the compiled step takes of each device.'
+  )
+  if content['jobs'] > 1:
+    yield (
+      f'{content["jobs"]} runs went on side by side, each on its own share of'
+      ' the CPU cores, and all on the same accelerator where there is one:'
+      ' images/s and minutes are of such a share.'
+    )
+  for name, m in content['methods'].items():
+    if s := m['support']:
+      views = s['views']
+      yield (
+        f'{name} sees {s["images_per_class"]:,} labelled images of each of'
+        f' {s["classes_per_batch"]:,} classes ({views} view{"s" * (views > 1)}'
+        ' of each image) beside every batch, which do not count among the'
+        ' images seen.'
+      )
+  if not any(m['labels_only'] for m in content['methods'].values()):
+    yield (
+      'No method learns from the labels alone: the accuracy of this baseline is'
+      ' not known.'
+    )
+  for x in content['differences']:
+    yield f'Let differ: {_difference(x)}.'
+  if any(x['field'] == 'data.labelled_per_batch' for x in content['own']):
+    yield (
+      'The linear probe learns from the labelled rows of each batch, of which'
+      ' not all methods have equally many; compare by k-NN.'
+    )
+  yield from _machine_notes(content)
+  if content['own']:
+    own = '; '.join(_difference(x) for x in content['own'])
+    yield f"The methods' own: {own}."
+  for name, m in content['methods'].items():
+    for seed, reason in m['failures'].items():
+      yield f'**{name}, seed {seed}, failed:** {" ".join(reason.split())}'
+
+
+def _machine_notes(content: Content) -> Iterator[str]:
+  """Notes on runs with other devices or versions than the rest."""
+  runs = {
+    f'{name}, seed {seed}': run['summary']
+    for name, m in content['methods'].items()
+    for seed, run in m['runs'].items()
+  }
+  for title, read in {
+    'on the same devices': lambda summary: summary['devices'],
+    'with the same versions': _versions,
+  }.items():
+    values = _by_value({name: read(summary) for name, summary in runs.items()})
+    if len(values) > 1:
+      yield f'**Not all runs were made {title}:** {_listed(values)}.'
+
+
+def _versions(summary: Mapping[str, Any]) -> str:
+  return ' '.join(f'{name} {x}' for name, x in summary['versions'].items())
+
+
+def _difference(x: Mapping[str, Any]) -> str:
+  values = {name: repr(value) for name, value in x['values'].items()}
+  return f'`{x["field"]}` {_listed(_by_value(values))}'
+
+
+def _by_value(values: Mapping[str, str]) -> dict[str, list[str]]:
+  """Names by their value."""
+  names: dict[str, list[str]] = {}
+  for name, value in values.items():
+    names.setdefault(value, []).append(name)
+  return names
+
+
+def _listed(values: Mapping[str, Sequence[str]]) -> str:
+  """The most frequent value, and the others with their names."""
+  usual = max(values, key=lambda value: len(values[value]))
+  others = [
+    f'{value} of {", ".join(names)}'
+    for value, names in values.items()
+    if value != usual
+  ]
+  if len(values[usual]) == 1:
+    return f'{usual} of {values[usual][0]}, {", ".join(others)}'
+  return f'{usual}, but {", ".join(others)}'

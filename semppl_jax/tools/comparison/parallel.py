@@ -1,8 +1,7 @@
-"""Tasks one after the other, or side by side on shares of one machine.
+"""Tasks in sequence, or in parallel on shares of one machine.
 
-Small networks leave CPU cores, or most of a GPU, idle, so that runs side by
-side take less time than one after the other. Side by side, each task has a
-process of its own, whose messages go into a file.
+Small networks leave CPU cores, or most of a GPU, idle, so that parallel runs
+take less time. Each has a process of its own, whose messages go into a file.
 """
 
 import collections
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import logging
 import multiprocessing
 from multiprocessing import connection
+from multiprocessing.context import SpawnProcess
 import os
 import pathlib
 from typing import Any, NamedTuple
@@ -22,41 +22,43 @@ from semppl_jax.runtime.signals import Interrupts
 from semppl_jax.tools.comparison.run import FailedError
 
 _log = logging.getLogger(__name__)
-_LOOK_EVERY = 0.5  # Seconds between looks at whether to stop.
+_POLL_SECONDS = 0.5
+_Results = Iterator[tuple[Any, Any]]
 
 
 class Task(NamedTuple):
-  """Something to run.
+  """Arguments of one call of the function.
 
   Attributes:
-    title: what it is, for people.
-    key: what it is, for the caller.
-    arguments: what the function takes before the `Interrupts`.
-    log: file of its messages where it runs beside others.
+    title: title for log messages.
+    key: identifies the task to the caller.
+    arguments: arguments of the function before the `Interrupts`.
+    log: file of its messages where it runs in parallel.
   """
 
   title: str
   key: Any
-  arguments: tuple[Any, ...]
+  arguments: tuple[object, ...]
   log: pathlib.Path
 
 
 def check(jobs: int) -> None:
-  """Says whether so many tasks can run side by side.
+  """Checks that a number of tasks can run in parallel.
 
   Raises:
-    ConfigError: there are fewer cores, several processes or a TPU, which one
-      process has to itself, or a GPU whose memory the first run would take.
+    ConfigError: there are fewer cores, several processes or a TPU, which
+      belongs to one process, or a GPU whose memory the first run would take.
   """
   if jobs == 1:
     return
   backend = jax.default_backend()
   if jax.process_count() > 1 or backend not in ('cpu', 'gpu'):
     raise ConfigError(
-      f'--jobs={jobs} shares out one host; runs on {backend} or in several'
+      f'--jobs={jobs} shares one host; runs on {backend} or in several'
       ' processes need --jobs=1.'
     )
-  if backend == 'gpu' and _preallocates():
+  preallocate = os.environ.get('XLA_PYTHON_CLIENT_PREALLOCATE', 'true')
+  if backend == 'gpu' and preallocate.lower() not in ('false', 'f', '0'):
     raise ConfigError(
       f'--jobs={jobs} on a GPU needs XLA_PYTHON_CLIENT_PREALLOCATE=false in the'
       ' environment; the first run would take the memory of the others.'
@@ -67,35 +69,39 @@ def check(jobs: int) -> None:
     )
 
 
-def each(
+def map_unordered(
   function: Callable[..., Any],
   tasks: Iterable[Task],
   jobs: int,
   interrupts: Interrupts,
-) -> Iterator[tuple[Any, Any]]:
-  """Yields key and result of each task, as they end.
+) -> _Results:
+  """Yields key and result of each task, in the order in which they end.
 
   Args:
-    function: `(*arguments, interrupts) -> result`; of a module, and so what it
-      takes and gives, since it may run in another process.
-    tasks: each is taken when it is about to start.
-    jobs: how many run side by side.
-    interrupts: asked to stop, tasks that run are told to, and no other starts.
+    function: `(*arguments, interrupts) -> result`. It, its arguments and its
+      results must be picklable.
+    tasks: the tasks; each is taken when it is about to start.
+    jobs: number of parallel tasks.
+    interrupts: at a signal, running tasks are told to stop, and none starts.
 
   Returns:
     Pairs of key and result, or the `FailedError` of a task that failed.
 
   Raises:
     StoppedError: it was asked to stop; running tasks have saved their work.
-    Exception: whatever else a task fails with ends the others too.
+    Exception: any other error of a task; the others are stopped.
   """
-  if jobs == 1:
-    yield from _in_turn(function, tasks, interrupts)
-  else:
-    yield from _side_by_side(function, tasks, jobs, interrupts)
+  mapped = _in_sequence if jobs == 1 else _in_parallel
+  return mapped(function, tasks, jobs, interrupts)
 
 
-def _in_turn(function, tasks, interrupts) -> Iterator[tuple[Any, Any]]:
+def _in_sequence(
+  function: Callable[..., Any],
+  tasks: Iterable[Task],
+  jobs: int,
+  interrupts: Interrupts,
+) -> _Results:
+  del jobs
   for task in tasks:
     if interrupts.received():
       raise StoppedError
@@ -110,13 +116,16 @@ def _in_turn(function, tasks, interrupts) -> Iterator[tuple[Any, Any]]:
 class _Child(NamedTuple):
   task: Task
   cores: list[int]
-  process: Any
+  process: SpawnProcess
   receiver: connection.Connection
 
 
-def _side_by_side(
-  function, tasks, jobs: int, interrupts: Interrupts
-) -> Iterator[tuple[Any, Any]]:
+def _in_parallel(
+  function: Callable[..., Any],
+  tasks: Iterable[Task],
+  jobs: int,
+  interrupts: Interrupts,
+) -> _Results:
   free = collections.deque(_shares(_cores(), jobs))
   waiting = iter(tasks)
   running: list[_Child] = []
@@ -126,7 +135,7 @@ def _side_by_side(
         running.append(_start(function, task, free.popleft()))
       if not running:
         return
-      ended = connection.wait([x.receiver for x in running], _LOOK_EVERY)
+      ended = connection.wait([x.receiver for x in running], _POLL_SECONDS)
       if interrupts.received():
         raise StoppedError
       for child in [x for x in running if x.receiver in ended]:
@@ -135,12 +144,14 @@ def _side_by_side(
         yield child.task.key, _result(child)
   finally:
     for child in running:
-      child.process.terminate()  # Which a run answers by saving.
+      child.process.terminate()  # A run saves its work at this signal.
     for child in running:
       child.process.join()
 
 
-def _start(function, task: Task, cores: list[int]) -> _Child:
+def _start(
+  function: Callable[..., Any], task: Task, cores: list[int]
+) -> _Child:
   context = multiprocessing.get_context('spawn')
   receiver, sender = context.Pipe(duplex=False)
   task.log.parent.mkdir(parents=True, exist_ok=True)
@@ -153,8 +164,8 @@ def _start(function, task: Task, cores: list[int]) -> _Child:
   return _Child(task, cores, process, receiver)
 
 
-def _result(child: _Child) -> Any:
-  """What a task gave, or the `FailedError` that it ended with."""
+def _result(child: _Child) -> object:
+  """Result of a task, or the `FailedError` that it ended with."""
   try:
     result = child.receiver.recv()
   except EOFError:
@@ -167,7 +178,13 @@ def _result(child: _Child) -> Any:
   return result
 
 
-def _work(sender, cores, log: pathlib.Path, function, arguments) -> None:
+def _work(
+  sender: connection.Connection,
+  cores: list[int],
+  log: pathlib.Path,
+  function: Callable[..., Any],
+  arguments: tuple[object, ...],
+) -> None:
   """Runs a task in a process of its own."""
   if hasattr(os, 'sched_setaffinity'):
     # Before the first use of a device, whose pool has a thread for each core.
@@ -185,19 +202,13 @@ def _work(sender, cores, log: pathlib.Path, function, arguments) -> None:
   sender.send(result)
 
 
-def _preallocates() -> bool:
-  """Whether a process takes most of a GPU's memory when it begins."""
-  chosen = os.environ.get('XLA_PYTHON_CLIENT_PREALLOCATE', 'true')
-  return chosen.lower() not in ('false', 'f', '0')
-
-
 def _cores() -> list[int]:
-  """The cores that this process may use."""
+  """Cores that this process may use."""
   if hasattr(os, 'sched_getaffinity'):
     return sorted(os.sched_getaffinity(0))
   return [*range(os.cpu_count() or 1)]
 
 
 def _shares(cores: Sequence[int], jobs: int) -> list[list[int]]:
-  """Splits cores into so many parts, of sizes that differ by one at most."""
-  return [[*cores[place::jobs]] for place in range(jobs)]
+  """Divides cores into parts whose sizes differ by one at most."""
+  return [[*cores[start::jobs]] for start in range(jobs)]

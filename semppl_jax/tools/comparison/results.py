@@ -1,6 +1,7 @@
-"""What one run says of itself: its figures, its floors and its course.
+"""Results of one run: figures, baselines and learning curve.
 
-Read from the summary and the records of a finished run.
+Read from the summary and the records of a finished run. Those of earlier calls
+are read before any run, so that a directory of other settings is found first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,67 +9,142 @@ import json
 import pathlib
 from typing import Any
 
+import ml_collections
 import numpy as np
 
-Figures = dict[str, float | None]
+from semppl_jax.config.loading import ConfigError
+from semppl_jax.tools.comparison.experiments import Data
+from semppl_jax.training import (
+  checkpoint,
+  experiment as experiment_lib,
+  summary as summary_lib,
+)
 
-FLOORS = {'raw pixels': 'pixels', 'untrained encoder': 'untrained'}
-_KINDS = {'knn': 'encoder', 'projection': 'projection'}
+Results = dict[str, Any]
+Record = Mapping[str, float]
+
+BASELINES = {'raw pixels': 'pixels', 'untrained encoder': 'untrained'}
+_FEATURES = {'knn': 'encoder', 'projection': 'projection'}
 _SUPPORTS = {'labelled': 'labelled', 'all': 'train'}
+_CONFIG = 'config.json'
+# Fields that may differ between a run of an earlier call and now.
+_FREE = (
+  *checkpoint.WORKING_FIELDS,
+  'data.test_path',
+  'eval.baselines',
+  'eval.batch_size',
+)
 
 
-def read(workdir: pathlib.Path, summary: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns what a comparison keeps of a finished run.
+def read_finished(
+  workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Data
+) -> Results | None:
+  """Returns the results of a finished run of an earlier call, if there is one.
 
   Args:
-    workdir: the run's directory.
-    summary: its summary.
+    workdir: directory of the run.
+    config: config of the run that belongs there.
+    data: data of the config.
+
+  Raises:
+    ConfigError: the directory has a run of other settings or data, finished or
+      not, or files that no run wrote.
+  """
+  file = workdir / _CONFIG
+  if not file.exists():
+    return None
+  try:
+    old = ml_collections.ConfigDict(json.loads(file.read_text()))
+    new = experiment_lib.with_classes(config, data.classes)
+    differing = checkpoint.differing_fields(
+      *map(checkpoint.plain_config, (old, new)), _FREE
+    )
+    summary = summary_lib.read(workdir)
+    results = None if summary is None else read(workdir, summary)
+    if summary is not None:
+      differing += _differing_data(summary, data)
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise ConfigError(
+      f'{workdir} has files that are not as a run wrote them'
+      f' ({type(error).__name__}: {error}); remove it to run it again.'
+    ) from error
+  if differing:
+    raise ConfigError(
+      f'{workdir} holds another run: {"; ".join(differing)}. Take the old'
+      ' settings, or another --out.'
+    )
+  return results
+
+
+def _differing_data(summary: Mapping[str, Any], data: Data) -> list[str]:
+  return [
+    f'the {title} images are others'
+    for title, key, fingerprint in (
+      ('train', 'data', data.train),
+      ('test', 'test_data', data.test),
+    )
+    if summary[key] != fingerprint
+  ]
+
+
+def read(workdir: pathlib.Path, summary: Mapping[str, Any]) -> Results:
+  """Returns the results of a finished run.
+
+  Args:
+    workdir: directory of the run.
+    summary: summary of the run.
 
   Returns:
-    `figures`, `floors` by name where the run has them, `curve` with an entry
-    for each evaluation, and the `summary` without its directory.
+    `figures`, `floors` (the figures of each baseline, where the run has them),
+    `curve` with an entry for each evaluation, and the `summary` without its
+    directory.
   """
-  lines = _lines(workdir / 'metrics.jsonl')
+  records = _records(workdir / 'metrics.jsonl')
   batch_size = summary['images_seen'] // summary['steps']
-  curve = course(lines, batch_size)
-  knn, k = summary['knn'], summary['knn_k']
-  figures: Figures = {
-    f'{name}_{support}': knn.get(f'knn/{kind}/{of}/k{k}')
-    for name, kind in _KINDS.items()
-    for support, of in _SUPPORTS.items()
+  figures = {
+    f'{name}_{support}': accuracy
+    for name, kind in _FEATURES.items()
+    for support, accuracy in _knn(summary, kind).items()
   }
   for name in ('probe', 'classifier'):
     figures[name] = summary['classifiers'].get(name)
   for name in ('images_per_second', 'input_wait', 'step_memory_gib'):
     figures[name] = summary.get(name)
-  figures['minutes'] = minutes_at(lines, batch_size, [summary['steps']])[0]
-  floors = {
-    title: {
-      f'knn_{support}': knn.get(f'knn/{kind}/{of}/k{k}')
-      for support, of in _SUPPORTS.items()
-    }
-    for title, kind in FLOORS.items()
-    if f'knn/{kind}/labelled/k{k}' in knn
+  (figures['minutes'],) = minutes_at(records, batch_size, [summary['steps']])
+  baselines = {
+    title: {f'knn_{support}': x for support, x in _knn(summary, kind).items()}
+    for title, kind in BASELINES.items()
   }
   return {
     'figures': figures,
-    'floors': floors,
-    'curve': curve,
+    'floors': {
+      title: each
+      for title, each in baselines.items()
+      if each['knn_labelled'] is not None
+    },
+    'curve': curve(records, batch_size),
     'summary': {x: v for x, v in summary.items() if x != 'workdir'},
   }
 
 
-def course(
-  lines: Sequence[Mapping[str, float]], batch_size: int
-) -> list[dict[str, Any]]:
-  """The evaluations of a run, with images seen and minutes of training."""
+def _knn(summary: Mapping[str, Any], kind: str) -> dict[str, float | None]:
+  """Accuracy on some features, by the images that vote."""
+  knn, k = summary['knn'], summary['knn_k']
+  return {
+    support: knn.get(f'knn/{kind}/{name}/k{k}')
+    for support, name in _SUPPORTS.items()
+  }
+
+
+def curve(records: Sequence[Record], batch_size: int) -> list[Results]:
+  """Returns the evaluations of a run, with images seen and minutes."""
   scores = {
-    int(line['step']): {name: x for name, x in line.items() if name != 'step'}
-    for line in lines
-    if any(name.startswith('knn/') for name in line)
+    int(record['step']): {k: v for k, v in record.items() if k != 'step'}
+    for record in records
+    if any(name.startswith('knn/') for name in record)
   }
   steps = sorted(scores)
-  times = minutes_at(lines, batch_size, steps)
+  times = minutes_at(records, batch_size, steps)
   return [
     {
       'step': step,
@@ -81,34 +157,34 @@ def course(
 
 
 def minutes_at(
-  lines: Sequence[Mapping[str, float]], batch_size: int, steps: Sequence[int]
+  records: Sequence[Record], batch_size: int, steps: Sequence[int]
 ) -> list[float | None]:
-  """Minutes of training alone up to some steps, None where none was timed.
+  """Returns the minutes of training up to some steps, None if none was timed.
 
   Evaluating, saving and compiling are left out, as are steps that a run took
-  again after it was killed. The steps before the first reading of the clock,
-  and after a restart those before its first, count at the mean pace.
+  again after it was killed. Steps before the first reading of the clock, and
+  after a restart those before its first, count at the mean pace.
 
   Args:
-    lines: the records of a run.
-    batch_size: images in a step.
+    records: records of a run.
+    batch_size: images of a step.
     steps: ascending.
   """
   rates = {
-    int(line['step']): line.get('images_per_second')
-    for line in lines
-    if 'loss/total' in line
+    int(record['step']): record.get('images_per_second')
+    for record in records
+    if 'loss/total' in record
   }
   ends = sorted(rates)
   counts = np.diff([0, *ends]) * batch_size
-  timed = [
+  known = [
     (count, count / rate)
     for end, count in zip(ends, counts, strict=True)
     if (rate := rates[end])
   ]
-  if not timed:
+  if not known:
     return [None] * len(steps)
-  pace = sum(x[1] for x in timed) / sum(x[0] for x in timed)
+  pace = sum(x[1] for x in known) / sum(x[0] for x in known)
   seconds = [
     count / rate if (rate := rates[end]) else count * pace
     for end, count in zip(ends, counts, strict=True)
@@ -117,7 +193,7 @@ def minutes_at(
   return [float(x) / 60 for x in at]
 
 
-def _lines(path: pathlib.Path) -> list[dict[str, float]]:
+def _records(path: pathlib.Path) -> list[dict[str, float]]:
   # Only the first of several processes writes, perhaps to a disk of its own.
   if not path.exists():
     return []

@@ -1,46 +1,49 @@
-"""A comparison from its configs to its report.
+"""Comparison of configs, from the config files to the report.
 
-Every method has its run of a seed before any has one of the next, so that what
-is there at any time compares.
+Each method has its run of a seed before any has one of the next, so that an
+unfinished comparison compares as well.
 """
 
 from collections.abc import Iterator
 import itertools
 import logging
 import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import ml_collections
 
 from semppl_jax.config import loading
-from semppl_jax.runtime import errors
+from semppl_jax.runtime.errors import StoppedError
 from semppl_jax.runtime.signals import Interrupts
 from semppl_jax.tools.comparison import (
   budget as budget_lib,
-  earlier,
+  experiments,
   fairness,
   parallel,
   results,
   run as run_lib,
-  setting,
 )
 from semppl_jax.tools.comparison.aggregate import Report
 from semppl_jax.tools.comparison.budget import Budget, Lengths
-from semppl_jax.tools.comparison.experiments import config_of, Entry
+from semppl_jax.tools.comparison.experiments import Entry, Summary
+from semppl_jax.tools.comparison.fairness import Difference
 from semppl_jax.tools.comparison.parallel import Task
+from semppl_jax.training import checkpoint
 
 _log = logging.getLogger(__name__)
 
 
-class Plan(NamedTuple):
-  """What is compared.
+class Comparison(NamedTuple):
+  """Arguments of a comparison.
 
   Attributes:
-    entries: the configs.
+    entries: configs.
     budget: length of every run.
-    seeds: how many, from 0 on.
-    evaluations: of every run.
-    overrides: what was set in all configs.
-    allow: terms that may differ.
-    jobs: how many runs go on side by side.
+    seeds: number of seeds, from 0 on.
+    evaluations: number of evaluations of every run.
+    overrides: fields that were set in all configs.
+    allow: compared fields that may differ.
+    jobs: number of parallel runs.
   """
 
   entries: tuple[Entry, ...]
@@ -51,74 +54,12 @@ class Plan(NamedTuple):
   allow: tuple[str, ...] = ()
   jobs: int = 1
 
-
-def run(plan: Plan, out: pathlib.Path) -> Report | None:
-  """Runs what is missing, and reports.
-
-  Args:
-    plan: what to compare.
-    out: directory of the results and of the runs.
-
-  Returns:
-    The report, or None where the program was asked to stop.
-
-  Raises:
-    loading.ConfigError: the terms are not equal, or the directory holds
-      another comparison; before anything is run.
-    errors.InputError: a config or its data cannot be used; likewise.
-  """
-  with Interrupts() as interrupts:
-    try:
-      return _run(plan, out, interrupts)
-    except errors.StoppedError:
-      return None
-
-
-def _run(plan: Plan, out: pathlib.Path, interrupts: Interrupts) -> Report:
-  parallel.check(plan.jobs)
-  differences = fairness.check(plan.entries, plan.allow)
-  lengths = Lengths(out, plan.budget, plan.evaluations, plan.jobs)
-  configs = {x.name: _checked(plan, x) for x in plan.entries}
-  found = setting.gather(configs)
-  steps, failures = _lengths(plan, lengths, out, interrupts)
-  report = Report(
-    out,
-    {
-      'budget': str(plan.budget),
-      'seeds': plan.seeds,
-      'evaluations': plan.evaluations,
-      'jobs': plan.jobs,
-      'overrides': list(plan.overrides),
-      'allowed': list(plan.allow),
-      **found.shared,
-      'differences': [x._asdict() for x in differences],
-      'own': [x._asdict() for x in fairness.own(plan.entries)],
-    },
-    {
-      x.name: {
-        'file': x.file,
-        'steps': steps.get(x.name),
-        **found.own[x.name],
-        'config': loading.to_flat_dict(x.config),
-      }
-      for x in plan.entries
-    },
-  )
-  todo: list[_Run] = []
-  for seed, entry in itertools.product(range(plan.seeds), plan.entries):
-    if entry.name in failures:
-      report.fail(entry.name, seed, failures[entry.name])
-      continue
-    config = _config(plan, entry, seed, steps[entry.name])
-    workdir = out / f'{entry.name}-{seed}'
-    there = earlier.read(workdir, config, found.data[entry.name])
-    if there is None:
-      todo.append(_Run(entry.name, seed, config, workdir))
-    else:
-      report.add(entry.name, seed, there)
-  _make(todo, report, plan.jobs, interrupts)
-  report.write()
-  return report
+  def config(
+    self, entry: Entry, seed: int, steps: int
+  ) -> ml_collections.ConfigDict:
+    """Returns the config of a run, without baselines."""
+    every = budget_lib.eval_every(steps, self.evaluations)
+    return experiments.run_config(entry, seed, steps, every)
 
 
 class _Run(NamedTuple):
@@ -126,89 +67,162 @@ class _Run(NamedTuple):
 
   name: str
   seed: int
-  config: Any
+  config: ml_collections.ConfigDict
   workdir: pathlib.Path
 
 
-def _make(
-  todo: list[_Run], report: Report, jobs: int, interrupts: Interrupts
+def run(comparison: Comparison, out: pathlib.Path) -> Report | None:
+  """Makes the missing runs, and reports.
+
+  Args:
+    comparison: what to compare.
+    out: directory of the results and of the runs.
+
+  Returns:
+    The report, or None if the program was asked to stop.
+
+  Raises:
+    InputError: the configs are not comparable, a config or its data cannot be
+      used, or the directory holds another comparison; before any run.
+  """
+  with Interrupts() as interrupts:
+    try:
+      return _run(comparison, out, interrupts)
+    except StoppedError:
+      return None
+
+
+def _run(
+  comparison: Comparison, out: pathlib.Path, interrupts: Interrupts
+) -> Report:
+  entries, budget = comparison.entries, comparison.budget
+  parallel.check(comparison.jobs)
+  differences = fairness.check(entries, comparison.allow)
+  lengths = Lengths(out, budget, comparison.evaluations, comparison.jobs)
+  summary = experiments.summarize(
+    {
+      # The length of minutes is not known yet.
+      x.name: x.config
+      if budget.unit == 'minutes'
+      else comparison.config(x, 0, int(budget.amount))
+      for x in entries
+    }
+  )
+  steps, failures = _lengths(comparison, lengths, out, interrupts)
+  report = _report(comparison, out, summary, differences, steps)
+  missing: list[_Run] = []
+  for seed, entry in itertools.product(range(comparison.seeds), entries):
+    if entry.name in failures:
+      report.add_failure(entry.name, seed, failures[entry.name])
+      continue
+    config = comparison.config(entry, seed, steps[entry.name])
+    workdir = out / f'{entry.name}-{seed}'
+    finished = results.read_finished(workdir, config, summary.data[entry.name])
+    if finished is None:
+      missing.append(_Run(entry.name, seed, config, workdir))
+    else:
+      report.add(entry.name, seed, finished)
+  _make_runs(missing, report, comparison.jobs, interrupts)
+  report.write()
+  return report
+
+
+def _report(
+  comparison: Comparison,
+  out: pathlib.Path,
+  summary: Summary,
+  differences: list[Difference],
+  steps: dict[str, int],
+) -> Report:
+  settings = {
+    'budget': str(comparison.budget),
+    'seeds': comparison.seeds,
+    'evaluations': comparison.evaluations,
+    'jobs': comparison.jobs,
+    'overrides': list(comparison.overrides),
+    'allowed': list(comparison.allow),
+    **summary.shared,
+    'differences': [x._asdict() for x in differences],
+    'own': [x._asdict() for x in fairness.own(comparison.entries)],
+  }
+  methods = {
+    x.name: {
+      'file': x.file,
+      'steps': steps.get(x.name),
+      **summary.own[x.name],
+      'config': checkpoint.plain_config(x.config),
+    }
+    for x in comparison.entries
+  }
+  return Report(out, settings, methods)
+
+
+def _make_runs(
+  missing: list[_Run], report: Report, jobs: int, interrupts: Interrupts
 ) -> None:
   """Makes the missing runs, and reports after each."""
-  # Raw pixels and untrained encoders depend on the seed alone: one run of each
-  # seed has them, or the next one where that fails.
-  bringing: set[int] = set()
+  # Baselines depend on the seed alone: one run of each seed evaluates them, or
+  # the next one where that fails.
+  evaluating: set[int] = set()
 
   def tasks() -> Iterator[Task]:
-    for place, one in enumerate(todo, 1):
+    for number, one in enumerate(missing, 1):
       config = one.config
-      if not report.has_floors(one.seed) and one.seed not in bringing:
-        bringing.add(one.seed)
+      if not report.has_baselines(one.seed) and one.seed not in evaluating:
+        evaluating.add(one.seed)
         config = loading.copy(config)
         config.eval.baselines = True
         config.lock()
-      title = f'Run {place} of {len(todo)}: {one.name}, seed {one.seed}'
+      title = f'Run {number} of {len(missing)}: {one.name}, seed {one.seed}'
       log = one.workdir.with_suffix('.log')
       yield Task(title, (one, config), (config, one.workdir), log)
 
-  for key, result in parallel.each(run_lib.run, tasks(), jobs, interrupts):
-    one, config = key
+  for (one, config), result in parallel.map_unordered(
+    run_lib.run, tasks(), jobs, interrupts
+  ):
     if isinstance(result, run_lib.FailedError):
       _log.warning('%s, seed %d, failed: %s', one.name, one.seed, result)
-      report.fail(one.name, one.seed, str(result))
+      report.add_failure(one.name, one.seed, str(result))
       if config.eval.baselines:
-        bringing.discard(one.seed)
+        evaluating.discard(one.seed)
     else:
       report.add(one.name, one.seed, results.read(one.workdir, result))
     report.write()
 
 
-def _checked(plan: Plan, entry: Entry) -> Any:
-  """A config to hold against the data; of minutes the length is unknown yet."""
-  if plan.budget.unit == 'minutes':
-    return entry.config
-  return _config(plan, entry, 0, int(plan.budget.amount))
-
-
-def _config(plan: Plan, entry: Entry, seed: int, steps: int) -> Any:
-  """The config of a run, without the floors."""
-  every = budget_lib.every(steps, plan.evaluations)
-  return config_of(entry, seed, steps, every, floors=False)
-
-
 def _lengths(
-  plan: Plan, lengths: Lengths, out: pathlib.Path, interrupts: Interrupts
+  comparison: Comparison,
+  lengths: Lengths,
+  out: pathlib.Path,
+  interrupts: Interrupts,
 ) -> tuple[dict[str, int], dict[str, str]]:
   """Steps by the name of a config, and why others could not be timed."""
-  steps, failures = {}, {}
-  for entry in plan.entries:
-    known = lengths.known(entry.name)
-    if known is not None:
+  steps, failures, timed = {}, {}, []
+  for entry in comparison.entries:
+    if (known := lengths.known(entry.name)) is not None:
       steps[entry.name] = known
-  setting.check(
+      continue
+    name = f'timing-{entry.name}'
+    arguments = (entry, out / name)
+    log = out / f'{name}.log'
+    timed.append(Task(f'Timing {entry.name}', entry, arguments, log))
+  experiments.check_lengths(
     {
-      x.name: _config(plan, x, 0, steps[x.name])
-      for x in plan.entries
+      x.name: comparison.config(x, 0, steps[x.name])
+      for x in comparison.entries
       if x.name in steps
     }
   )
-  lengths.keep(steps)
-  timed = (
-    Task(
-      f'Timing {x.name}', x, (x, out / f'timing-{x.name}'),
-      out / f'timing-{x.name}.log',
-    )
-    for x in plan.entries
-    if x.name not in steps
-  )  # fmt: skip
-  for entry, rate in parallel.each(
-    run_lib.steps_per_minute, timed, plan.jobs, interrupts
+  lengths.save(steps)
+  for entry, rate in parallel.map_unordered(
+    run_lib.steps_per_minute, timed, comparison.jobs, interrupts
   ):
     if isinstance(rate, run_lib.FailedError):
       _log.warning('%s could not be timed: %s', entry.name, rate)
       failures[entry.name] = f'Its steps could not be timed: {rate}'
       continue
     length = lengths.timed(rate)
-    setting.check({entry.name: _config(plan, entry, 0, length)})
+    experiments.check_lengths({entry.name: comparison.config(entry, 0, length)})
     steps[entry.name] = length
-    lengths.keep({entry.name: length})
+    lengths.save({entry.name: length})
   return steps, failures

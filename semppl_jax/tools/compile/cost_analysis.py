@@ -1,11 +1,11 @@
-"""What a compiled step says about itself, and the time it takes at best.
+"""Cost of a compiled step: memory, arithmetic, traffic, and a roofline.
 
-The step time is a roofline: the longest of arithmetic at the peak bfloat16
-rate, memory traffic at the memory's bandwidth and collectives at that of the
-links, with no latency and all three at once. A real step takes longer.
+The step time is a lower bound: the longest of arithmetic at the peak bfloat16
+rate, memory traffic at the bandwidth of the memory and collectives at that of
+the links, all at once and without latency. A real step takes longer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import re
 from typing import Any
 
@@ -16,20 +16,22 @@ from semppl_jax.runtime.tables import fixed_width
 from semppl_jax.tools.compile import hlo_collectives
 from semppl_jax.tools.profiling.hardware import Core
 
-# How often the bytes of a collective cross the links: an all-reduce is a
-# reduce-scatter and then an all-gather. The one part in n that stays on its
-# own device is not taken off.
+Report = dict[str, Any]
+
+# Times that the bytes of a collective cross the links: an all-reduce is a
+# reduce-scatter and an all-gather. The one part in n that stays on its own
+# device is not subtracted.
 _PASSES = {'all-reduce': 2}
 _GIB = 2**30
 _UNITS = {'K': 2**-20, 'M': 2**-10, 'G': 1.0, 'T': 2**10}  # In GiB.
 
 
-def measure(compiled: jax.stages.Compiled, core: Core) -> dict[str, Any]:
+def measure(compiled: jax.stages.Compiled, core: Core) -> Report:
   """Returns memory, arithmetic, traffic and time of one step on one device.
 
   Args:
     compiled: the compiled step.
-    core: what the device can do.
+    core: figures of the device.
   """
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
   text = compiled.as_text()
@@ -58,30 +60,30 @@ def measure(compiled: jax.stages.Compiled, core: Core) -> dict[str, Any]:
 
 
 def roofline_ms(
-  flops: float, accessed: float, moved: dict[str, int], core: Core
+  flops: float, accessed: float, moved: Mapping[str, int], core: Core
 ) -> dict[str, float]:
-  """Returns the milliseconds of each of the three things that take time.
+  """Returns the milliseconds of compute, memory and communication.
 
   Args:
     flops: arithmetic operations.
     accessed: bytes read from and written to memory.
     moved: bytes of each kind of collective.
-    core: what the device can do.
+    core: figures of the device.
   """
   return {
     'compute': flops / (core.tflops * 1e12) * 1e3,
     'memory': accessed / (core.hbm_gbps * 1e9) * 1e3,
-    'communication': _crossing(moved) / (core.link_gbps * 1e9) * 1e3,
+    'communication': _link_bytes(moved) / (core.link_gbps * 1e9) * 1e3,
   }
 
 
-def out_of_memory(message: str, core: Core) -> dict[str, Any]:
-  """Returns what the compiler says where it finds no room.
+def out_of_memory(message: str, core: Core) -> Report:
+  """Returns the report of a step that does not fit.
 
   Args:
-    message: its RESOURCE_EXHAUSTED error: what is needed in all, then the part
-      of the memory that a program may have, which is less than the whole.
-    core: what the device can do.
+    message: the compiler's RESOURCE_EXHAUSTED error: the memory that the step
+      needs, then the part of the memory that a program may use.
+    core: figures of the device.
   """
   sizes = [
     float(number) * _UNITS[unit]
@@ -100,8 +102,8 @@ def out_of_memory(message: str, core: Core) -> dict[str, Any]:
   }
 
 
-def need(report: dict[str, Any]) -> float:
-  """Returns the memory that a step takes over what there is, 1 if unknown."""
+def memory_ratio(report: Report) -> float:
+  """Returns the memory of a step over the capacity; 1 if it is unknown."""
   memory = report['hbm_gib']
   return (memory['peak'] or memory['capacity']) / memory['capacity']
 
@@ -109,9 +111,9 @@ def need(report: dict[str, Any]) -> float:
 def overhead(
   full: jax.stages.Compiled, alone: jax.stages.Compiled
 ) -> dict[str, float]:
-  """Returns what a step has on top of another one.
+  """Returns the additional cost of a step over another one.
 
-  Arithmetic, memory traffic and bytes across the links as a share of that one;
+  Arithmetic, memory traffic and bytes on the links as a share of the other's;
   memory in GiB.
   """
   some, other = (_totals(compiled) for compiled in (full, alone))
@@ -130,24 +132,25 @@ def _totals(compiled: jax.stages.Compiled) -> dict[str, float]:
   return {
     'flops': cost['flops'],
     'bytes': cost['bytes accessed'],
-    'collectives': _crossing(hlo_collectives.count(text).bytes),
+    'collectives': _link_bytes(hlo_collectives.count(text).bytes),
     'hbm_gib': peak,
   }
 
 
-def _crossing(moved: dict[str, int]) -> float:
-  """Bytes that cross the links."""
+def _link_bytes(moved: Mapping[str, int]) -> float:
   return sum(size * _PASSES.get(kind, 1) for kind, size in moved.items())
 
 
-def table(report: dict[str, Any]) -> str:
-  """Returns the report as a person reads it: an aligned line a figure."""
+def table(report: Mapping[str, object]) -> str:
+  """Returns the report as one aligned line for each figure."""
   rows = list(_rows(report))
   names = max(len(name) for name, _ in rows)
   return fixed_width(rows, (f'<{names}', '>14'), '  ')
 
 
-def _rows(node: dict[str, Any], prefix: str = '') -> Iterator[tuple[str, str]]:
+def _rows(
+  node: Mapping[str, object], prefix: str = ''
+) -> Iterator[tuple[str, str]]:
   for name, value in node.items():
     if isinstance(value, dict):
       yield from _rows(value, f'{prefix}{name}.')
@@ -155,7 +158,7 @@ def _rows(node: dict[str, Any], prefix: str = '') -> Iterator[tuple[str, str]]:
       yield prefix + name, _text(value)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
   if isinstance(value, bool):
     return 'yes' if value else 'no'
   if isinstance(value, int):

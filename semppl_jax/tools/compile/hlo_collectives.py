@@ -1,13 +1,12 @@
 """Bytes that a compiled program moves between devices, read from its text.
 
 A collective counts the larger of its operands and its results on one device:
-for an all-gather what a device ends with, for a reduce-scatter what it starts
-with. Sizes are those of the arrays, without the padding of their layouts. A
-`-start` counts and its `-done` does not. What stands in the body of a loop
-counts once per trip. The number of trips is the one that the compiler notes,
-or else the constant that the loop's condition compares its counter with: JAX
-counts its loops from zero by one. Where neither is there, a body counts once
-and `unknown_trips` says so.
+the results of an all-gather, the operands of a reduce-scatter. Sizes are those
+of the arrays, without the padding of their layouts. A `-start` counts and its
+`-done` does not. The body of a loop counts once per trip. Trips are those of
+the compiler's annotation, or else the constant that the condition compares the
+counter with: JAX counts loops from zero by one. Without either, a body counts
+once, and `unknown_trips` counts its collectives.
 """
 
 import collections
@@ -44,13 +43,12 @@ _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 
 
 class Collectives(NamedTuple):
-  """What one device sends or receives in one run of a program.
+  """Collectives of one device in one run of a program.
 
   Attributes:
     bytes: bytes of each kind that occurs.
-    count: how often each kind runs.
-    unknown_trips: collectives in loops whose number of trips is not known,
-      each counted once.
+    count: number of each kind.
+    unknown_trips: collectives in loops of unknown length, each counted once.
   """
 
   bytes: dict[str, int]
@@ -93,8 +91,8 @@ def _parse(hlo: str) -> _Program:
     if opened := _COMPUTATION.match(line):
       current = computations[opened[2]] = {}
       entry = opened[2] if opened[1] else entry
-    elif found := _INSTRUCTION.match(line):
-      current[found[2]] = _instruction(found[3], bool(found[1]))
+    elif match := _INSTRUCTION.match(line):
+      current[match[2]] = _instruction(match[3], bool(match[1]))
   return _Program(computations, entry)
 
 
@@ -114,7 +112,7 @@ def _instruction(text: str, root: bool) -> _Instruction:
 
 
 def _closing(text: str, start: int) -> int:
-  """Position of the bracket that closes the one before `start`."""
+  """Position of the parenthesis that closes the one before `start`."""
   depth = 1
   for position in range(start, len(text)):
     depth += {'(': 1, ')': -1}.get(text[position], 0)
@@ -124,7 +122,7 @@ def _closing(text: str, start: int) -> int:
 
 
 def _split(text: str) -> Iterator[str]:
-  """Parts between the commas that no bracket encloses."""
+  """Parts between the commas outside of brackets."""
   depth, start = 0, 0
   for position, letter in enumerate(text):
     depth += (letter in '([') - (letter in ')]')
@@ -136,16 +134,16 @@ def _split(text: str) -> Iterator[str]:
 
 def _moved(instruction: _Instruction, others: dict[str, _Instruction]) -> int:
   """The larger of operands and results, in bytes."""
-  given = sum(
+  operands = sum(
     _size(others[name].result)
     for name in instruction.operands
     if name in others
   )
-  return max(given, _size(_results(instruction)))
+  return max(operands, _size(_results(instruction)))
 
 
 def _results(instruction: _Instruction) -> str:
-  """Shapes of what comes out; a `-start` may hold its operands as well."""
+  """Shapes of the results, without operands that a `-start` returns as well."""
   result = _LAYOUT.sub('', instruction.result).strip()
   if not result.startswith('('):
     return result
@@ -168,7 +166,7 @@ def _size(shapes: str) -> int:
 
 
 def _trips(program: _Program) -> dict[str, tuple[int, bool]]:
-  """How often each computation runs, and whether that is known."""
+  """Runs of each computation, and True if their number is known."""
   total = collections.Counter()
   certain = {}
 
@@ -190,9 +188,9 @@ def _trips(program: _Program) -> dict[str, tuple[int, bool]]:
 def _calls(
   instruction: _Instruction, program: _Program
 ) -> Iterator[tuple[str, int | None]]:
-  """Computations that an instruction runs, and how often (None: unknown)."""
+  """Computations that an instruction runs, and their runs (None: unknown)."""
   if instruction.opcode.endswith(('-done', '-update')):
-    return  # They name what their start has run.
+    return  # They name the computation of their start.
   times = 1
   if instruction.opcode == 'while':
     times = _loop_trips(instruction, program)
@@ -204,9 +202,9 @@ def _calls(
 
 
 def _loop_trips(loop: _Instruction, program: _Program) -> int | None:
-  noted = _TRIPS.search(loop.attributes)
-  if noted:
-    return int(noted[1])
+  annotation = _TRIPS.search(loop.attributes)
+  if annotation:
+    return int(annotation[1])
   name = re.search(r'condition=%?([\w.\-]+)', loop.attributes)
   condition = program.computations.get(name[1], {}) if name else {}
   root = next((i for i in condition.values() if i.root), None)

@@ -1,65 +1,151 @@
-"""Compiles rows one by one, each in a process of its own, under limits."""
+"""Compiles rows of a table, each in a process under limits, and keeps them.
 
-from collections.abc import Callable, Iterator, Sequence
+A kept record is used again as long as config, slice and versions are the same.
+A row that exceeded a limit is compiled again under a higher one, and a row that
+failed always.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import hashlib
 import json
 import logging
 import pathlib
 import sys
 import tempfile
-from typing import Any
+from typing import Any, NamedTuple
 
-from semppl_jax.runtime import errors, signals
-from semppl_jax.tools.compile import children, limits as limits_lib, row_files
-from semppl_jax.tools.compile.limits import Limits
-from semppl_jax.tools.compile.row_files import (
-  COMPILED,
-  FAILED,
-  IMPOSSIBLE,
-  OVER,
-  Place,
-)
+from absl import flags
+import ml_collections
+
+from semppl_jax.config import loading
+from semppl_jax.runtime import errors, files, signals, subprocesses
+from semppl_jax.runtime.subprocesses import Finished, Limits
 from semppl_jax.tools.compile.topologies import Row
 
-WHAT_IS_LEFT = 'Rows that were made are kept; the same command goes on.'
+RESUME_HINT = 'Finished rows are kept; the same command goes on.'
+# Outcomes. A config may forbid a slice, as by a batch that it cannot divide.
+COMPILED, OVER_LIMIT = 'compiled', 'over a limit'
+IMPOSSIBLE, FAILED = 'impossible', 'failed'
 
 _log = logging.getLogger(__name__)
-_Run = Callable[[Sequence[str], Limits], children.Ended]
+Record = dict[str, Any]
+_Run = Callable[[Sequence[str], Limits], Finished]
 
 
-def make(
-  rows: Sequence[Row], place: Place, run: _Run = children.run
-) -> Iterator[tuple[Row, dict[str, Any]]]:
+class Store(NamedTuple):
+  """Folder of records, and what decides which of them count.
+
+  Attributes:
+    folder: holds a JSON file for each row.
+    limits: limits of compiling a row.
+    versions: versions of the compiler's packages.
+  """
+
+  folder: pathlib.Path
+  limits: Limits
+  versions: Mapping[str, str]
+
+
+def define_limit_flags() -> Callable[[], Limits]:
+  """Defines `--limit_minutes` and `--limit_gib`; returns their reader."""
+  minutes = flags.DEFINE_float(
+    'limit_minutes', 30.0, 'Minutes to compile a row of the table.', 0.0
+  )
+  gib = flags.DEFINE_float(
+    'limit_gib', 20.0, 'GiB of the process that compiles a row.', 0.0
+  )
+  return lambda: Limits(minutes.value, gib.value)
+
+
+def open_store(
+  out: str | None, limits: Limits, versions: Mapping[str, str]
+) -> Store:
+  """Returns the store in the folder `--out`, which it makes.
+
+  Raises:
+    InputError: the folder cannot be written to.
+  """
+  return Store(files.output_dir(out), limits, versions)
+
+
+def compile_rows(
+  rows: Sequence[Row], store: Store, run: _Run = subprocesses.run
+) -> Iterator[tuple[Row, Record]]:
   """Yields each row and its record, compiling those that are not kept.
 
   Args:
-    rows: what to compile.
-    place: where rows are kept.
+    rows: rows to compile.
+    store: where records are kept.
     run: runs a command under limits.
   """
-  # A polite request to end would leave a running compiler behind.
-  with signals.raise_at_signal() as unless_stopped:
+  # The default of SIGTERM would leave a running compiler behind.
+  with signals.raise_at_signal() as raise_if_signalled:
     for row in rows:
-      unless_stopped()
-      record = row_files.kept(row, place)
+      raise_if_signalled()
+      record = load(row, store)
       if record is None:
         _log.info('Compiling %s for %s.', row.config, row.topology)
-        made = _compile(row, place.limits, run)
-        record = row_files.keep(row, place, made)
+        record = _save(row, store, _compile(row, store.limits, run))
       yield row, record
 
 
-def _compile(row: Row, limits: Limits, run: _Run) -> dict[str, Any]:
+def load(row: Row, store: Store) -> Record | None:
+  """Returns the record of a row, if there is one that counts."""
+  key = _key(row, store)
+  try:
+    record = json.loads(_file(row, key, store).read_text())
+  except (OSError, ValueError):
+    return None
+  if not isinstance(record, dict) or record.get('key') != key:
+    return None
+  if record['outcome'] == OVER_LIMIT:
+    field = record['broken']
+    higher = getattr(store.limits, field) > record['limits'][field]
+    return None if higher else record
+  return record if record['outcome'] == COMPILED else None
+
+
+def config_digest(config: ml_collections.ConfigDict) -> str:
+  """Returns a hash of all fields, wherever they were set."""
+  text = config.to_json_best_effort(sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _save(row: Row, store: Store, record: Record) -> Record:
+  key = _key(row, store)
+  record = {'key': key, **record, 'limits': store.limits._asdict()}
+  files.write_text(_file(row, key, store), json.dumps(record, indent=2) + '\n')
+  return record
+
+
+def _key(row: Row, store: Store) -> dict[str, object]:
+  """Values that a record shares with the row that it is used for."""
+  return {
+    'config': row.config,
+    'topology': row.topology,
+    'fields': config_digest(loading.load(row.config, row.overrides)),
+    'versions': dict(store.versions),
+  }
+
+
+def _file(row: Row, key: dict[str, Any], store: Store) -> pathlib.Path:
+  topology = row.topology.replace(':', '-')
+  stem = pathlib.Path(row.config).stem
+  return store.folder / f'{stem}.{topology}.{key["fields"][:8]}.json'
+
+
+def _compile(row: Row, limits: Limits, run: _Run) -> Record:
   with tempfile.TemporaryDirectory() as folder:
     out = pathlib.Path(folder) / 'report.json'
-    ended = run(_command(row, out), limits)
+    finished = run(_command(row, out), limits)
     report = json.loads(out.read_text()) if out.exists() else None
   return {
-    'outcome': _outcome(ended, report),
-    'reason': None if report else _reason(ended, limits),
+    'outcome': _outcome(finished, report),
+    'reason': None if report else _reason(finished, limits),
     'report': report,
-    'broken': ended.broken,
-    'seconds': ended.seconds,
-    'peak_gib': ended.gib,
+    'broken': finished.exceeded,
+    'seconds': finished.seconds,
+    'peak_gib': finished.gib,
   }
 
 
@@ -72,15 +158,17 @@ def _command(row: Row, out: pathlib.Path) -> list[str]:
   ]
 
 
-def _outcome(ended: children.Ended, report: dict[str, Any] | None) -> str:
+def _outcome(finished: Finished, report: Record | None) -> str:
   if report is not None:
     return COMPILED
-  if ended.broken:
-    return OVER
-  return IMPOSSIBLE if ended.status == errors.BAD_INPUT else FAILED
+  if finished.exceeded:
+    return OVER_LIMIT
+  return IMPOSSIBLE if finished.status == errors.BAD_INPUT else FAILED
 
 
-def _reason(ended: children.Ended, limits: Limits) -> str:
-  if ended.broken:
-    return limits_lib.sentence(limits, ended.broken)
-  return children.complaint(ended)
+def _reason(finished: Finished, limits: Limits) -> str:
+  field = finished.exceeded
+  if field is None:
+    return finished.last_error()
+  unit = {'minutes': 'minutes', 'gib': 'GiB'}[field]
+  return f'needs over {getattr(limits, field):g} {unit} to compile'

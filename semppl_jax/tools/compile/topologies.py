@@ -9,11 +9,11 @@ from semppl_jax.config import loading
 
 
 class Row(NamedTuple):
-  """What is compiled for a row of a table.
+  """Config and slice of one row of a table.
 
   Attributes:
-    config: the config file, from the root of the repository.
-    topology: the slice, as `'v3:8x8'`.
+    config: config file, relative to the root of the repository.
+    topology: slice, as `'v3:8x8'`.
     overrides: fields to change, as `'batch_size=256'`.
   """
 
@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
   @property
   def title(self) -> str:
-    """Config and slice as one name, which the table begins with."""
+    """Name of config and slice, as the table begins with."""
     return f'{pathlib.Path(self.config).stem} {self.topology}'
 
 
@@ -31,8 +31,8 @@ def _rows(topology: str, *names: str) -> tuple[Row, ...]:
   return tuple(Row(f'configs/{name}.py', topology) for name in names)
 
 
-# With 1 % of the labels the step is the same, and so it has no row. PAWS's
-# 6,720 labelled rows cannot be shared out among more than 64 of these cores.
+# With 1 % of the labels the step is the same: no row. PAWS's 6,720 labelled
+# rows cannot be divided among more than 64 of these cores.
 ROWS = (
   *_rows(
     'v3:8x8',
@@ -65,8 +65,8 @@ ROWS = (
   *_rows('v6e:8x8', 'resnet50_10pct'),
 )
 
-# By chip and by what JAX has as devices: cores, of v5p chips. Pods of v5e and
-# v6e end at 256.
+# By chip and number of JAX devices: cores, but chips of v5p. Pods of v5e and
+# v6e have at most 256.
 _SHAPES = {
   'v3': {8: '2x2', 32: '4x4', 128: '8x8', 512: '16x16', 2048: '32x32'},
   'v4': {8: '2x2x1', 32: '2x2x4', 128: '4x4x4', 512: '4x8x8', 2048: '8x8x16'},
@@ -77,14 +77,14 @@ _SHAPES = {
 CHIPS = (*_SHAPES,)
 
 
-def counts(chip: str) -> list[int]:
-  """Returns how many cores the slices of a chip have, the fewest first.
+def core_counts(chip: str) -> list[int]:
+  """Returns the numbers of cores of a chip's slices, ascending.
 
   Args:
     chip: as `'v3'`.
 
   Raises:
-    ConfigError: there is no such chip here.
+    ConfigError: the chip is unknown.
   """
   if chip not in CHIPS:
     raise loading.ConfigError(
@@ -93,17 +93,17 @@ def counts(chip: str) -> list[int]:
   return sorted(_SHAPES[chip])
 
 
-def of_cores(chip: str, cores: int) -> str:
-  """Returns the slice of a chip that has so many cores.
+def with_cores(chip: str, cores: int) -> str:
+  """Returns the slice of a chip with a number of cores.
 
   Args:
     chip: as `'v3'`.
-    cores: as JAX counts devices.
+    cores: number of JAX devices.
 
   Raises:
-    ConfigError: there is no such chip or slice here.
+    ConfigError: the chip or the slice is unknown.
   """
-  known = counts(chip)
+  known = core_counts(chip)
   if cores not in known:
     raise loading.ConfigError(
       f'--cores={cores}: {chip} has slices of'
@@ -112,42 +112,42 @@ def of_cores(chip: str, cores: int) -> str:
   return f'{chip}:{_SHAPES[chip][cores]}'
 
 
-def larger(topology: str, cores: int, need: float) -> str | None:
-  """Returns the next slice of the chip that a step may fit, where there is one.
+def larger(topology: str, cores: int, memory_ratio: float) -> str | None:
+  """Returns the next slice of the chip that a step may fit, or None.
 
-  It would do if all of the memory were shared out; weights are not, and so it
-  is to be checked.
+  It would fit if all memory were sharded; weights are not, so it has to be
+  checked.
 
   Args:
     topology: the slice that is too small, as `'v3:8x8'`.
-    cores: that it has.
-    need: memory that the step takes, over what there is; 1 where unknown.
+    cores: number of its cores.
+    memory_ratio: memory of the step over the capacity; 1 where unknown.
   """
   chip = topology.partition(':')[0]
   known = sorted(_SHAPES.get(chip, ()))
-  enough = [n for n in known if n > cores and n >= cores * need]
-  return of_cores(chip, enough[0]) if enough else None
+  enough = [n for n in known if n > cores and n >= cores * memory_ratio]
+  return with_cores(chip, enough[0]) if enough else None
 
 
 def select(rows: Sequence[Row], pattern: str) -> list[Row]:
-  """Returns the rows whose config and slice match, as in `table.md`.
+  """Returns the rows whose title matches.
 
   Args:
-    rows: to choose from.
-    pattern: a regular expression, found anywhere in `'resnet50_10pct v3:8x8'`.
+    rows: rows to choose from.
+    pattern: regular expression, searched in `'resnet50_10pct v3:8x8'`.
 
   Raises:
-    ConfigError: it is none, or no row matches.
+    ConfigError: it is invalid, or no row matches.
   """
   try:
-    found = [x for x in rows if re.search(pattern, x.title)]
+    selected = [x for x in rows if re.search(pattern, x.title)]
   except re.error as error:
     raise loading.ConfigError(
-      f'--rows={pattern} is no regular expression: {error}.'
+      f'--rows={pattern} is not a regular expression: {error}.'
     ) from error
-  if not found:
+  if not selected:
     raise loading.ConfigError(
       f'--rows={pattern} matches no row; rows are'
       f' {", ".join(x.title for x in rows)}.'
     )
-  return found
+  return selected

@@ -1,10 +1,9 @@
-"""Compiles a config's train step for TPUs that are not there."""
+"""Ahead-of-time compilation of a config's train step for absent TPUs."""
 
 from collections.abc import Sequence
 import importlib.metadata
 import importlib.util
 import time
-from typing import Any
 
 import jax
 from jax.experimental import topologies
@@ -15,7 +14,7 @@ from semppl_jax.config import loading
 from semppl_jax.runtime import device_memory, mesh as mesh_lib
 from semppl_jax.tools.compile import cost_analysis
 from semppl_jax.tools.profiling import hardware
-from semppl_jax.tools.profiling.bare import bare
+from semppl_jax.tools.profiling.step_variants import networks_only
 from semppl_jax.training import aot
 
 
@@ -24,17 +23,18 @@ def check(
   topology: str,
   overhead: bool = True,
   photometric: bool = False,
-) -> dict[str, Any]:
-  """Compiles the train step of a config for a slice and measures it.
+) -> cost_analysis.Report:
+  """Compiles the train step of a config for a slice, and analyzes its cost.
 
   Args:
-    config: the run's config.
+    config: config of the run.
     topology: name of the slice, as `'v3:8x8'`.
-    overhead: also compile the networks alone, to compare with.
-    photometric: also compile the step without operations on colours and blur.
+    overhead: True to also compile the networks alone, to compare with.
+    photometric: True to also compile the step without color operations and
+      blur.
 
   Returns:
-    The report, as JSON holds it; figures are those of one core.
+    The report, as plain JSON; figures are those of one core.
 
   Raises:
     ValueError: the slice or the config is impossible, or libtpu is missing.
@@ -46,32 +46,32 @@ def check(
   began = time.monotonic()
   try:
     compiled = aot.lower_abstract(run).compile()
-    found = cost_analysis.measure(compiled, core)
+    report = cost_analysis.measure(compiled, core)
   except jax.errors.JaxRuntimeError as error:
     if not device_memory.is_out_of_memory(error):
       raise
-    compiled, found = None, cost_analysis.out_of_memory(str(error), core)
+    compiled, report = None, cost_analysis.out_of_memory(str(error), core)
   seconds = time.monotonic() - began
   if overhead and compiled is not None:
-    networks = run._replace(method=bare(run.method))
+    networks = run._replace(method=networks_only(run.method))
     alone = aot.lower_abstract(networks).compile()
-    found['overhead'] = cost_analysis.overhead(compiled, alone)
+    report['overhead'] = cost_analysis.overhead(compiled, alone)
   if photometric and compiled is not None:
     plain = aot.lower_abstract(aot.without_photometric(run)).compile()
-    found['photometric'] = cost_analysis.overhead(compiled, plain)
+    report['photometric'] = cost_analysis.overhead(compiled, plain)
   return {
     'topology': topology,
     'cores': mesh.size,
     'device_kind': device.device_kind,
     'batch_size': config.batch_size,
-    **found,
+    **report,
     'compile_seconds': seconds,
     'versions': versions(),
   }
 
 
 def versions() -> dict[str, str]:
-  """Returns the versions of what compiles.
+  """Returns the versions of the compiler's packages.
 
   Raises:
     ConfigError: libtpu is not installed.
@@ -84,8 +84,8 @@ def versions() -> dict[str, str]:
   }
 
 
-def devices(topology: str) -> Sequence[Any]:
-  """Returns the devices of a TPU slice, to compile for and never to run on.
+def devices(topology: str) -> Sequence[jax.Device]:
+  """Returns the devices of a TPU slice, to compile for but not to run on.
 
   Args:
     topology: chip and shape, as `'v3:8x8'`.

@@ -1,50 +1,47 @@
-"""Which part of a train step takes which time, by programs with one part less.
+"""Time of each part of a train step, from a profile of some steps.
 
-Each program below lacks one part of the one before it. All run in turn, step
-by step, so that a machine that slows down meanwhile is fair to them. A part is
-the difference of the median times of two programs, or the time of a program by
-itself; nothing is clipped, so that a part which takes less than the times
-waver may come out below zero. What the parts leave of the step is the rest:
-normalising the images and filling their background, norms, checks that all is
-finite, the probe, and what the compiler gains or loses by having all parts in
-one program.
+The step runs its parts under `jax.named_scope`, Haiku adds the names of its
+modules, and the compiler keeps both as the `op_name` of each instruction. The
+profiler records when each instruction ran. Where several run at once, as on the
+threads of a CPU, each has an equal share of that time, so that all parts and
+the rest add up to the step. A fused instruction counts for the scope of its
+root, and a copy that the compiler inserted for that of its first user.
 
-  step          the train step
-  views_given   the same on views that are cut already
-  plain         the same without operations on colours and blur
-  bare          the same with `bare` for the method: no queue, votes or draws,
-                and the least of losses
-  networks      forward and backward pass, target included, on images that are
-                normalised already: no optimiser, no probe
-  encoder       the same without heads
-  update        optimiser and moving average on a gradient that is there
+The rest is time in which nothing ran, instructions of no scope, metrics and
+checks that all is finite. On a GPU, kernels of a CUDA graph may not say which
+instruction they are: `XLA_FLAGS=--xla_gpu_enable_command_buffer=` runs without.
 """
 
-from collections.abc import Mapping
-import dataclasses
-from typing import Any, NamedTuple
+import collections
+from collections.abc import Callable, Iterable, Iterator, Mapping
+import pathlib
+import re
+import tempfile
+import time
+from typing import NamedTuple
 
 import jax
 
-from semppl_jax.data.batch import Batch
-from semppl_jax.runtime import mesh as mesh_lib
-from semppl_jax.tools.profiling import step_variants
-from semppl_jax.tools.profiling.bare import bare
-from semppl_jax.tools.profiling.on_state import Program
-from semppl_jax.tools.profiling.timing import Times
-from semppl_jax.training import unfed
-from semppl_jax.training.train_step import TrainState
-from semppl_jax.training.unfed import Unfed
+from semppl_jax.models.network import HEADS
+from semppl_jax.runtime import tables
 
-# What a part is: the time of the first program, less that of the second.
-_PARTS = {
-  'cutting views': ('step', 'views_given'),
-  'colours and blur': ('views_given', 'plain'),
-  'queue, votes, sampling, losses': ('plain', 'bare'),
-  'heads': ('networks', 'encoder'),
-  'encoder': ('encoder', None),
-  'optimiser and average': ('update', None),
+# Each part, and the scopes that it consists of.
+SCOPES = {
+  'cutting views': 'augment',
+  'colours and blur': 'gradient/augment',
+  'queue, votes, sampling, losses': 'gradient/loss',
+  'heads': 'gradient/forward and target, modules of heads',
+  'encoder': 'gradient/forward and target, other modules',
+  'optimiser and average': 'update, average',
+  'rest': 'all else',
 }
+_CROPS, _COLORS, _METHOD, _HEADS, _ENCODER, _UPDATE, _REST = SCOPES
+_INSTRUCTION = re.compile(r'^\s+(?:ROOT )?%?([\w.\-]+) = (.*)$')
+_OP_NAME = re.compile(r'op_name="([^"]*)"')
+# Their time is that of the instructions inside.
+_CONTAINER = re.compile(r' (?:while|conditional|call)\(')
+_OPERAND = re.compile(r'%([\w.\-]+)')
+_EVENT = re.compile(r'%?([\w.\-]+)')
 
 
 class Part(NamedTuple):
@@ -52,8 +49,8 @@ class Part(NamedTuple):
 
   Attributes:
     ms: milliseconds.
-    share: of the step's.
-    measured: by which programs, as `'plain - bare'`.
+    share: of the step.
+    measured: the scopes of the part.
   """
 
   ms: float
@@ -61,68 +58,151 @@ class Part(NamedTuple):
   measured: str
 
 
-def programs(run: Unfed, state: TrainState, given: Any) -> dict[str, Program]:
-  """Compiles every program but the step itself.
+def profile(
+  step: Callable[[], None], hlo: str, steps: int, step_ms: float
+) -> dict[str, Part]:
+  """Profiles some steps and returns their parts, which add up to `step_ms`.
 
   Args:
-    run: the config, its method and its devices.
-    state: a state of the step, which stays.
-    given: what the step is given.
+    step: takes a step and returns when it is done.
+    hlo: text of the compiled step.
+    steps: number of profiled steps.
+    step_ms: milliseconds of a step without the profiler.
   """
-  made = {}
-  batch = given
-  if not isinstance(given, Batch):
-    batch = _cut(run, given, state)
-    made['views_given'] = step_variants.step(run, state, batch)
-  plain = unfed.without_colours(run)
-  networks = plain._replace(method=bare(run.method))
-  encoder = networks._replace(
-    method=dataclasses.replace(networks.method, heads=())
-  )
-  images = step_variants.images(run, batch)
-  return made | {
-    'plain': step_variants.step(plain, state, batch),
-    'bare': step_variants.step(networks, state, batch),
-    'networks': step_variants.networks(networks, state, images, batch),
-    'encoder': step_variants.networks(encoder, state, images, batch),
-    'update': step_variants.update(run, state),
+  options = jax.profiler.ProfileOptions()
+  options.python_tracer_level = 0  # It would slow the step down.
+  with tempfile.TemporaryDirectory() as folder:
+    with jax.profiler.trace(folder, profiler_options=options):
+      start = time.perf_counter()
+      for _ in range(steps):
+        step()
+      seconds = time.perf_counter() - start
+    (file,) = pathlib.Path(folder).rglob('*.xplane.pb')
+    data = jax.profiler.ProfileData.from_file(str(file))
+    busy = _busy_seconds(data, instruction_parts(hlo))
+  return shares(busy, seconds, step_ms)
+
+
+def instruction_parts(hlo: str) -> dict[str, str]:
+  """Returns the part of each instruction of a compiled program.
+
+  Args:
+    hlo: text of the program. Loops and calls are left out, since what they run
+      is in it as well.
+  """
+  parts, first_user, unnamed = {}, {}, []
+  for line in hlo.splitlines():
+    if not (match := _INSTRUCTION.match(line)):
+      continue
+    name, text = match.groups()
+    definition = text.partition(', metadata=')[0]
+    for operand in _OPERAND.findall(definition):
+      first_user.setdefault(operand, name)
+    if _CONTAINER.search(f' {definition}'):
+      continue
+    if op_name := _OP_NAME.search(text):
+      parts[name] = part_of(op_name[1])
+    else:
+      unnamed.append(name)
+  # A user stands below its operands.
+  for name in reversed(unnamed):
+    parts[name] = parts.get(first_user.get(name, ''), _REST)
+  return parts
+
+
+def part_of(op_name: str) -> str:
+  """Returns the part that an `op_name` belongs to.
+
+  Args:
+    op_name: nested scopes, as
+      `'jit(train)/gradient/transpose(jvp(forward))/projector/linear/dot'`.
+  """
+  scopes = {*re.findall(r'\w+', op_name)}
+  if 'gradient' not in scopes:
+    if 'augment' in scopes:
+      return _CROPS
+    return _UPDATE if scopes & {'update', 'average'} else _REST
+  if 'augment' in scopes:
+    return _COLORS
+  if scopes & {'forward', 'target'}:
+    return _HEADS if scopes & {*HEADS} else _ENCODER
+  return _METHOD if 'loss' in scopes else _REST
+
+
+def _busy_seconds(
+  data: jax.profiler.ProfileData, parts: Mapping[str, str]
+) -> dict[str, float]:
+  """Returns the seconds of each part on a device, the mean over devices."""
+  events = {plane.name: [*_events(plane, parts)] for plane in data.planes}
+  events = {name: x for name, x in events.items() if x}
+  # A host that launches kernels may give them the same names.
+  devices = [x for name, x in events.items() if name.startswith('/device:')]
+  devices = devices or [*events.values()]
+  total = collections.Counter()
+  for device in devices:
+    total.update(divide_time(device))
+  return {name: ns / 1e9 / len(devices) for name, ns in total.items()}
+
+
+def _events(
+  plane: jax.profiler.ProfilePlane, parts: Mapping[str, str]
+) -> Iterator[tuple[float, float, str]]:
+  """Yields start, end and part of the instructions that a profile has."""
+  for line in plane.lines:
+    for event in line.events:
+      match = _EVENT.match(str(dict(event.stats).get('hlo_op', event.name)))
+      if match and match[1] in parts:
+        yield event.start_ns, event.end_ns, parts[match[1]]
+
+
+def divide_time(
+  events: Iterable[tuple[float, float, str]],
+) -> dict[str, float]:
+  """Returns the time of each part, divided where several events overlap.
+
+  Args:
+    events: start, end and part, in any order.
+  """
+  changes = []
+  for start, end, part in events:
+    changes += [(start, 1, part), (end, -1, part)]
+  running, total, last = collections.Counter(), collections.Counter(), 0.0
+  for now, change, part in sorted(changes):
+    if count := running.total():
+      for name, number in running.items():
+        total[name] += (now - last) * number / count
+    running[part] += change
+    last = now
+  return dict(total)
+
+
+def shares(
+  busy: Mapping[str, float], seconds: float, step_ms: float
+) -> dict[str, Part]:
+  """Returns the parts that took time, and the rest.
+
+  Args:
+    busy: seconds of each part in a profile.
+    seconds: duration of the profile.
+    step_ms: milliseconds of a step.
+  """
+  known = {name: busy[name] / seconds for name in SCOPES if name in busy}
+  known.pop(_REST, None)
+  known[_REST] = 1.0 - sum(known.values())
+  return {
+    name: Part(share * step_ms, share, SCOPES[name])
+    for name, share in known.items()
   }
 
 
-def _cut(run: Unfed, given: Any, state: TrainState) -> Batch:
-  """The views that the step cuts of what it is given."""
-  rows = mesh_lib.sharded(run.mesh)
-  return jax.jit(unfed.step(run).views, out_shardings=rows)(given, state)
-
-
-def shares(times: Mapping[str, Times]) -> dict[str, Part]:
-  """Returns the parts of the step, and the rest, which add up to it.
-
-  Args:
-    times: of the programs, `'step'` among them; without `'views_given'` where
-      the step is given views.
-  """
-  whole = times['step'].median_ms
-  found: dict[str, Part] = {}
-  for name, (one, other) in _PARTS.items():
-    if 'views_given' not in times:
-      if other == 'views_given':
-        continue
-      one = 'step' if one == 'views_given' else one
-    ms, measured = times[one].median_ms, one
-    if other is not None:
-      ms, measured = ms - times[other].median_ms, f'{one} - {other}'
-    found[name] = Part(ms, ms / whole, measured)
-  rest = whole - sum(part.ms for part in found.values())
-  return found | {'rest': Part(rest, rest / whole, 'step - all above')}
-
-
 def table(parts: Mapping[str, Part]) -> str:
-  """Returns aligned lines of milliseconds, shares and how they were found."""
-  width = max(map(len, parts))
-  lines = [f'{"part":<{width}}  {"ms":>10}  {"share":>7}  measured as']
-  lines += [
-    f'{name:<{width}}  {part.ms:>10,.2f}  {part.share:>7.1%}  {part.measured}'
-    for name, part in parts.items()
+  """Returns an aligned table of milliseconds, shares and scopes."""
+  rows = [
+    ('part', 'ms', 'share', 'measured as'),
+    *(
+      (name, f'{part.ms:,.2f}', f'{part.share:.1%}', part.measured)
+      for name, part in parts.items()
+    ),
   ]
-  return '\n'.join(lines)
+  width = max(map(len, parts))
+  return tables.fixed_width(rows, (f'<{width}', '>10', '>7', ''), '  ')

@@ -57,7 +57,9 @@ def measure(experiment: Experiment, seconds: float) -> dict[str, Cost]:
 
   def on_devices() -> Iterator[object]:
     for host in batches():
-      yield jax.block_until_ready(mesh_lib.to_global(experiment.mesh, host.batch))
+      yield jax.block_until_ready(
+        mesh_lib.to_global(experiment.mesh, host.batch)
+      )
 
   stages: dict[str, Callable[[], Iterator[object]]] = {
     'read': lambda: until('read'),

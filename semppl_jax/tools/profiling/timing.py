@@ -1,22 +1,27 @@
-"""How long calls take, over and over."""
+"""Times of calls, and of a compiled train step."""
 
 from collections.abc import Callable, Mapping
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import jax
 import numpy as np
+
+from semppl_jax.training import aot
+from semppl_jax.training.aot import AbstractRun
+from semppl_jax.training.train_step import StepInput
 
 
 class Times(NamedTuple):
-  """Milliseconds of a call: the middle, and how far the others are from it.
+  """Milliseconds of a call that was made many times.
 
   Attributes:
-    median_ms: as many calls took longer as did not.
+    median_ms: the median.
     min_ms: the shortest call.
     max_ms: the longest call.
-    p10_ms: a tenth of the calls took less.
-    p90_ms: a tenth of the calls took more.
-    calls: how many were timed.
+    p10_ms: the 10th percentile.
+    p90_ms: the 90th percentile.
+    calls: number of timed calls.
   """
 
   median_ms: float
@@ -28,31 +33,62 @@ class Times(NamedTuple):
 
 
 def measure(
-  calls: Mapping[str, Callable[[], Any]],
+  calls: Mapping[str, Callable[[], object]],
   rounds: int,
   warmup: int,
   clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Times]:
-  """Times some calls in turn, so that a machine that slows down is fair.
+  """Times calls in turn, so that a slower phase of the machine hits them all.
 
   Args:
-    calls: what is timed; each returns when it is done.
-    rounds: how often each is timed, 1 or more.
-    warmup: rounds before these.
-    clock: seconds since some moment.
+    calls: functions that return when their work is done.
+    rounds: timed calls of each, 1 or more.
+    warmup: calls of each before these.
+    clock: returns seconds.
   """
   seconds = {name: [] for name in calls}
   for turn in range(warmup + rounds):
     for name, call in calls.items():
-      began = clock()
+      start = clock()
       call()
       if turn >= warmup:
-        seconds[name].append(clock() - began)
-  return {name: _times(each) for name, each in seconds.items()}
+        seconds[name].append(clock() - start)
+  return {name: _times(values) for name, values in seconds.items()}
 
 
 def _times(seconds: list[float]) -> Times:
-  low, p10, middle, p90, high = (
+  low, p10, median, p90, high = (
     1e3 * float(x) for x in np.percentile(seconds, (0, 10, 50, 90, 100))
   )
-  return Times(middle, low, high, p10, p90, len(seconds))
+  return Times(median, low, high, p10, p90, len(seconds))
+
+
+class CompiledStep:
+  """Compiled train step that keeps its own state; each call takes one step.
+
+  Attributes:
+    compiled: the program.
+    trace_seconds: time of tracing.
+    compile_seconds: time of compiling.
+  """
+
+  def __init__(self, run: AbstractRun, inputs: StepInput):
+    """Compiles the step as a run does, and initializes a state.
+
+    Args:
+      run: config, method and devices.
+      inputs: input of every step.
+    """
+    step = aot.abstract_step(run)
+    self._inputs = inputs
+    self._state = jax.jit(step.init, out_shardings=step.state_sharding)()
+    start = time.perf_counter()
+    lowered = aot.lower(step, self._state, inputs)
+    self.trace_seconds = time.perf_counter() - start
+    self.compiled = lowered.compile()
+    self.compile_seconds = time.perf_counter() - start - self.trace_seconds
+
+  def __call__(self) -> None:
+    """Takes a step, and returns when it is done."""
+    state, metrics = self.compiled(self._state, self._inputs)
+    self._state, _ = jax.block_until_ready((state, metrics))

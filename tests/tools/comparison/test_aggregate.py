@@ -53,7 +53,7 @@ def _support(views):
   return {'classes_per_batch': 10, 'images_per_class': 4, 'views': views}
 
 
-def _run(score, *, minutes=5.0, floors=None, **figures):
+def _run(score, *, minutes=5.0, baselines=None, **figures):
   curve = [
     {
       'step': 2000 * n,
@@ -66,13 +66,13 @@ def _run(score, *, minutes=5.0, floors=None, **figures):
   figures = {'knn_labelled': score, 'classifier': None} | figures
   return {
     'figures': figures | {'minutes': minutes},
-    'floors': floors or {},
+    'floors': baselines or {},
     'curve': curve,
     'summary': {'devices': '1 x cpu', 'versions': {'jax': '1'}},
   }
 
 
-def _floors(score):
+def _baselines(score):
   return {
     'raw pixels': {'knn_labelled': score, 'knn_all': None},
     'untrained encoder': {'knn_labelled': score / 2, 'knn_all': None},
@@ -82,7 +82,7 @@ def _floors(score):
 @pytest.fixture
 def made(tmp_path):
   """Two seeds of `one`, a run and a failure of `two`, and one of `sup`."""
-  found = aggregate.Report(
+  report = aggregate.Report(
     tmp_path / 'out',
     SETTINGS,
     {
@@ -91,13 +91,17 @@ def made(tmp_path):
       'sup': _method(labels_only=True),
     },
   )
-  found.add('one', 0, _run(0.4, floors=_floors(0.3), step_memory_gib=1.234567))
-  found.add('one', 1, _run(0.5, floors=_floors(0.3), step_memory_gib=1.274))
-  found.add('two', 0, _run(0.45, images_per_second=1234.5, input_wait=0.004))
-  found.fail('two', 1, 'Step 7 is not\nfinite.')
-  found.add('sup', 0, _run(0.35, classifier=0.36))
-  found.write()
-  return found
+  report.add(
+    'one', 0, _run(0.4, baselines=_baselines(0.3), step_memory_gib=1.234567)
+  )
+  report.add(
+    'one', 1, _run(0.5, baselines=_baselines(0.3), step_memory_gib=1.274)
+  )
+  report.add('two', 0, _run(0.45, images_per_second=1234.5, input_wait=0.004))
+  report.add_failure('two', 1, 'Step 7 is not\nfinite.')
+  report.add('sup', 0, _run(0.35, classifier=0.36))
+  report.write()
+  return report
 
 
 PAGE = """\
@@ -169,16 +173,16 @@ def test_what_does_not_compare_is_said(made):
     'versions': {'jax': '2'},
   }
   text = markdown.page(content, 'FIGURE')
-  assert 'labels alone: their floor is not known' in text
+  assert 'labels alone: the accuracy of this baseline is not known' in text
   assert 'same devices:** 1 x cpu, but 8 x TPU v3 of two, seed 0.' in text
   assert 'same versions:** jax 1, but jax 2 of two, seed 0.' in text
 
 
-def test_floors_count_once_for_each_seed(made):
-  made.add('two', 0, _run(0.4, floors=_floors(0.3)))
+def test_baselines_count_once_for_each_seed(made):
+  made.add('two', 0, _run(0.4, baselines=_baselines(0.3)))
   made.write()
-  floors = made.content['floors']['raw pixels']['knn_labelled']
-  assert floors['values'] == (0.3, 0.3)
+  pixels = made.content['floors']['raw pixels']['knn_labelled']
+  assert pixels['values'] == (0.3, 0.3)
 
 
 def test_the_json_has_every_run_and_the_means(made, tmp_path):
@@ -194,10 +198,10 @@ def test_the_json_has_every_run_and_the_means(made, tmp_path):
   }
   assert {'python', 'jax', 'semppl_jax'} <= content['versions'].keys()
   assert made.failed
-  assert made.has_floors(1) and not made.has_floors(2)
+  assert made.has_baselines(1) and not made.has_baselines(2)
 
 
-def test_the_figure_has_a_line_for_each_method_and_floor(made):
+def test_the_figure_has_a_line_for_each_method_and_baseline(made):
   drawn = figure.draw(made.content)
   images, minutes = drawn.axes
   assert images.get_xlabel() == 'Images seen'
@@ -215,8 +219,8 @@ def test_the_figure_has_a_line_for_each_method_and_floor(made):
     assert path.vertices[:, 1].min() == pytest.approx(20)
     assert path.vertices[:, 1].max() == pytest.approx(50)
     np.testing.assert_allclose(lines['raw pixels'].get_ydata(), 30.0)
-    for floor in names[3:]:
-      assert lines[floor].get_linestyle() == '--'
+    for name in names[3:]:
+      assert lines[name].get_linestyle() == '--'
     styles = [(lines[x].get_color(), lines[x].get_marker()) for x in names[:3]]
     assert len(set(styles)) == 3
 
@@ -237,28 +241,28 @@ def test_the_figure_is_written_and_not_blank(made, tmp_path):
   assert image.size == (1650, 810)
   pixels = np.asarray(image.convert('RGB')).reshape(-1, 3)
   assert 0.01 < (pixels != 255).any(1).mean() < 0.5
-  for colour in ((0, 114, 178), (213, 94, 0), (0, 158, 115)):
-    assert (pixels == colour).all(1).sum() > 100
+  for color in ((0, 114, 178), (213, 94, 0), (0, 158, 115)):
+    assert (pixels == color).all(1).sum() > 100
 
 
 def test_twenty_methods_are_told_apart(tmp_path):
   names = [f'method_{n}' for n in range(20)]
-  found = aggregate.Report(tmp_path, SETTINGS, {x: _method() for x in names})
+  report = aggregate.Report(tmp_path, SETTINGS, {x: _method() for x in names})
   for name in names:
-    found.add(name, 0, _run(0.5))
-  images, _ = figure.draw(found.content).axes
+    report.add(name, 0, _run(0.5))
+  images, _ = figure.draw(report.content).axes
   styles = {(x.get_color(), x.get_marker()) for x in images.get_lines()}
   assert len(styles) == 20
 
 
 def test_without_a_clock_or_a_run_there_is_a_figure_all_the_same(tmp_path):
-  found = aggregate.Report(tmp_path, SETTINGS, {'one': _method()})
-  found.fail('one', 0, 'No memory.')
-  found.write()
-  assert not figure.draw(found.content).legends
-  found.add('one', 1, _run(0.5, minutes=None))
-  found.write()
-  images, minutes = figure.draw(found.content).axes
+  report = aggregate.Report(tmp_path, SETTINGS, {'one': _method()})
+  report.add_failure('one', 0, 'No memory.')
+  report.write()
+  assert not figure.draw(report.content).legends
+  report.add('one', 1, _run(0.5, minutes=None))
+  report.write()
+  images, minutes = figure.draw(report.content).axes
   assert len(images.get_lines()) == 1
   assert not minutes.get_lines()
 

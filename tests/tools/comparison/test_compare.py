@@ -59,7 +59,7 @@ def one_device(monkeypatch):
 
 
 def _plan(files, text=f'{STEPS} steps', seeds=1, evaluations=2, **fields):
-  return runner.Plan(
+  return runner.Comparison(
     entries=tuple(experiments.load(files)),
     budget=budget.parse(text),
     seeds=seeds,
@@ -101,7 +101,7 @@ def test_a_comparison_of_two_methods(finished):
     assert 0 <= figures['probe'] <= 1
     config = json.loads((out / f'{name}-0' / 'config.json').read_text())
     assert config['data']['labels_seed'] == config['seed'] == 0
-    # The first has the floors of the seed, and the others need not.
+    # The first evaluates the baselines of the seed, and the others need not.
     assert bool(run['floors']) == (name == 'ours')
   assert content['methods']['labels']['labels_only']
   assert content['methods']['labels']['figures']['classifier']['mean'] > 0
@@ -159,7 +159,7 @@ def test_a_seed_and_a_method_more_need_only_their_own_runs(
   third = _write(tmp_path, images, 'third', method='semppl')
   report = runner.run(_plan([*files, third], seeds=2), out)
   assert report is not None and report.failed
-  # Of a seed whose first method failed, the next one brings the floors.
+  # Of a seed whose first method failed, the next one evaluates the baselines.
   assert asked == [
     ('third-0', 0, False),
     ('ours-1', 1, True),

@@ -50,7 +50,11 @@ def test_entries_have_the_names_of_their_files_and_share_overrides():
   ('files', 'overrides', 'message'),
   [
     ([], [], '--configs=FILE,FILE is missing'),
-    (['configs/quikstart.py'], [], r'--configs=configs/quikstart\.py not found'),
+    (
+      ['configs/quikstart.py'],
+      [],
+      r'--configs=configs/quikstart\.py not found',
+    ),
     ([QUICK], ['batchsize=8'], r"--set=batchsize: .*did you mean 'batch_size'"),
     ([QUICK], ['batch_size'], r'--set=batch_size must be a field and a value'),
     ([QUICK, f'./{QUICK}'], [], "both are called 'quickstart'"),
@@ -65,9 +69,7 @@ def test_what_cannot_be_loaded_is_one_sentence(files, overrides, message):
 def test_a_run_has_its_seed_for_the_labels_too_and_evaluations_that_fit():
   entry = experiments.load([QUICK])[0]
   before = entry.config.to_json()
-  config = experiments.config_of(
-    entry, seed=5, steps=100, every=13, floors=False
-  )
+  config = experiments.run_config(entry, seed=5, steps=100, every=13)
   assert (config.seed, config.data.labels_seed) == (5, 5)
   assert (config.duration, config.eval.every) == ('100 steps', '13 steps')
   assert not config.eval.baselines
@@ -166,10 +168,10 @@ def test_what_is_no_term_may_differ(config_file, field, value):
 
 def test_what_is_allowed_is_a_field(config_file):
   loaded = experiments.load([QUICK, SIMCLR])
-  message = r"--allow=batchsize is no field.*did you mean 'batch_size'\?"
+  message = r"--allow=batchsize is not a field.*did you mean 'batch_size'\?"
   with pytest.raises(ConfigError, match=message):
     fairness.check(loaded, ['batchsize'])
-  with pytest.raises(ConfigError, match='--allow=batch is no field'):
+  with pytest.raises(ConfigError, match='--allow=batch is not a field'):
     fairness.check(loaded, ['batch'])
 
 
@@ -205,7 +207,7 @@ def test_what_is_no_budget_is_one_sentence(text):
 
 @pytest.mark.parametrize('steps', [1, 4, 7, 8, 9, 4000, 4005])
 def test_evaluations_are_as_many_as_asked_at_most_and_evenly_spaced(steps):
-  every = budget.every(steps, 8)
+  every = budget.eval_every(steps, 8)
   at = {*range(every, steps + 1, every), steps}
   assert len(at) <= 8
   if steps % 8 == 0:
@@ -222,11 +224,11 @@ def test_steps_of_minutes_are_measured_once(tmp_path):
   first = budget.Lengths(tmp_path / 'out', ten, 8, 1)
   assert not (tmp_path / 'out').exists()
   assert first.known('a') is None
-  first.keep({'a': first.timed(100.0)})
+  first.save({'a': first.timed(100.0)})
   again = budget.Lengths(tmp_path / 'out', ten, 8, 1)
   assert again.known('a') == 1000
   assert again.known('b') is None
-  again.keep({'b': again.timed(50.0)})
+  again.save({'b': again.timed(50.0)})
   content = json.loads((tmp_path / 'out' / 'budget.json').read_text())
   assert content == {
     'budget': '10 minutes',
@@ -259,6 +261,6 @@ def test_a_budget_in_steps_measures_nothing(tmp_path):
 def test_results_of_another_budget_are_left_alone(
   tmp_path, text, evaluations, jobs, message
 ):
-  budget.Lengths(tmp_path, budget.parse('40 steps'), 8, 1).keep({'a': 40})
+  budget.Lengths(tmp_path, budget.parse('40 steps'), 8, 1).save({'a': 40})
   with pytest.raises(ConfigError, match=message):
     budget.Lengths(tmp_path, budget.parse(text), evaluations, jobs)

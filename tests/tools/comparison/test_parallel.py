@@ -24,7 +24,7 @@ def _tasks(tmp_path, *arguments):
 
 def _each(function, tasks, jobs):
   with Interrupts() as interrupts:
-    return dict(parallel.each(function, tasks, jobs, interrupts))
+    return dict(parallel.map_unordered(function, tasks, jobs, interrupts))
 
 
 def work(value, interrupts):
@@ -78,7 +78,7 @@ def test_a_failure_leaves_the_others(tmp_path, jobs):
 
   with Interrupts() as interrupts:
     results = {}
-    for key, result in parallel.each(work, tasks(), jobs, interrupts):
+    for key, result in parallel.map_unordered(work, tasks(), jobs, interrupts):
       # Each is taken when it is about to start.
       assert len(taken) <= len(results) + jobs
       results[key] = result
@@ -124,7 +124,7 @@ def test_asked_to_stop_before_the_first_task(tmp_path, jobs):
   with Interrupts() as interrupts:
     os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(StoppedError):
-      [*parallel.each(work, _tasks(tmp_path, [1]), jobs, interrupts)]
+      [*parallel.map_unordered(work, _tasks(tmp_path, [1]), jobs, interrupts)]
 
 
 def test_too_many_for_the_machine(monkeypatch):

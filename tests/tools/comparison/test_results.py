@@ -4,34 +4,35 @@ import json
 
 import pytest
 
-from semppl_jax.tools.comparison import results, spread
+from semppl_jax.tools.comparison import results
+from semppl_jax.tools.comparison.aggregate import spread
 
 # By hand: 0.975 quantiles of Student's t with 1 and 2 degrees of freedom.
 T1, T2 = 12.706204736, 4.30265273
 
 
 def test_one_figure_has_no_interval():
-  assert spread.of([0.25]) == (0.25, None, (0.25,))
+  assert spread([0.25]) == (0.25, None, (0.25,))
 
 
 def test_the_interval_is_students():
   # Deviation 2**0.5, and of the mean 1.
-  assert spread.of([0.0, 2.0]) == (1, pytest.approx(T1), (0, 2))
+  assert spread([0.0, 2.0]) == (1, pytest.approx(T1), (0, 2))
   # Deviation 1, and of the mean 3**-0.5.
-  of_three = spread.of([3.0, 1.0, 2.0])
+  of_three = spread([3.0, 1.0, 2.0])
   assert of_three.mean == 2
   assert of_three.interval == pytest.approx(T2 / 3**0.5)
   assert of_three.values == (3, 1, 2)
 
 
 def test_equal_figures_have_an_interval_of_0():
-  assert spread.of([0.5] * 3).interval == 0
+  assert spread([0.5] * 3).interval == 0
 
 
 def test_figures_that_are_missing_are_left_out():
-  assert spread.of([None, 0.5, None]) == (0.5, None, (0.5,))
-  assert spread.of([None]) is None
-  assert spread.of([]) is None
+  assert spread([None, 0.5, None]) == (0.5, None, (0.5,))
+  assert spread([None]) is None
+  assert spread([]) is None
 
 
 def _record(step, rate=None):
@@ -122,7 +123,7 @@ def test_the_figures_of_a_run(workdir):
   json.dumps(found)
 
 
-def test_the_course_of_a_run(workdir):
+def test_the_curve_of_a_run(workdir):
   early, late = results.read(workdir, _summary())['curve']
   assert (early['step'], early['images']) == (25, 800)
   assert early['minutes'] == pytest.approx((MEAN + 10) / 60)
@@ -132,7 +133,7 @@ def test_the_course_of_a_run(workdir):
   assert late['scores']['knn/encoder/labelled/k5'] == 0.3
 
 
-def test_the_floors_of_a_run(workdir):
+def test_the_baselines_of_a_run(workdir):
   knn = _summary()['knn'] | {
     'knn/pixels/labelled/k5': 0.15,
     'knn/pixels/train/k5': 0.25,

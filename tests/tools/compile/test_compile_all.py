@@ -192,14 +192,15 @@ def test_a_small_step_is_scaled_over_real_slices_and_goes_on(tmp_path):
 )
 def test_libtpu_knows_every_slice_by_its_number_of_cores():
   program = (
-    'from semppl_jax.tools import ahead, compile_check, slices\n'
-    'compile_check._leave_accelerators_alone()\n'
-    'for chip in slices.CHIPS:\n'
-    '  for cores in slices.counts(chip):\n'
-    '    topology = slices.of_cores(chip, cores)\n'
-    '    assert len(ahead.devices(topology)) == cores, topology\n'
-    'for row in slices.ROWS:\n'
-    '  assert ahead.devices(row.topology)\n'
+    'from semppl_jax.tools import compile_check\n'
+    'from semppl_jax.tools.compile import topologies, tpu_aot\n'
+    'compile_check._hide_accelerators()\n'
+    'for chip in topologies.CHIPS:\n'
+    '  for cores in topologies.core_counts(chip):\n'
+    '    topology = topologies.with_cores(chip, cores)\n'
+    '    assert len(tpu_aot.devices(topology)) == cores, topology\n'
+    'for row in topologies.ROWS:\n'
+    '  assert tpu_aot.devices(row.topology)\n'
   )
   done = _python(program)
   assert done.returncode == 0, done.stderr

@@ -75,7 +75,9 @@ def test_the_compilers_refusal_is_read(message, peak, capacity):
   assert found['hbm_gib']['capacity'] == capacity
   assert found['compiler'].startswith('RESOURCE_EXHAUSTED')
   assert '\n' not in found['compiler']
-  assert cost_analysis_lib.need(found) == (peak / capacity if peak else 1.0)
+  assert cost_analysis_lib.memory_ratio(found) == (
+    peak / capacity if peak else 1.0
+  )
 
 
 def test_the_table_is_aligned():

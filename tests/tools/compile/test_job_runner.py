@@ -8,15 +8,14 @@ import signal
 import pytest
 
 from semppl_jax.runtime.errors import InputError
-from semppl_jax.tools.compile import job_runner, row_files
-from semppl_jax.tools.compile.children import Ended
-from semppl_jax.tools.compile.limits import Limits
+from semppl_jax.runtime.subprocesses import Finished, Limits
+from semppl_jax.tools.compile import job_runner
 from semppl_jax.tools.compile.topologies import Row
 
 ROW = Row('configs/quickstart.py', 'v3:2x2')
 OTHER = Row('configs/quickstart.py', 'v3:4x4', ('batch_size=32',))
 VERSIONS = {'jax': '1', 'libtpu': '2'}
-GOOD = Ended(0, None, 5.0, 0.5, '')
+GOOD = Finished(0, None, 5.0, 0.5, '', '')
 
 
 class _Runner:
@@ -38,12 +37,14 @@ class _Runner:
 
 
 def _place(tmp_path, minutes=30.0, gib=20.0, versions=VERSIONS):
-  return row_files.at(str(tmp_path / 'made'), Limits(minutes, gib), versions)
+  return job_runner.open_store(
+    str(tmp_path / 'made'), Limits(minutes, gib), versions
+  )
 
 
 def _make(rows, place, *ends):
   runner = _Runner(*ends)
-  records = dict(job_runner.make(rows, place, runner))
+  records = dict(job_runner.compile_rows(rows, place, runner))
   assert not runner.ends, 'fewer were compiled'
   return records, runner.commands
 
@@ -56,14 +57,14 @@ def test_a_row_is_compiled_by_a_program_of_its_own(tmp_path):
   assert '--topology=v3:4x4' in command and '--nooverhead' in command
   assert '--config.batch_size=32' in command
   record = records[OTHER]
-  assert record['outcome'] == row_files.COMPILED
+  assert record['outcome'] == job_runner.COMPILED
   assert record['report'] == {'fits': True} and record['reason'] is None
   assert (record['seconds'], record['peak_gib']) == (5.0, 0.5)
 
 
 def test_what_does_not_fit_is_made_as_well(tmp_path):
   records, _ = _make([ROW], _place(tmp_path), GOOD._replace(status=1))
-  assert records[ROW]['outcome'] == row_files.COMPILED
+  assert records[ROW]['outcome'] == job_runner.COMPILED
   assert records[ROW]['report'] == {'fits': False}
 
 
@@ -108,11 +109,11 @@ def test_other_versions_compile_again(tmp_path):
 def test_a_row_over_a_limit_says_so_and_the_others_go_on(
   tmp_path, broken, sentence
 ):
-  over = Ended(-9, broken, 1801.0, 20.5, 'anything')
+  over = Finished(-9, broken, 1801.0, 20.5, '', 'anything')
   records, _ = _make([ROW, OTHER], _place(tmp_path), over, GOOD)
-  assert records[ROW]['outcome'] == row_files.OVER
+  assert records[ROW]['outcome'] == job_runner.OVER_LIMIT
   assert records[ROW]['reason'] == sentence and not records[ROW]['report']
-  assert records[OTHER]['outcome'] == row_files.COMPILED
+  assert records[OTHER]['outcome'] == job_runner.COMPILED
   # Under the same limits it would come to the same; under a higher one, not.
   _make([ROW], _place(tmp_path))
   raised = {broken: 40}
@@ -126,14 +127,13 @@ def test_a_row_over_a_limit_says_so_and_the_others_go_on(
   ('end', 'outcome', 'reason'),
   [
     (
-      Ended(1, None, 1, 1, 'Traceback:\n  at\nValueError: that\n\n'),
-      row_files.FAILED,
+      Finished(1, None, 1, 1, '', 'at\nValueError: that\n\n'),
+      job_runner.FAILED,
       'ValueError: that',
     ),
-    (Ended(-9, None, 1, 1, ''), row_files.FAILED, 'exit status -9'),
     (
-      Ended(2, None, 1, 1, 'semppl_jax: batch_size=1 is odd.\n'),
-      row_files.IMPOSSIBLE,
+      Finished(2, None, 1, 1, '', 'semppl_jax: batch_size=1 is odd.\n'),
+      job_runner.IMPOSSIBLE,
       'batch_size=1 is odd.',
     ),
   ],
@@ -154,7 +154,7 @@ def test_a_stop_loses_the_row_under_way_alone(tmp_path):
   before = signal.getsignal(signal.SIGTERM)
   _make([ROW], _place(tmp_path), GOOD)
   with pytest.raises(KeyboardInterrupt):
-    dict(job_runner.make([ROW, OTHER], _place(tmp_path), killed))
+    dict(job_runner.compile_rows([ROW, OTHER], _place(tmp_path), killed))
   assert signal.getsignal(signal.SIGTERM) == before
   _make([ROW, OTHER], _place(tmp_path), GOOD)
 
@@ -177,4 +177,4 @@ def test_a_folder_that_cannot_be_is_refused(
   monkeypatch.chdir(tmp_path)
   pathlib.Path('file').write_text('')
   with pytest.raises(InputError, match=message):
-    row_files.at(out, Limits(1, 1), VERSIONS)
+    job_runner.open_store(out, Limits(1, 1), VERSIONS)

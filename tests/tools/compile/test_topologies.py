@@ -49,12 +49,12 @@ def test_no_row_is_there_twice_and_each_has_its_file():
 
 
 def test_slices_by_cores():
-  assert topologies.counts('v3') == [8, 32, 128, 512, 2048]
-  assert topologies.of_cores('v3', 128) == 'v3:8x8'
+  assert topologies.core_counts('v3') == [8, 32, 128, 512, 2048]
+  assert topologies.with_cores('v3', 128) == 'v3:8x8'
   with pytest.raises(ConfigError, match='v5e has slices of 8, 32, 128, 256'):
-    topologies.of_cores('v5e', 512)
+    topologies.with_cores('v5e', 512)
   with pytest.raises(ConfigError, match='--chip=v9 must be one of v3, v4'):
-    topologies.of_cores('v9', 8)
+    topologies.with_cores('v9', 8)
 
 
 @pytest.mark.parametrize(
@@ -77,5 +77,5 @@ def test_rows_are_selected_by_config_and_slice():
   assert topologies.select(topologies.ROWS, '') == [*topologies.ROWS]
   with pytest.raises(ConfigError, match='matches no row; rows are resnet50_10'):
     topologies.select(topologies.ROWS, 'vgg')
-  with pytest.raises(ConfigError, match='is no regular expression'):
+  with pytest.raises(ConfigError, match='is not a regular expression'):
     topologies.select(topologies.ROWS, '(')

@@ -1,8 +1,10 @@
-"""The table of the configs, as it is read."""
+"""The table of the configs, and its figures by numbers worked out by hand."""
 
 import re
 
-from semppl_jax.tools.compile import fit_table, row_files
+import pytest
+
+from semppl_jax.tools.compile import job_runner, table
 from semppl_jax.tools.compile.topologies import Row
 
 VERSIONS = {'semppl_jax': '0.1', 'jax': '1', 'libtpu': '2'}
@@ -24,15 +26,28 @@ NO_ROOM = {key: REPORT[key] for key in ('topology', 'cores', 'batch_size')} | {
 }
 
 
+def test_epochs_per_hour_and_core_hours():
+  # 10 steps a second of 100 images: 3.6 million images an hour.
+  assert table.epochs_per_hour(100, 100, images=900_000) == pytest.approx(4)
+  # 4,096 images in 122 ms: 33,573.77 a second, 120,865,574 an hour.
+  assert table.epochs_per_hour(122, 4096) == pytest.approx(94.3402, rel=1e-5)
+  # 300 epochs take 3.17998 hours, of each of 128 cores.
+  assert table.core_hours(122, 4096, 128) == pytest.approx(407.037, rel=1e-5)
+  assert table.core_hours(122, 4096, 128, epochs=3) == pytest.approx(
+    4.07037, rel=1e-5
+  )
+  assert table.longest({'a': 1.0, 'b': 1.0}) == 'a'
+
+
 def _lines(*cases):
   records = {
     Row(f'configs/a{n}.py', 'v3:8x8'): case for n, case in enumerate(cases)
   }
-  return fit_table.page(records, VERSIONS).splitlines()
+  return table.page(records, VERSIONS).splitlines()
 
 
 def _made(report):
-  return {'outcome': row_files.COMPILED, 'report': report, 'reason': None}
+  return {'outcome': job_runner.COMPILED, 'report': report, 'reason': None}
 
 
 def _not_made(outcome, reason):
@@ -41,7 +56,6 @@ def _not_made(outcome, reason):
 
 def test_a_row_has_all_figures():
   lines = _lines(_made(REPORT), _made(REPORT | {'fits': False}))
-  # Worked out by hand in test_costs.py.
   assert lines[2] == (
     '| a0 | v3:8x8 | 128 | yes | 5.61 of 16 | 4.41 | 54.7 | 0.17'
     ' | 122.0 (memory) | 94.3 | 407 |'
@@ -53,9 +67,9 @@ def test_rows_without_figures_say_why():
   lines = _lines(
     _made(NO_ROOM),
     _made(NO_ROOM | {'hbm_gib': {'peak': None, 'capacity': 16}}),
-    _not_made(row_files.OVER, 'needs over 30 minutes to compile'),
-    _not_made(row_files.FAILED, 'a | b'),
-    _not_made(row_files.IMPOSSIBLE, 'no.'),
+    _not_made(job_runner.OVER_LIMIT, 'needs over 30 minutes to compile'),
+    _not_made(job_runner.FAILED, 'a | b'),
+    _not_made(job_runner.IMPOSSIBLE, 'no.'),
     None,
   )
   assert lines[2].startswith('| a0 | v3:8x8 | 128 | no | 20.50 of 15.48 |  |')

@@ -1,10 +1,10 @@
-"""The settings that the benchmarks compare, as changes of the quick start."""
+"""Variants of the quick start that the benchmarks compare."""
 
 import ml_collections
 
 from configs import quickstart
 
-ARMS = {
+VARIANTS = {
   'SemPPL log_ratio': {},
   'SemPPL kl': {'semppl.invariance': 'kl'},
   'no semantic positives': {'semppl.semantic_positives': False},
@@ -17,12 +17,14 @@ ARMS = {
 }
 
 
-def config_of(arm: str, seed: int, duration: str) -> ml_collections.ConfigDict:
-  """The quick start's config with an arm's changes and a seed."""
+def make_config(
+  variant: str, seed: int, duration: str
+) -> ml_collections.ConfigDict:
+  """Returns the quick start's config with the changes of a variant."""
   c = quickstart.get_config()
-  c.update_from_flattened_dict(ARMS[arm])
+  c.update_from_flattened_dict(VARIANTS[variant])
   c.seed = c.data.labels_seed = seed
   c.duration = c.eval.every = duration
-  # The floors depend on the seed alone.
-  c.eval.baselines = arm == next(iter(ARMS))
+  # Baselines depend on the seed alone.
+  c.eval.baselines = variant == next(iter(VARIANTS))
   return c
