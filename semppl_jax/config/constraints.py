@@ -1,7 +1,9 @@
 """Constraints on single fields of a config, and the error sentences."""
 
 from collections.abc import Iterator, Mapping, Sequence
+import functools
 import math
+import operator
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -78,39 +80,19 @@ def violations(config: ConfigDict, constraints: Constraints) -> Iterator[str]:
     if get(config, field) not in allowed:
       yield must(config, field, f'be {allowed}')
   for field, (allowed, size) in constraints.tuples.items():
-    interval = field in constraints.intervals
-    yield from _tuple_violations(config, field, allowed, size, interval)
+    value = get(config, field)
+    wrong_size = len(value) != size if size else not value
+    if wrong_size or not all(x in allowed for x in value):
+      number = f'{size} numbers' if size else 'one or more numbers'
+      yield must(config, field, f'be {number}, each {allowed}')
+    elif field in constraints.intervals and value[0] > value[1]:
+      yield must(config, field, 'be a lower and an upper end, in this order')
   for field, names in constraints.choices.items():
-    yield from _choice_violations(config, field, names)
-
-
-def _tuple_violations(
-  config: ConfigDict,
-  field: str,
-  allowed: Range,
-  size: int | None,
-  interval: bool,
-) -> Iterator[str]:
-  value = get(config, field)
-  wrong_size = len(value) != size if size else not value
-  if wrong_size or not all(x in allowed for x in value):
-    number = f'{size} numbers' if size else 'one or more numbers'
-    yield must(config, field, f'be {number}, each {allowed}')
-  elif interval and value[0] > value[1]:
-    yield must(config, field, 'be a lower and an upper end, in this order')
-
-
-def _choice_violations(
-  config: ConfigDict, field: str, names: Sequence[str]
-) -> Iterator[str]:
-  value = get(config, field)
-  if value not in names:
-    near = nearest(str(value), names)
-    hint = f'; did you mean {near!r}' if near else ''
-    allowed = ', '.join(map(repr, names))
-    yield must(
-      config, field, f'be one of {allowed}{hint}', '?' if near else '.'
-    )
+    value = get(config, field)
+    if value not in names:
+      near = nearest(str(value), names)
+      end = f'; did you mean {near!r}?' if near else '.'
+      yield must(config, field, f'be one of {", ".join(map(repr, names))}', end)
 
 
 def must(config: ConfigDict, field: str, rule: str, end: str = '.') -> str:
@@ -120,7 +102,4 @@ def must(config: ConfigDict, field: str, rule: str, end: str = '.') -> str:
 
 def get(config: ConfigDict, field: str) -> Any:
   """Returns the value of a field by its dotted name."""
-  value: Any = config
-  for name in field.split('.'):
-    value = value[name]
-  return value
+  return functools.reduce(operator.getitem, field.split('.'), config)

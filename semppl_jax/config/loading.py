@@ -11,7 +11,7 @@ import json
 import pathlib
 import re
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags, ConfigDict
@@ -27,17 +27,20 @@ class ConfigError(InputError):
 
 def define_flag(
   flag_values: flags.FlagValues = flags.FLAGS,
+  argv: Sequence[str] | None = None,
 ) -> flags.FlagHolder[ConfigDict]:
   """Defines `--config=FILE` and `--config.field=value`; see `parse_flags`.
+
+  Args:
+    flag_values: set of flags that it is added to.
+    argv: arguments with the overrides (default: those of the process).
 
   Returns:
     A holder whose `value` is the locked config.
   """
+  text = 'Config file, such as configs/quickstart.py.'
   return config_flags.DEFINE_config_file(
-    'config',
-    None,
-    'Config file, such as configs/quickstart.py.',
-    flag_values=flag_values,
+    'config', None, text, flag_values=flag_values, sys_argv=argv
   )
 
 
@@ -59,7 +62,7 @@ def parse_flags(
 
   Raises:
     ConfigError: an unknown field, a value of the wrong type, a missing file, or
-      an argument that is no flag.
+      an argument that is not a flag.
     flags.Error: any other flag.
   """
   argv = _with_absolute_path(argv)
@@ -103,10 +106,7 @@ def load(path: str | pathlib.Path, overrides: Sequence[str] = ()) -> ConfigDict:
   """
   values = flags.FlagValues()
   argv = ['', f'--config={path}', *(f'--config.{each}' for each in overrides)]
-  argv = _with_absolute_path(argv)
-  holder = config_flags.DEFINE_config_file(
-    'config', flag_values=values, sys_argv=argv
-  )
+  holder = define_flag(values, argv)
   try:
     parse_flags(argv, values)
   except flags.Error as error:
@@ -169,9 +169,7 @@ def _read(path: str) -> ConfigDict:
   if str(_ROOT) not in sys.path:
     sys.path.insert(0, str(_ROOT))
   values = flags.FlagValues()
-  holder = config_flags.DEFINE_config_file(
-    'config', flag_values=values, sys_argv=['']
-  )
+  holder = define_flag(values, [''])
   values(['', f'--config={path}'])
   return holder.value
 
@@ -181,28 +179,21 @@ def _check_names(config: ConfigDict, argv: Sequence[str]) -> None:
     match = re.match(r'--?(?:no)?config\.([^=]+)', argument)
     if match is None:
       continue
-    node: Any = config
-    path = match[1].split('.')
+    node, path = config, match[1].split('.')
     for depth, field in enumerate(path):
-      if not isinstance(node, ConfigDict) or field not in node:
-        _raise_unknown_field(node, path, depth)
+      names = sorted(node) if isinstance(node, ConfigDict) else []
+      if field not in names:
+        group = '.'.join(['config', *path[:depth]])
+        raise ConfigError(
+          f'--config.{match[1]}: {group} has no field {field!r};'
+          f' {_suggestion(field, names)}'
+        )
       node = node[field]
     if isinstance(node, ConfigDict):
       raise ConfigError(
         f'--config.{match[1]} is a group of fields; set one of its own:'
         f' {", ".join(sorted(node))}.'
       )
-
-
-def _raise_unknown_field(
-  group: Any, path: Sequence[str], depth: int
-) -> NoReturn:
-  where = '.'.join(['config', *path[:depth]])
-  names = sorted(group) if isinstance(group, ConfigDict) else []
-  raise ConfigError(
-    f'--config.{".".join(path)}: {where} has no field {path[depth]!r};'
-    f' {_suggestion(path[depth], names)}'
-  )
 
 
 def _suggestion(name: str, names: Sequence[str]) -> str:
