@@ -196,7 +196,7 @@ def test_relicv2_is_semppl_without_semantic_positives(fields):
     ('suncet', {'views.small.count': 1}, r'small\.count=1 must be 0 .*suncet'),
     ('suncet', {'suncet.contrast_weight': -1.0}, r'weight=-1\.0 .*least 0'),
     ('suncet', {'suncet.labelled': 'bach'}, r"labelled='bach' .*'batch'\?"),
-    ('suncet', {'suncet.duration': '9'}, r"duration='9' is no duration"),
+    ('suncet', {'suncet.duration': '9'}, r"duration='9' is not a duration"),
     ('suncet', {'support.images_per_class': 3}, r'8 devices, and is 30'),
     (
       'suncet', {'suncet.labelled': 'batch', 'data.labelled_per_batch': 0},

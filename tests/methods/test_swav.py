@@ -244,8 +244,8 @@ def test_prototypes_stay_while_they_are_frozen_and_move_after(name):
     ({'views.large.count': 1}, r'large\.count=1 must be 2 or more .*swav'),
     ({'swav.queue': 'many'}, r"swav\.queue='many' is no size"),
     ({'swav.queue': '0.01 batches'}, r"queue='0\.01 batches' .*whole number"),
-    ({'swav.queue_from': 'soon'}, r"swav\.queue_from='soon' is no duration"),
-    ({'swav.freeze': '1 week'}, r"swav\.freeze='1 week' is no duration"),
+    ({'swav.queue_from': 'soon'}, r"swav\.queue_from='soon' is not a duration"),
+    ({'swav.freeze': '1 week'}, r"swav\.freeze='1 week' is not a duration"),
     ({'swav.epsilon': 0.0}, r'swav\.epsilon=0\.0 must be above 0'),
     ({'swav.iterations': 0}, r'swav\.iterations=0 must be at least 1'),
 ], ids=str)  # fmt: skip
