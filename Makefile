@@ -13,7 +13,19 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && echo $$p && break; done)
 
-.PHONY: quickstart evaluate test test-all lint types docs install clean
+PYTHON_OLDEST ?= python3.11
+PYTHON_NEWEST ?= python3.13
+
+# Arguments: environment, Python, arguments of pip.
+define test_in
+	test -x $(1)/bin/python || $(2) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet $(3) --editable '.[test]'
+	$(1)/bin/python -m pytest -n $(JOBS) --dist loadfile \
+	  --no-loadscope-reorder -m "not slow"
+endef
+
+.PHONY: quickstart evaluate test test-all test-oldest test-newest lint types \
+	docs wheel install clean
 
 quickstart: $(STAMP)  ## Trains on the embedded images, in minutes on a CPU.
 	$(BIN)/python -m semppl_jax.main --config=configs/quickstart.py \
@@ -30,6 +42,12 @@ test: $(STAMP_TEST)  ## The core tests.
 test-all: $(STAMP_ALL)  ## The long tests, which `test` leaves out.
 	$(PYTEST) -m slow
 
+test-oldest:  ## The core tests on the oldest supported JAX (Python 3.11).
+	$(call test_in,.venv-oldest,$(PYTHON_OLDEST),-c tests/oldest.txt)
+
+test-newest:  ## The core tests on the newest supported JAX (Python 3.13).
+	$(call test_in,.venv-newest,$(PYTHON_NEWEST),--upgrade)
+
 lint: $(STAMP_TEST)  ## Style and likely bugs.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,9 +59,12 @@ docs: $(STAMP_DOCS)  ## The documentation, in docs/_build/html; a warning fails.
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet \
 	  -b html docs docs/_build/html
 
+wheel: $(STAMP_TEST)  ## A wheel, in dist/.
+	$(BIN)/python -m build --wheel --outdir dist .
+
 install: $(STAMP_TEST)  ## The environment alone, that of the tests included.
 
-$(STAMP): setup.py requirements.txt
+$(STAMP): pyproject.toml setup.py requirements.txt
 	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "No Python \
 	3.11 to 3.13 was found; name one: make PYTHON=/path/to/python." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -66,5 +87,5 @@ $(STAMP_ALL): $(STAMP_TEST)
 	@touch $(STAMP_ALL)
 
 clean:  ## Removes the environment and caches, and keeps runs/.
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build \
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest dist .cache .pytest_cache .ruff_cache .hypothesis build \
 	  docs/_build *.egg-info
