@@ -12,7 +12,7 @@ from semppl_jax import __version__, methods
 from semppl_jax.config import durations, loading
 from semppl_jax.data import dataset, labels, masks
 from semppl_jax.exchange import load
-from semppl_jax.methods.base import Method, Setting
+from semppl_jax.methods.base import Method, MethodContext
 from semppl_jax.models import weights as weights_lib
 from semppl_jax.models.weights import Weights
 from semppl_jax.runtime import mesh as mesh_lib
@@ -95,7 +95,7 @@ def build(
     return durations.steps(duration, config.batch_size, examples)
 
   config = with_classes(config, len(splits.train.class_names))
-  method = methods.make(config, Setting(mesh, config.batch_size, examples))
+  method = methods.make(config, MethodContext(mesh, config.batch_size, examples))
   total = steps(config.duration)
   step = make_train_step(
     config, method, mesh, total, steps(config.optimizer.warmup)

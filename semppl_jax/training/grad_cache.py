@@ -1,185 +1,179 @@
-"""The gradient of a loss over a whole batch, in one pass or in several parts.
+"""Gradient of a batch loss, in one pass or accumulated over microbatches.
 
-A contrastive loss is not a mean over rows, so that gradients of small batches
-do not add up to that of a large one. In parts, the network runs twice: first
-for the outputs of every part, without keeping anything for a backward pass;
-the loss, its memory and its gradient by the outputs are then those of the whole
-batch; the second run carries that gradient back, part by part (Gao et al.,
-arXiv 2101.06983). Loss, learning rate, queue and moving averages mean what they
-mean in one pass, for a third more arithmetic and one reduction of the gradient
-over the devices per part. What cannot be the same is batch norm: a part is
-normalised by its own statistics, and the averages get the mean over the parts
-of one update each.
+A contrastive loss is not a mean over rows, so the gradients of small batches do
+not add up to the gradient of a large one. With microbatches the network runs
+twice, as in GradCache (Gao et al., arXiv 2101.06983): first for the outputs of
+all microbatches, without keeping activations; then the loss, its memory and its
+gradient with respect to the outputs are computed on the whole batch; the second
+run carries this gradient back, one microbatch at a time. Loss, learning rate,
+queue and moving averages mean the same as in one pass, for a third more
+arithmetic and one gradient reduction over the devices per microbatch. Only
+batch norm differs: each microbatch is normalized by its own statistics, and the
+running averages are the mean over the microbatches of one update each.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 import numpy as np
 
 from semppl_jax.data.batch import Batch
 from semppl_jax.models.network import Outputs
 
 Array = jax.Array
-Tree = Any
+Aux = TypeVar('Aux')
 
-# Apart from what `colour` and the loss draw from the key of a step.
-_PARTS_STREAM = 4
-
-
-class Images(NamedTuple):
-  """What the networks see of a batch, coloured and normalised, float32.
-
-  Attributes:
-    views: large and small ones, [B, L, H, W, 3] and [B, S, h, w, 3].
-    support: [S, v, H, W, 3], or None.
-  """
-
-  views: tuple[Array, Array]
-  support: Array | None
+# Apart from what augmentation and loss draw from the key of a step.
+_MICROBATCH_STREAM = 4
 
 
-class Passes(NamedTuple):
-  """How a batch goes through the networks.
+class Forward(NamedTuple):
+  """Outputs and batch-norm averages of one forward pass.
 
   Attributes:
-    colour: `(batch, key) -> Images`, key that of the step or of a part.
-    online: `(params, Images) -> (Outputs, net_state)`.
-    target: `Images -> (Outputs or None, target_state)`, without gradient.
-    loss: `(online, forwarded) -> (scalar, anything)`, of the whole batch.
+    online: outputs of the online network, for all views and the support rows.
+    target: outputs of the target network, without gradient, or None.
+    net_state: batch-norm averages of the online network after the pass.
+    target_state: batch-norm averages of the target network after the pass.
   """
 
-  colour: Callable[[Batch, Array], Images]
-  online: Callable[[Tree, Images], tuple[Outputs, Tree]]
-  target: Callable[[Images], tuple[Outputs | None, Tree]]
-  loss: Callable[[Outputs, Outputs | None], tuple[Array, Any]]
+  online: Outputs
+  target: Outputs | None
+  net_state: PyTree
+  target_state: PyTree
 
 
-class Result(NamedTuple):
-  """What a batch gives.
+class GradResult(NamedTuple, Generic[Aux]):
+  """Loss and gradient of a whole batch.
 
   Attributes:
     loss: scalar.
-    told: what came with the loss.
-    online: outputs for the whole batch.
-    grads: gradient by the parameters.
-    net_state: batch-norm averages after the batch.
-    target_state: those of the target network.
+    aux: auxiliary result of the loss function.
+    grads: gradient with respect to the parameters.
+    forward: outputs for the whole batch and the new batch-norm averages.
   """
 
   loss: Array
-  told: Any
-  online: Outputs
-  grads: Tree
-  net_state: Tree
-  target_state: Tree
+  aux: Aux
+  grads: PyTree
+  forward: Forward
 
 
-Gradient = Callable[[Passes, Tree, Batch, Array], Result]
+ForwardFn = Callable[[PyTree, Batch, Array], Forward]
+LossFn = Callable[[Outputs, Outputs | None], tuple[Array, Aux]]
+ValueAndGrad = Callable[
+  [ForwardFn, LossFn[Aux], PyTree, Batch, Array], GradResult[Aux]
+]
 
 
-def make(parts: int) -> Gradient:
-  """Returns `(passes, params, batch, key) -> Result`.
+def make_value_and_grad(microbatches: int) -> ValueAndGrad:
+  """Returns `(forward, loss, params, batch, key) -> GradResult`.
+
+  `forward(params, rows, key)` runs the networks on some rows of the batch, and
+  `loss(online, target)` returns the scalar loss of the whole batch and an
+  auxiliary result.
 
   Args:
-    parts: how many the batch is cut into; must divide the rows on each device.
-      Each part has one of every so many neighbours, see `part_of`: the device
-      count does not matter.
+    microbatches: number of microbatches; must divide the rows on each device.
+      Each device splits its own rows (`microbatch_index`), so that the device
+      count changes no number.
   """
-  if parts == 1:
-    return _in_one
-  return lambda *args: _in_parts(parts, *args)
+  if microbatches == 1:
+    return _in_one_pass
+  return lambda *args: _accumulated(microbatches, *args)
 
 
-def _in_one(passes: Passes, params: Tree, batch: Batch, key: Array) -> Result:
-  images = passes.colour(batch, key)
-  forwarded, target_state = passes.target(images)
+def _in_one_pass(
+  forward: ForwardFn,
+  loss: LossFn[Aux],
+  params: PyTree,
+  batch: Batch,
+  key: Array,
+) -> GradResult[Aux]:
+  def batch_loss(params):
+    outputs = forward(params, batch, key)
+    value, aux = loss(outputs.online, outputs.target)
+    return value, (aux, outputs)
 
-  def loss_fn(params):
-    online, net_state = passes.online(params, images)
-    loss, told = passes.loss(online, forwarded)
-    return loss, (told, online, net_state)
-
-  (loss, (told, online, net_state)), grads = jax.value_and_grad(
-    loss_fn, has_aux=True
-  )(params)
-  return Result(loss, told, online, grads, net_state, target_state)
+  (value, (aux, outputs)), grads = jax.value_and_grad(batch_loss, has_aux=True)(
+    params
+  )
+  return GradResult(value, aux, grads, outputs)
 
 
-def _in_parts(
-  parts: int, passes: Passes, params: Tree, batch: Batch, key: Array
-) -> Result:
-  cut = jax.tree.map(lambda x: _cut(x, parts), batch)
-  keys = jax.random.split(jax.random.fold_in(key, _PARTS_STREAM), parts)
+def _accumulated(
+  microbatches: int,
+  forward: ForwardFn,
+  loss: LossFn[Aux],
+  params: PyTree,
+  batch: Batch,
+  key: Array,
+) -> GradResult[Aux]:
+  rows = jax.tree.map(lambda x: _split(x, microbatches), batch)
+  key = jax.random.fold_in(key, _MICROBATCH_STREAM)
+  keys = jax.random.split(key, microbatches)
 
-  def forward(part):
-    images = passes.colour(*part)
-    return passes.online(params, images), passes.target(images)
-
-  outputs, states = _swap(jax.lax.map(forward, (cut, keys)))
-  online, forwarded = jax.tree.map(_joined, outputs)
-  (loss, told), by_outputs = jax.value_and_grad(passes.loss, has_aux=True)(
-    online, forwarded
+  parts = jax.lax.map(lambda part: forward(params, *part), (rows, keys))
+  online, target = jax.tree.map(_join, (parts.online, parts.target))
+  (value, aux), output_grads = jax.value_and_grad(loss, has_aux=True)(
+    online, target
   )
 
   def backward(grads, part):
-    images = passes.colour(*part[:2])
-    _, back = jax.vjp(lambda p: passes.online(p, images)[0], params)
-    return jax.tree.map(jnp.add, grads, back(part[2])[0]), None
+    rows, key, output_grads = part
+    _, vjp = jax.vjp(lambda p: forward(p, rows, key).online, params)
+    return jax.tree.map(jnp.add, grads, vjp(output_grads)[0]), None
 
-  grads, _ = jax.lax.scan(
-    backward,
-    jax.tree.map(jnp.zeros_like, params),
-    (cut, keys, jax.tree.map(lambda x: _cut(x, parts), by_outputs)),
+  output_grads = jax.tree.map(lambda x: _split(x, microbatches), output_grads)
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  grads, _ = jax.lax.scan(backward, zeros, (rows, keys, output_grads))
+  net_state, target_state = jax.tree.map(
+    _mean_state, (parts.net_state, parts.target_state)
   )
-  net_state, target_state = jax.tree.map(_mean_state, states)
-  return Result(loss, told, online, grads, net_state, target_state)
+  outputs = Forward(online, target, net_state, target_state)
+  return GradResult(value, aux, grads, outputs)
 
 
-def _swap(pairs):
-  """From ((a, b), (c, d)) to ((a, c), (b, d))."""
-  return tuple(zip(*pairs, strict=True))
+def microbatch_index(rows: int, microbatches: int) -> np.ndarray:
+  """Returns the microbatch of each row, int [rows]: its digit sum.
 
-
-def part_of(rows: int, parts: int) -> np.ndarray:
-  """Returns the part of each row, int [rows]: the sum of the row's digits.
-
-  Labelled rows come at even distances. By the row alone, they would all be in
-  the same parts where `parts` and their distance share a factor, and batch norm
-  would see them apart from the others.
+  Labelled rows come at even distances. By the row number alone they would all
+  fall into the same microbatches wherever `microbatches` and that distance
+  share a factor, and batch norm would see them apart from the others.
   """
   row, total = np.arange(rows), np.zeros(rows, int)
-  base = max(parts, 2)
+  base = max(microbatches, 2)
   while row.any():
     total += row % base
     row //= base
-  return total % parts
+  return total % microbatches
 
 
-def _cut(x: Array, parts: int) -> Array:
+def _split(x: Array, parts: int) -> Array:
   """Rows [N, ...] as [parts, N / parts, ...]; no row leaves its device."""
   rows = x.reshape(x.shape[0] // parts, parts, *x.shape[1:])
-  # Row j of neighbours whose first is in part s is in part j + s.
-  first = part_of(x.shape[0], parts)[::parts, None]
-  return jnp.swapaxes(_picked(rows, np.arange(parts) - first), 0, 1)
+  # Row j of a group whose first row is in part s is in part j + s.
+  first = microbatch_index(x.shape[0], parts)[::parts, None]
+  return jnp.swapaxes(_take_rows(rows, np.arange(parts) - first), 0, 1)
 
 
-def _joined(x: Array) -> Array:
-  """The inverse of `_cut`."""
+def _join(x: Array) -> Array:
+  """Inverse of `_split`."""
   parts, groups = x.shape[:2]
-  first = part_of(parts * groups, parts)[::parts, None]
-  rows = _picked(jnp.swapaxes(x, 0, 1), np.arange(parts) + first)
+  first = microbatch_index(parts * groups, parts)[::parts, None]
+  rows = _take_rows(jnp.swapaxes(x, 0, 1), np.arange(parts) + first)
   return rows.reshape(parts * groups, *x.shape[2:])
 
 
-def _picked(rows: Array, place: np.ndarray) -> Array:
-  """Of each group [G, parts, ...] the rows at `place` modulo parts."""
+def _take_rows(rows: Array, place: np.ndarray) -> Array:
+  """Takes of each group [G, parts, ...] the rows at `place` modulo parts."""
   place = (place % rows.shape[1]).reshape(*place.shape, *[1] * (rows.ndim - 2))
   return jnp.take_along_axis(rows, jnp.asarray(place, jnp.int32), axis=1)
 
 
 def _mean_state(x: Array) -> Array:
-  """Mean over the parts; counters agree."""
+  """Mean over the microbatches; counters agree."""
   return jnp.mean(x, axis=0) if jnp.issubdtype(x.dtype, jnp.floating) else x[0]

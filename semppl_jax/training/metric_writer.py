@@ -1,4 +1,4 @@
-"""What a run says while it runs: metrics.jsonl, TensorBoard and a progress bar.
+"""Metrics of a run: `metrics.jsonl`, TensorBoard and a progress bar.
 
 Metrics stay on the devices until their step is over: writing them never makes
 the next step wait.
@@ -27,8 +27,12 @@ from rich.progress import (
   TimeRemainingColumn,
 )
 
-from semppl_jax.runtime import files as files_lib, mesh as mesh_lib
-from semppl_jax.training.pseudo_label_log import GuessLog
+from semppl_jax.runtime import (
+  device_memory,
+  files as files_lib,
+  mesh as mesh_lib,
+)
+from semppl_jax.training.pseudo_label_log import PseudoLabelLog
 from semppl_jax.training.train_step import ROWS
 
 _log = logging.getLogger(__name__)
@@ -37,11 +41,15 @@ COLLAPSE_DEVIATION = 0.1
 _LINE_SECONDS = 20.0
 
 
-class Logbook:
-  """Writes the metrics of one run; only the first process writes."""
+class MetricWriter:
+  """Writes the metrics of one run; only the first process writes.
+
+  Attributes:
+    history: every record of each scalar, as (step, value).
+  """
 
   def __init__(self, workdir: epath.Path, start_step: int, total_steps: int):
-    """Opens the files, dropping lines of steps after `start_step`."""
+    """Opens the files, and drops lines of steps after `start_step`."""
     self._main = jax.process_index() == 0
     self._pending = collections.deque()
     self._warned = False
@@ -54,9 +62,9 @@ class Logbook:
       # A file of a bucket can only be entered.
       self._open = contextlib.ExitStack()
       self._file = self._open.enter_context(path.open('a'))
-      self._guesses = GuessLog(workdir, start_step)
+      self._pseudo_labels = PseudoLabelLog(workdir, start_step)
       self._board = _TensorBoard(workdir / 'tensorboard')
-      self._bar = _Bar(start_step, total_steps)
+      self._bar = _ProgressBar(start_step, total_steps)
 
   def record(
     self, step: int, metrics: Mapping[str, Any], host: Mapping[str, float]
@@ -67,8 +75,8 @@ class Logbook:
   def flush(self, until: int | None = None) -> list[dict[str, float]]:
     """Writes and returns the records of steps up to `until` (default: all).
 
-    The caller names a step that it knows to be over, so that nothing waits and
-    every process reads the same records at the same moment.
+    The caller names a step that is over, so that nothing waits and every
+    process reads the same records at the same moment.
     """
     written = []
     while self._pending and (until is None or self._pending[0][0] <= until):
@@ -78,7 +86,7 @@ class Logbook:
       values = {k: float(v) for k, v in jax.device_get(scalars).items()}
       written.append(self.scalars(step, values | host))
       if rows and self._main:
-        self._guesses.write(
+        self._pseudo_labels.write(
           step,
           {
             name.removeprefix(ROWS): mesh_lib.local_rows(x)
@@ -90,8 +98,8 @@ class Logbook:
     return written
 
   def scalars(self, step: int, values: Mapping[str, float]) -> dict[str, float]:
-    """Writes the finite numbers of the host at once and returns the line."""
-    # JSON has no others, and `dropped` tells of a loss that is not finite.
+    """Writes finite numbers of the host at once and returns the record."""
+    # JSON has no other numbers; `dropped` records a loss that is not finite.
     values = {k: float(v) for k, v in values.items() if math.isfinite(v)}
     line = {'step': step, **values}
     if not self._main:
@@ -115,11 +123,16 @@ class Logbook:
     if self._main:
       self._bar.close()
       self._board.close()
-      self._guesses.close()
+      self._pseudo_labels.close()
       self._open.close()
 
   def recent(self, name: str, share: float = 0.25) -> float | None:
-    """Mean of a metric over the last share of its records, or None."""
+    """Returns the mean of a metric over its last records, or None.
+
+    Args:
+      name: metric.
+      share: share of its records, in (0, 1].
+    """
     values = [v for _, v in self.history.get(name, ())]
     if not values:
       return None
@@ -141,8 +154,17 @@ class Logbook:
     )  # fmt: skip
 
 
+def log_step_memory(
+  writer: MetricWriter, step: int, compiled: jax.stages.Compiled
+) -> None:
+  """Records the device memory of a compiled step, once in a run."""
+  size = device_memory.step_gib(compiled)
+  if size is not None and device_memory.STEP not in writer.history:
+    writer.scalars(step, {device_memory.STEP: size})
+
+
 class _TensorBoard:
-  """TensorBoard event files; none where TensorFlow is not installed."""
+  """TensorBoard event files; none if TensorFlow is not installed."""
 
   def __init__(self, directory: epath.Path):
     self._writer = None
@@ -162,7 +184,7 @@ class _TensorBoard:
         self._summary.scalar(name, value)
 
   def flush(self) -> None:
-    """Leaves nothing that a kill after the next checkpoint would lose."""
+    """Writes what a kill after the next checkpoint would lose."""
     if self._writer is not None:
       self._writer.flush()
 
@@ -171,8 +193,8 @@ class _TensorBoard:
       self._writer.close()
 
 
-class _Bar:
-  """A progress bar on a terminal, a line now and then elsewhere."""
+class _ProgressBar:
+  """Progress bar on a terminal; elsewhere a line every 20 seconds."""
 
   def __init__(self, start: int, total: int):
     self._console = Console(stderr=True)
@@ -218,12 +240,12 @@ class _Bar:
 
 
 def _note(values: Mapping[str, float]) -> str:
-  """The few figures worth a glance."""
+  """Formats the main figures of a step."""
   shown = (
     ('loss/total', 'loss {:.3f}'),
     ('images_per_second', '{:.0f} images/s'),
     ('input_wait', 'input wait {:.0%}'),
-    ('pseudo/accuracy', 'pseudo-labels {:.0%} right'),
+    ('pseudo/accuracy', 'pseudo-label accuracy {:.0%}'),
     ('best', 'k-NN {:.1%}'),
   )
   return '  '.join(

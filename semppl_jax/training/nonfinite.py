@@ -1,8 +1,8 @@
-"""What happens when a loss or a gradient is not finite.
+"""Stop of a run whose loss or gradient is not finite.
 
-The step itself drops such an update and every later one, so the state that
-the host finds, some steps on, is still the one before the offending step.
-Batches are a function of the step: the offending one is read again.
+The step itself drops such an update and every later one, so the state that the
+host finds, some steps later, is still the one before the non-finite step.
+Inputs are a function of the step: the input of that step is read again.
 """
 
 from typing import Any
@@ -16,39 +16,39 @@ from semppl_jax.data import batch as batch_lib
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.runtime.errors import NonFiniteError
 from semppl_jax.training.experiment import Experiment
-from semppl_jax.training.train_iterator import Feed
+from semppl_jax.training.train_iterator import TrainInput
 from semppl_jax.training.train_step import TrainState
 
 
 def stop(
   experiment: Experiment,
-  feed: Feed,
+  source: TrainInput,
   state: TrainState,
-  compiled,
+  compiled: jax.stages.Compiled,
   workdir: epath.Path,
 ) -> None:
-  """Saves the state and batch of the offending step and raises.
+  """Saves the state and batch of the non-finite step and raises.
 
   Args:
-    experiment: the run.
-    feed: what feeds it.
-    state: its state, still that before the offending step.
-    compiled: the train step.
-    workdir: the run's directory; the replay goes below `nonfinite/`.
+    experiment: run.
+    source: source of its inputs.
+    state: its state, still the one before the non-finite step.
+    compiled: train step.
+    workdir: directory of the run; the replay goes below `nonfinite/`.
 
   Raises:
-    NonFiniteError: always; says the step, the parts and the directory.
+    NonFiniteError: always; names the step, the parts and the directory.
   """
   step = int(state.step)
   directory = (workdir / 'nonfinite' / f'step_{step + 1}').resolve()
-  given = feed.at(step)
-  # Where the devices cut the views: as the step has cut them.
+  inputs = source.at(step)
+  # Where the devices crop the views: as the step cropped them.
   views = jax.jit(
     experiment.step.views, out_shardings=mesh_lib.sharded(experiment.mesh)
   )
   arrays: dict[str, Any] = {
     name: mesh_lib.local_rows(x)
-    for name, x in batch_lib.to_arrays(views(given, state)).items()
+    for name, x in batch_lib.to_arrays(views(inputs, state)).items()
   }
   directory.mkdir(parents=True, exist_ok=True)
   file = directory / f'batch_{jax.process_index()}.npz'
@@ -56,9 +56,9 @@ def stop(
     np.savez_compressed(stream, **arrays)
   with ocp.StandardCheckpointer() as saver:
     saver.save(directory / 'state', state, force=True)
-  _, metrics = compiled(state, given)
-  # Others are NaN where a batch has nothing to measure, or, of rows, not whole
-  # in any process.
+  _, metrics = compiled(state, inputs)
+  # Others are NaN where a batch has nothing to measure; values per example are
+  # not whole in any process.
   values = jax.device_get(
     {k: v for k, v in metrics.items() if k.startswith(('loss/', 'norm/'))}
   )

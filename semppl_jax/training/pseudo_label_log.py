@@ -1,16 +1,15 @@
-"""Some pseudo-labels of a run as its steps gave them, with who voted.
+"""Pseudo-labels of a run: `pseudo_labels.jsonl`.
 
-`pseudo_labels.jsonl` has a line for each record of the run, of unlabelled rows
-of the first process: `index` of their images in the train set, `label` that was
-predicted (-1: none), the `true` one where the data has it (-1: not) and the
-`share` of the votes. Of the first few rows also `voters` ([image, votes] each)
+The file has a line for each record of the run, of unlabelled rows of the first
+process: `index` of their images in the train set, predicted `label` (-1: none),
+`true` label if the data has one (-1: none) and `share` of the votes. For the
+first few rows also `voters` ([image, votes] each), the neighbours that voted,
 and `positives`, the labelled images that the loss drew for them.
 """
 
 import collections
 import contextlib
 import json
-from typing import Any
 
 from etils import epath
 import numpy as np
@@ -18,13 +17,12 @@ import numpy as np
 from semppl_jax.runtime import files as files_lib
 
 FILE = 'pseudo_labels.jsonl'
-# Rows of a record, and of these rows that say who voted.
-_MOST, _EXPLAINED = 512, 8
-_VOTERS = 8
+# Rows of a record; those of them with their neighbours; neighbours of a row.
+_MAX_ROWS, _MAX_EXPLAINED, _MAX_VOTERS = 512, 8, 8
 
 
-class GuessLog:
-  """Writes the file; one that no row is ever recorded in is not made."""
+class PseudoLabelLog:
+  """Writes `pseudo_labels.jsonl`; without any record there is no file."""
 
   def __init__(self, workdir: epath.Path, start_step: int):
     """Drops lines of steps after `start_step`."""
@@ -34,11 +32,11 @@ class GuessLog:
     self._file = None
 
   def write(self, step: int, rows: dict[str, np.ndarray]) -> None:
-    """Writes what a step made of its unlabelled rows.
+    """Writes the pseudo-labels of the unlabelled rows of a step.
 
     Args:
       step: the step.
-      rows: fields of `base.Guesses`, and `index`, `given` (the label that
+      rows: fields of `base.PseudoLabels`, and `index`, `given` (the label that
         the run may know) and `true`, each [B, ...].
     """
     if self._file is None:
@@ -52,13 +50,13 @@ class GuessLog:
     self._open.close()
 
 
-def _line(rows: dict[str, np.ndarray]) -> dict[str, Any]:
-  kept = np.flatnonzero(rows['given'] < 0)[:_MOST]
+def _line(rows: dict[str, np.ndarray]) -> dict[str, object]:
+  kept = np.flatnonzero(rows['given'] < 0)[:_MAX_ROWS]
   line = {
     name: rows[name][kept].tolist() for name in ('index', 'label', 'true')
   }
   line['share'] = [round(float(x), 3) for x in rows['share'][kept]]
-  explained = kept[:_EXPLAINED]
+  explained = kept[:_MAX_EXPLAINED]
   if 'voter' in rows:
     line['voters'] = [_counted(rows['voter'][row]) for row in explained]
   if 'positive' in rows:
@@ -70,6 +68,6 @@ def _line(rows: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _counted(images: np.ndarray) -> list[tuple[int, int]]:
-  """Each image with how often it stands there, the most frequent first."""
+  """Counts each image, the most frequent first."""
   counts = collections.Counter(x for x in images.tolist() if x >= 0)
-  return counts.most_common(_VOTERS)
+  return counts.most_common(_MAX_VOTERS)

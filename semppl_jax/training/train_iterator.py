@@ -1,8 +1,8 @@
-"""What a run is fed with: a batch for every step, or its train set once."""
+"""Inputs of the train step: a batch for every step, or the train set once."""
 
 from collections.abc import Iterator
 import logging
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 
@@ -13,30 +13,31 @@ from semppl_jax.data.prefetch import Prefetcher
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.runtime.errors import InputError
 from semppl_jax.training.experiment import Experiment
+from semppl_jax.training.train_step import StepInput
 
 _log = logging.getLogger(__name__)
 
 
-class Given(Protocol):
-  """What the steps are given, one after the other, on the devices.
+class TrainIterator(Protocol):
+  """Inputs of successive steps, on the devices.
 
   Attributes:
-    waited: seconds that steps have waited for it, in all.
+    waited: seconds that steps have waited for it, in total.
   """
 
   waited: float
 
-  def __next__(self) -> tuple[Any, dict[str, float]]:
-    """Returns what the next step is given, and figures of it to be logged."""
+  def __next__(self) -> tuple[StepInput, dict[str, float]]:
+    """Returns the input of the next step, and figures of it to log."""
     ...
 
   def close(self) -> None:
-    """Ends the threads that it has."""
+    """Ends its threads."""
     ...
 
 
-class Feed(Protocol):
-  """What feeds a run.
+class TrainInput(Protocol):
+  """Source of the inputs of a run.
 
   Attributes:
     corrupt: counts the images that could not be read.
@@ -44,65 +45,68 @@ class Feed(Protocol):
 
   corrupt: CorruptCount
 
-  def start(self, step: int) -> Given:
-    """Returns what the steps from `step` on are given."""
+  def iterate(self, step: int) -> TrainIterator:
+    """Returns the inputs of the steps after `step`."""
     ...
 
-  def at(self, step: int) -> Any:
-    """Returns what one step is given, on the devices."""
+  def at(self, step: int) -> StepInput:
+    """Returns the input of the step after `step`, on the devices."""
     ...
 
 
-def make(experiment: Experiment) -> Feed:
-  """Makes the feed of a run; decodes the train set where the devices hold it.
+def make_train_input(experiment: Experiment) -> TrainInput:
+  """Builds the input of a run; decodes the train set if the devices hold it.
 
   Raises:
     InputError: the data cannot be used.
   """
-  made = _Resident if experiment.config.data.backend == 'device' else _Streamed
-  return made(experiment)
+  if experiment.config.data.backend == 'device':
+    return _DeviceInput(experiment)
+  return _HostInput(experiment)
 
 
-class _Streamed:
-  """Batches of the host, a few ready ahead."""
+class _HostInput:
+  """Batches of the host, some of them ready ahead."""
 
   def __init__(self, experiment: Experiment):
-    self._job = experiment
+    config = experiment.config
+    self._experiment = experiment
     self.corrupt = CorruptCount(
-      experiment.splits.train, experiment.config.data.max_corrupt
+      experiment.splits.train, config.data.max_corrupt
     )
 
-  def start(self, step: int) -> Given:
+  def iterate(self, step: int) -> TrainIterator:
     return Prefetcher(
       self._readable(step),
-      lambda host: (self._to_global(host.batch), _figures(host)),
-      self._job.config.data.prefetch,
+      lambda host: (self._to_devices(host), _figures(host)),
+      self._experiment.config.data.prefetch,
     )
 
-  def at(self, step: int) -> Any:
-    return self._to_global(next(self._batches(step)).batch)
+  def at(self, step: int) -> StepInput:
+    return self._to_devices(next(self._batches(step)))
 
-  def _to_global(self, batch: Any) -> Any:
-    return mesh_lib.to_global(self._job.mesh, batch)
+  def _to_devices(self, host: HostBatch) -> StepInput:
+    return mesh_lib.to_global(self._experiment.mesh, host.batch)
 
   def _batches(self, start: int) -> Iterator[HostBatch]:
     return pipeline.train_batches(
-      self._job.config,
-      self._job.splits.train,
-      self._job.subset,
+      self._experiment.config,
+      self._experiment.splits.train,
+      self._experiment.subset,
       start_step=start,
       process_index=jax.process_index(),
       process_count=jax.process_count(),
-      support=self._job.method.support,
+      support=self._experiment.method.support,
     )
 
   def _readable(self, start: int) -> Iterator[HostBatch]:
-    """This process's batches; too many unreadable images stop an epoch.
+    """Yields this process's batches; too many unreadable images end an epoch.
 
     Raises:
       InputError: there are too many, or the data fails in another way.
     """
-    size, examples = self._job.config.batch_size, self._job.splits.train.size
+    size = self._experiment.config.batch_size
+    examples = self._experiment.splits.train.size
     epoch = -1
     try:
       for step, host in enumerate(self._batches(start), start):
@@ -116,13 +120,13 @@ class _Streamed:
 
 
 def _figures(host: HostBatch) -> dict[str, float]:
-  """What is logged of the rows of this process."""
+  """Returns what is logged of the rows of this process."""
   if host.unmasked is None:
     return {}
   return {'data/masks_missing': host.unmasked / len(host.batch.label)}
 
 
-class _Resident:
+class _DeviceInput:
   """The train set on every device, the same for all steps."""
 
   def __init__(self, experiment: Experiment):
@@ -135,38 +139,38 @@ class _Resident:
       self.corrupt.add(loaded.unreadable)
     except ValueError as error:
       raise InputError(str(error)) from error
-    whole = mesh_lib.replicated(experiment.mesh)
-    self._figures = loaded.figures
+    replicated = mesh_lib.replicated(experiment.mesh)
+    self._figures = loaded.metrics
     self._pool = jax.tree.map(
       lambda x: jax.make_array_from_callback(
-        x.shape, whole, lambda part, x=x: x[part]
+        x.shape, replicated, lambda part, x=x: x[part]
       ),
-      loaded.pool,
+      loaded.dataset,
     )
-    size = sum(x.nbytes for x in jax.tree.leaves(loaded.pool))
+    size = sum(x.nbytes for x in jax.tree.leaves(loaded.dataset))
     _log.info(
       'The train set is on the devices, %.2f GiB on each.', size / 2**30
     )
 
-  def start(self, step: int) -> Given:
-    del step  # What a step draws depends on it inside of the step.
-    return _Same(self._pool, self._figures)
+  def iterate(self, step: int) -> TrainIterator:
+    del step  # The step itself draws its rows, by its number.
+    return _Repeat(self._pool, self._figures)
 
-  def at(self, step: int) -> Any:
+  def at(self, step: int) -> StepInput:
     del step
     return self._pool
 
 
-class _Same:
-  """The same thing for ever, at no cost."""
+class _Repeat:
+  """Repeats one input, at no cost."""
 
   waited = 0.0
 
-  def __init__(self, given: Any, figures: dict[str, float]):
-    self._given = given, figures
+  def __init__(self, inputs: StepInput, figures: dict[str, float]):
+    self._item = inputs, figures
 
-  def __next__(self) -> tuple[Any, dict[str, float]]:
-    return self._given
+  def __next__(self) -> tuple[StepInput, dict[str, float]]:
+    return self._item
 
   def close(self) -> None:
-    """Keeps nothing that needs an end."""
+    """Has nothing to end."""

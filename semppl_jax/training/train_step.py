@@ -1,30 +1,37 @@
-"""The one train step. Pure, and without a method's name in it.
+"""The one train step: pure, and without the name of a method in it.
 
-Augment, forward, loss, update, average: a feature is a function chosen while
-building, never a branch while tracing. Under `jit` on global arrays, batch
-norm and every mean see the whole batch of all devices.
+Augment, forward, loss, gradient, update, average, metrics: each part runs under
+a `jax.named_scope` of that name, so that a profile shows it. A feature is a
+function chosen while building, never a branch while tracing. Under `jit` on
+global arrays, batch norm and every mean see the whole batch of all devices.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import dataclasses
+import functools
+from typing import NamedTuple
 
 import jax
+from jax import named_scope
 import jax.numpy as jnp
 from jax.sharding import Mesh
+from jaxtyping import PyTree
 import ml_collections
 import optax
 
-from semppl_jax.data.batch import Batch
+from semppl_jax.data.batch import Batch, DeviceDataset, UncroppedBatch
 from semppl_jax.data.device import augment as augment_lib, views as views_lib
-from semppl_jax.methods.base import Guesses, Inputs, Method
-from semppl_jax.models import linear_probe as linear_probe_lib
+from semppl_jax.methods.base import Inputs, LossResult, Method, PseudoLabels
+from semppl_jax.models import linear_probe
 from semppl_jax.models.network import make_network, Network, Outputs
 from semppl_jax.optim import optimizers, schedules
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.training import grad_cache, target_network
-from semppl_jax.training.grad_cache import Images
+from semppl_jax.training.grad_cache import Forward, GradResult, ValueAndGrad
+from semppl_jax.training.target_network import Target
 
-Metrics = dict[str, jax.Array]
+Array = jax.Array
+Metrics = dict[str, Array]
+StepInput = Batch | UncroppedBatch | DeviceDataset
 # Metrics named so have a value for each row [B, ...]; the others are scalars.
 ROWS = 'rows/'
 
@@ -41,235 +48,305 @@ class TrainState(NamedTuple):
     params: online parameters.
     net_state: online batch-norm averages.
     target_params: moving average of the online parameters, or ().
-    target_state: the target's own batch-norm averages, or ().
-    opt_state: optimiser state.
-    memory: the method's state.
-    probe: the online linear probe, or ().
+    target_state: batch-norm averages of the target network, or ().
+    opt_state: optimizer state.
+    memory: state of the method.
+    probe: online linear probe, or ().
     dropped: updates dropped for a non-finite loss or gradient, int32.
   """
 
-  step: jax.Array
-  seed: jax.Array
-  params: Any
-  net_state: Any
-  target_params: Any
-  target_state: Any
-  opt_state: Any
-  memory: Any
-  probe: Any
-  dropped: jax.Array
+  step: Array
+  seed: Array
+  params: PyTree
+  net_state: PyTree
+  target_params: PyTree
+  target_state: PyTree
+  opt_state: PyTree
+  memory: PyTree
+  probe: PyTree
+  dropped: Array
 
 
-class Step(NamedTuple):
-  """A train step and its initial state, for one config and mesh.
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainStep:
+  """Train step of one config on one mesh; all its methods are pure.
 
   Attributes:
-    init: `() -> TrainState`; pure.
-    start: `(params, net_state) -> TrainState`, from given weights; pure.
-    views: `(given, state) -> Batch`, what `train` makes of what it is given.
-    train: `(state, given) -> (state, metrics)`; pure. What is given is a
-      `Batch`, or an `Uncut` or a `Pool` where the devices cut the views.
-    state_sharding: how the devices hold the state.
-    network: the online network.
+    config: config of the run.
+    mesh: devices.
+    method: loss, and all that is particular to a method.
+    network: online network.
+    target: target outputs of the loss.
+    optimizer: optax transformation; its update takes the learning rate.
+    learning_rate: schedule, from steps taken.
+    ema_decay: schedule of the target's decay.
+    probe: online linear probe.
+    augment: photometric operations and normalization of views.
+    crop: views of a `StepInput`.
+    value_and_grad: gradient of the batch loss, in one pass or accumulated.
   """
 
-  init: Callable[[], TrainState]
-  start: Callable[[Any, Any], TrainState]
-  views: Callable[[Any, TrainState], Batch]
-  train: Callable[[TrainState, Any], tuple[TrainState, Metrics]]
-  state_sharding: TrainState
+  config: ml_collections.ConfigDict
+  mesh: Mesh
+  method: Method
   network: Network
+  target: Target
+  optimizer: optax.GradientTransformationExtraArgs
+  learning_rate: optax.Schedule
+  ema_decay: optax.Schedule
+  probe: linear_probe.Probe
+  augment: augment_lib.Augment
+  crop: views_lib.ViewsFn
+  value_and_grad: ValueAndGrad[LossResult]
 
+  def init(self) -> TrainState:
+    """Returns the state before the first step, with fresh parameters."""
+    key = jax.random.fold_in(jax.random.key(self.config.seed), _INIT_STREAM)
+    return self.start(*self.network.init(key, _example_views(self.config)))
 
-def make_step(
-  config: ml_collections.ConfigDict,
-  method: Method,
-  mesh: Mesh,
-  total_steps: int,
-  warmup_steps: int,
-) -> Step:
-  """Builds the train step of a config.
-
-  Args:
-    config: the run's config.
-    method: what to learn by.
-    mesh: the devices.
-    total_steps: length of the learning-rate and averaging schedules.
-    warmup_steps: steps of linear warm-up.
-  """
-  network = make_network(
-    config.network,
-    heads=method.heads,
-    bn_groups=method.bn_groups,
-    frozen=method.frozen,
-    shards=mesh.size,
-  )
-  target = target_network.make(config, method)
-  rate = schedules.learning_rate(
-    config.optimizer, config.batch_size, warmup_steps, total_steps
-  )
-  decay = schedules.ema_decay(config.ema, total_steps)
-  optimizer = optimizers.make(config)
-  if method.frozen:
-    optimizer = optimizers.train_only(optimizer, 'classifier')
-  probe = linear_probe_lib.make(config.probe, config.network.classifier.classes)
-  augment = augment_lib.make_augment(config.augment, config.saliency)
-  gradient = grad_cache.make(config.accumulate)
-  cut = views_lib.make(config, mesh)
-
-  def init() -> TrainState:
-    key = jax.random.fold_in(jax.random.key(config.seed), _INIT_STREAM)
-    return start(*network.init(key, _example_views(config)))
-
-  def start(params: Any, net_state: Any) -> TrainState:
-    target_params, target_state = target.init(params, net_state)
+  def start(self, params: PyTree, net_state: PyTree) -> TrainState:
+    """Returns the state before the first step, from given parameters."""
+    target_params, target_state = self.target.init(params, net_state)
+    features = _feature_size(self.config, self.network, params, net_state)
     return TrainState(
       step=jnp.zeros((), jnp.int32),
-      seed=jnp.asarray(config.seed, jnp.uint32),
+      seed=jnp.asarray(self.config.seed, jnp.uint32),
       params=params,
       net_state=net_state,
       target_params=target_params,
       target_state=target_state,
-      opt_state=optimizer.init(params),
-      memory=method.init_memory(),
-      probe=probe.init(_feature_size(config, network, params, net_state)),
+      opt_state=self.optimizer.init(params),
+      memory=self.method.init_memory(),
+      probe=self.probe.init(features),
       dropped=jnp.zeros((), jnp.int32),
     )
 
-  def colour(batch: Batch, key: jax.Array) -> Images:
-    large_key, small_key, _, support_key = jax.random.split(key, 4)
-    support = batch.support
-    return Images(
-      views=(
-        augment(batch.large, large_key, batch.mask),
-        augment(batch.small, small_key),
-      ),
-      support=support and augment(support.large, support_key),
-    )
-
-  def views(given: Any, state: TrainState) -> Batch:
+  def views(self, inputs: StepInput, state: TrainState) -> Batch:
+    """Returns the batch of a step; crops it where the devices do that."""
     key = jax.random.fold_in(jax.random.key(state.seed), _VIEW_STREAM)
-    return cut(given, key, state.step)
+    return self.crop(inputs, key, state.step)
 
-  def train(state: TrainState, given: Any) -> tuple[TrainState, Metrics]:
-    batch = views(given, state)
+  def train(
+    self, state: TrainState, inputs: StepInput
+  ) -> tuple[TrainState, Metrics]:
+    """Takes one step.
+
+    Args:
+      state: train state.
+      inputs: batch of views, or images of which the step crops its views.
+
+    Returns:
+      The next state, and metrics: float32 scalars, and values per example under
+      names that begin with `rows/`.
+    """
     key = jax.random.fold_in(jax.random.key(state.seed), _STEP_STREAM)
     key = jax.random.fold_in(key, state.step)
-    loss_key = jax.random.split(key, 4)[2]
-    large = batch.large.shape[1]
+    with named_scope('augment'):
+      batch = self.views(inputs, state)
 
-    def online(params, images: Images):
-      return network.apply(
-        params, state.net_state, images.views, True, images.support
-      )
+    def forward(params: PyTree, rows: Batch, key: Array) -> Forward:
+      with named_scope('augment'):
+        views, support = self._augment(rows, key)
+      with named_scope('forward'):
+        online, net_state = self.network.apply(
+          params, state.net_state, views, True, support
+        )
+      with named_scope('target'):
+        target, target_state = self.target.forward(
+          state.target_params, state.target_state, views[0]
+        )
+      return Forward(online, target, net_state, target_state)
 
-    def forward_target(images: Images):
-      return target.forward(
-        state.target_params, state.target_state, images.views[0]
-      )
-
-    def loss(online: Outputs, forwarded: Outputs | None):
-      aim = target.outputs(online, forwarded, large)
-      result = method.loss(
+    @named_scope('loss')
+    def loss(
+      online: Outputs, target: Outputs | None
+    ) -> tuple[Array, LossResult]:
+      targets = self.target.outputs(online, target, batch.large.shape[1])
+      result = self.method.loss(
         Inputs(
           online=online,
-          target=aim,
+          target=targets,
           batch=batch,
           memory=state.memory,
-          key=loss_key,
+          key=jax.random.split(key, 4)[2],
           step=state.step,
           params=state.params,
         )
       )
       return result.loss, result
 
-    found = gradient(
-      grad_cache.Passes(colour, online, forward_target, loss),
-      state.params,
-      batch,
-      key,
-    )
-    now = rate(state.step)
-    grads = method.after_gradient(found.grads, state.step)
-    updates, opt_state = optimizer.update(
-      grads, state.opt_state, state.params, rate=now
+    with named_scope('gradient'):
+      result = self.value_and_grad(forward, loss, state.params, batch, key)
+    with named_scope('update'):
+      new, metrics = self._update(state, result, batch)
+    with named_scope('average'):
+      new = self._average(new, result)
+    with named_scope('metrics'):
+      finite = _all_finite(metrics, new)
+      new = _keep_finite(self.config.on_nonfinite, finite, state, new)
+      metrics = result.aux.metrics | _deviation(result.forward.online) | metrics
+      metrics['dropped'] = new.dropped.astype(jnp.float32)
+      metrics |= self._per_example(batch, result.aux.pseudo_labels)
+    return new, metrics
+
+  def _augment(
+    self, batch: Batch, key: Array
+  ) -> tuple[tuple[Array, Array], Array | None]:
+    """Views [B, L, H, W, 3] and [B, S, h, w, 3], and support, as float32."""
+    large_key, small_key, _, support_key = jax.random.split(key, 4)
+    large = self.augment(batch.large, large_key, batch.mask)
+    small = self.augment(batch.small, small_key)
+    support = batch.support and self.augment(batch.support.large, support_key)
+    return (large, small), support
+
+  def _update(
+    self, state: TrainState, result: GradResult[LossResult], batch: Batch
+  ) -> tuple[TrainState, Metrics]:
+    """Updates the parameters, the memory and the probe."""
+    learning_rate = self.learning_rate(state.step)
+    grads = self.method.after_gradient(result.grads, state.step)
+    updates, opt_state = self.optimizer.update(
+      grads, state.opt_state, state.params, rate=learning_rate
     )
     params = optax.apply_updates(state.params, updates)
-    params = method.after_update(params, state.step)
-    probe_state, probed = probe.update(
-      state.probe, found.online.features[:, :large], batch.label
+    params = self.method.after_update(params, state.step)
+    large = batch.large.shape[1]
+    probe, probe_metrics = self.probe.update(
+      state.probe, result.forward.online.features[:, :large], batch.label
     )
-    measured = {
-      'loss/total': found.loss,
-      'norm/grads': optax.tree.norm(grads),
-      'norm/params': optax.tree.norm(params),
-      'norm/updates': optax.tree.norm(updates),
-      'schedule/learning_rate': jnp.asarray(now),
-      'schedule/ema_decay': jnp.asarray(decay(state.step)),
-    } | optimizers.diagnostics(state.params, grads, config)
     new = state._replace(
       step=state.step + 1,
       params=params,
-      net_state=found.net_state,
-      target_params=target.update(
-        state.target_params, params, decay(state.step)
-      ),
-      target_state=found.target_state,
       opt_state=opt_state,
-      memory=found.told.memory,
-      probe=probe_state,
+      memory=result.aux.memory,
+      probe=probe,
     )
-    # The update too: a finite gradient can still throw the parameters away.
-    finite = jnp.all(jnp.isfinite(jnp.stack(list(measured.values()))))
-    averages = [
-      x.ravel()
-      for x in jax.tree.leaves(found.net_state)
-      if jnp.issubdtype(x.dtype, jnp.floating)
-    ]
-    finite &= jnp.all(jnp.isfinite(jnp.concatenate(averages)))
-    state = _keep_finite(config.on_nonfinite, finite, state, new)
-    metrics = found.told.metrics | _deviation(found.online) | probed | measured
-    metrics['dropped'] = state.dropped.astype(jnp.float32)
-    return state, metrics | of_rows(batch, found.told.guesses)
+    return new, probe_metrics | {
+      'loss/total': result.loss,
+      'norm/grads': optax.tree.norm(grads),
+      'norm/params': optax.tree.norm(params),
+      'norm/updates': optax.tree.norm(updates),
+      'schedule/learning_rate': jnp.asarray(learning_rate),
+      'schedule/ema_decay': jnp.asarray(self.ema_decay(state.step)),
+    } | optimizers.trust_ratio_metrics(state.params, grads, self.config)
 
-  def of_rows(batch: Batch, guesses: Guesses | None) -> Metrics:
-    if guesses is None:
+  def _average(
+    self, new: TrainState, result: GradResult[LossResult]
+  ) -> TrainState:
+    """Moves the target towards the parameters; takes batch-norm averages."""
+    decay = self.ema_decay(new.step - 1)
+    return new._replace(
+      net_state=result.forward.net_state,
+      target_params=self.target.update(new.target_params, new.params, decay),
+      target_state=result.forward.target_state,
+    )
+
+  def _per_example(self, batch: Batch, labels: PseudoLabels | None) -> Metrics:
+    """Pseudo-labels and identity of each row, sharded by row."""
+    if labels is None:
       return {}
-    told = guesses._asdict() | {
+    values = {
+      'label': labels.label,
+      'share': labels.share,
+      'voter': labels.neighbor_ids,
+      'positive': labels.positive_ids,
       'index': batch.index,
       'given': batch.label,
       'true': batch.diagnostic_label,
     }
-    split = mesh_lib.sharded(mesh)
+    by_row = mesh_lib.sharded(self.mesh)
     return {
-      # Each process records rows of its own: nothing is exchanged for it.
-      f'{ROWS}{name}': jax.lax.with_sharding_constraint(x, split)
-      for name, x in told.items()
+      # Each process records its own rows: no collective is needed for it.
+      f'{ROWS}{name}': jax.lax.with_sharding_constraint(x, by_row)
+      for name, x in values.items()
       if x is not None
     }
 
-  layout = _state_sharding(init, method, mesh)
-  return Step(init, start, views, train, layout, network)
+  @functools.cached_property
+  def state_sharding(self) -> TrainState:
+    """Replicates the state on every device, except the method's memory."""
+    replicated = mesh_lib.replicated(self.mesh)
+    layout = jax.tree.map(lambda _: replicated, jax.eval_shape(self.init))
+    if self.method.memory_sharding is None:
+      return layout
+    return layout._replace(memory=self.method.memory_sharding)
+
+
+def make_train_step(
+  config: ml_collections.ConfigDict,
+  method: Method,
+  mesh: Mesh,
+  total_steps: int,
+  warmup_steps: int,
+) -> TrainStep:
+  """Builds the train step of a config.
+
+  Args:
+    config: config of the run.
+    method: loss, and all that is particular to a method.
+    mesh: devices.
+    total_steps: length of the learning-rate and averaging schedules.
+    warmup_steps: steps of linear warm-up.
+  """
+  optimizer = optimizers.make_optimizer(config)
+  if method.frozen:
+    optimizer = optimizers.train_only(optimizer, 'classifier')
+  return TrainStep(
+    config=config,
+    mesh=mesh,
+    method=method,
+    network=make_network(
+      config.network,
+      heads=method.heads,
+      bn_groups=method.bn_groups,
+      frozen=method.frozen,
+      shards=mesh.size,
+    ),
+    target=target_network.make_target(config, method),
+    optimizer=optimizer,
+    learning_rate=schedules.learning_rate(
+      config.optimizer, config.batch_size, warmup_steps, total_steps
+    ),
+    ema_decay=schedules.ema_decay(config.ema, total_steps),
+    probe=linear_probe.make(config.probe, config.network.classifier.classes),
+    augment=augment_lib.make_augment(config.augment, config.saliency),
+    crop=views_lib.make_views(config, mesh),
+    value_and_grad=grad_cache.make_value_and_grad(config.accumulate),
+  )
+
+
+def _all_finite(metrics: Metrics, new: TrainState) -> Array:
+  """Returns True if loss, gradient, update and batch-norm averages are finite.
+
+  The update too: a finite gradient can still throw the parameters away.
+  """
+  checked = ('loss/total', 'norm/', 'schedule/', 'lars/')
+  values = [x for name, x in metrics.items() if name.startswith(checked)]
+  averages = [
+    x.ravel()
+    for x in jax.tree.leaves(new.net_state)
+    if jnp.issubdtype(x.dtype, jnp.floating)
+  ]
+  return jnp.all(jnp.isfinite(jnp.stack(values))) & jnp.all(
+    jnp.isfinite(jnp.concatenate(averages))
+  )
 
 
 def _keep_finite(
-  policy: str, finite: jax.Array, old: TrainState, new: TrainState
+  policy: str, finite: Array, old: TrainState, new: TrainState
 ) -> TrainState:
-  """Drops a non-finite update; under 'stop' also every one after it.
+  """Drops a non-finite update; under 'stop' also every update after it.
 
-  Under 'stop' the state stays that of the offending step until the host
+  Under 'stop' the state stays the one before the non-finite step until the host
   notices, so that it can be saved and replayed although steps run ahead.
   """
-  if policy == 'stop':
-    keep = finite & (old.dropped == 0)
-  else:
-    keep = finite
+  keep = finite & (old.dropped == 0) if policy == 'stop' else finite
   kept = jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)
   step = old.step + 1 if policy == 'skip' else kept.step
   return kept._replace(step=step, dropped=old.dropped + jnp.where(keep, 0, 1))
 
 
-def _example_views(config) -> tuple[jax.Array, ...]:
+def _example_views(config: ml_collections.ConfigDict) -> tuple[Array, ...]:
   """Views of the config's sizes for two images, to shape the parameters."""
   return tuple(
     jnp.zeros((2, v.count, v.size, v.size, 3), jnp.float32)
@@ -277,7 +354,12 @@ def _example_views(config) -> tuple[jax.Array, ...]:
   )
 
 
-def _feature_size(config, network: Network, params, net_state) -> int:
+def _feature_size(
+  config: ml_collections.ConfigDict,
+  network: Network,
+  params: PyTree,
+  net_state: PyTree,
+) -> int:
   """Returns F, the width of the encoder's output."""
   views = _example_views(config)
   outputs, _ = jax.eval_shape(
@@ -289,7 +371,7 @@ def _feature_size(config, network: Network, params, net_state) -> int:
 
 
 def _deviation(online: Outputs) -> Metrics:
-  """Deviation of unit embeddings over the batch, 1 when spread evenly."""
+  """Deviation of unit embeddings over the batch, 1 if spread evenly."""
   metrics = {}
   for name in ('features', 'projection'):
     x = getattr(online, name)
@@ -298,13 +380,3 @@ def _deviation(online: Outputs) -> Metrics:
       spread = jnp.mean(jnp.std(x, axis=0)) * jnp.sqrt(jnp.float32(x.shape[-1]))
       metrics[f'deviation/{name}'] = spread
   return metrics
-
-
-def _state_sharding(init, method: Method, mesh: Mesh) -> TrainState:
-  """Everything whole on every device, but for what the method says."""
-  shapes = jax.eval_shape(init)
-  whole = mesh_lib.replicated(mesh)
-  layout = jax.tree.map(lambda _: whole, shapes)
-  if method.memory_sharding is None:
-    return layout
-  return layout._replace(memory=method.memory_sharding)

@@ -114,8 +114,8 @@ def test_unreadable_images_are_counted_and_limited(images, tmp_path):
 def test_batches_are_not_the_same_each_step(images, tmp_path):
   """The pool is one and the same, what a step draws from it is not."""
   built = experiment.build(_config(images), jax.devices()[:1])
-  state = loop.initial_state(built)
-  pool = train_iterator.make(built).at(0)
+  state = experiment.initial_state(built)
+  pool = train_iterator.make_train_input(built).at(0)
   cut = jax.jit(built.step.views)
   first, second = (
     jax.device_get(cut(pool, state._replace(step=jax.numpy.int32(n))))

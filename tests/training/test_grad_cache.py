@@ -1,4 +1,4 @@
-"""A gradient in parts against one of the whole, written out."""
+"""Accumulated gradients against one of the whole batch, written out."""
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +9,19 @@ from configs import quickstart
 from semppl_jax import methods
 from semppl_jax.data import batch_layout
 from semppl_jax.data.batch import Batch, Support
-from semppl_jax.methods.base import Setting
+from semppl_jax.methods.base import MethodContext
 from semppl_jax.models.network import Outputs
 from semppl_jax.optim import schedules
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.tools.compile import hlo_collectives
-from semppl_jax.training import aot, config_checks, grad_cache
-from semppl_jax.training.grad_cache import Images, Passes
-from semppl_jax.training.train_step import make_step
+from semppl_jax.training import aot, config_checks
+from semppl_jax.training.grad_cache import (
+  Forward,
+  GradResult,
+  make_value_and_grad,
+  microbatch_index,
+)
+from semppl_jax.training.train_step import make_train_step
 
 ROWS, PIXELS, WIDTH, DIM = 16, (8, 8, 3), 12, 3
 
@@ -40,11 +45,11 @@ def _params(seed=0):
   return {'first': first / np.sqrt(size), 'last': last / np.sqrt(WIDTH)}
 
 
-def _mlp(params, x, normalise=True):
+def _mlp(params, x, normalize=True):
   """Embeddings [N, V, D] and a state; rows are normalised by all of them."""
   h = x.reshape(*x.shape[:2], -1) @ params['first']
   mean, deviation = jnp.mean(h, (0, 1)), jnp.std(h, (0, 1))
-  if normalise:
+  if normalize:
     h = (h - mean[None, None]) / (deviation[None, None] + 0.1)
   return jnp.tanh(h) @ params['last'], {'mean': mean, 'counter': jnp.int32(5)}
 
@@ -57,25 +62,24 @@ def _loss(online: Outputs, forwarded: Outputs):
   return -jnp.mean(jnp.diag(logs)) + jnp.log(jnp.sum(rows**2)), {'logs': logs}
 
 
-def _passes(normalise=True) -> Passes:
-  def colour(batch, key):
+def _make_forward(normalize=True):
+  def forward(params, batch, key):
     del key
-    return Images((batch.large, batch.small), batch.support.large)
+    z, state = _mlp(params, batch.large, normalize)
+    s, _ = _mlp(params, batch.support.large, normalize)
+    fixed, target_state = _mlp(_params(7), batch.large, normalize)
+    return Forward(
+      Outputs(2 * z, z, support=Outputs(2 * s, s)),
+      Outputs(3 * fixed, fixed),
+      state,
+      target_state,
+    )
 
-  def online(params, images):
-    z, state = _mlp(params, images.views[0], normalise)
-    beside, _ = _mlp(params, images.support, normalise)
-    return Outputs(2 * z, z, support=Outputs(2 * beside, beside)), state
-
-  def target(images):
-    z, state = _mlp(_params(7), images.views[0], normalise)
-    return Outputs(3 * z, z), state
-
-  return Passes(colour, online, target, _loss)
+  return forward
 
 
-def _run(parts, passes):
-  run = jax.jit(lambda *args: grad_cache.make(parts)(passes, *args))
+def _run(parts, forward):
+  run = jax.jit(lambda *args: make_value_and_grad(parts)(forward, _loss, *args))
   return run(_params(), _batch(), jax.random.key(0))
 
 
@@ -85,15 +89,14 @@ def _assert_close(got, want, rtol=1e-5):
   jax.tree.map(close, got, want)
 
 
-def _written_out(parts, passes, batch) -> grad_cache.Result:
+def _written_out(parts, batch) -> GradResult:
   """The same without a loop."""
-  images = passes.colour(batch, None)
 
   def rows_of(i, rows):
-    return np.flatnonzero(grad_cache.part_of(rows, parts) == i)
+    return np.flatnonzero(microbatch_index(rows, parts) == i)
 
   pieces = [
-    jax.tree.map(lambda x, i=i: x[rows_of(i, len(x))], images)
+    jax.tree.map(lambda x, i=i: x[rows_of(i, len(x))], batch)
     for i in range(parts)
   ]
 
@@ -101,36 +104,41 @@ def _written_out(parts, passes, batch) -> grad_cache.Result:
     place = [rows_of(i, parts * len(x)) for i, x in enumerate(made)]
     return jnp.concatenate(made)[np.argsort(np.concatenate(place))]
 
-  def through(network):
-    made, states = zip(*map(network, pieces), strict=True)
-    mean = sum(state['mean'] for state in states) / parts
-    return jax.tree.map(joined, *made), {**states[0], 'mean': mean}
+  def mean(states):
+    return {**states[0], 'mean': sum(x['mean'] for x in states) / parts}
 
-  forwarded, target_state = through(passes.target)
+  def forward(params):
+    made = [_make_forward()(params, piece, None) for piece in pieces]
+    return Forward(
+      jax.tree.map(joined, *(x.online for x in made)),
+      jax.tree.map(joined, *(x.target for x in made)),
+      mean([x.net_state for x in made]),
+      mean([x.target_state for x in made]),
+    )
 
   def loss(params):
-    online, state = through(lambda piece: passes.online(params, piece))
-    value, told = passes.loss(online, forwarded)
-    return value, (told, online, state)
+    outputs = forward(params)
+    value, aux = _loss(outputs.online, outputs.target)
+    return value, (aux, outputs)
 
-  (value, (told, online, state)), grads = jax.value_and_grad(
-    loss, has_aux=True
-  )(_params())
-  return grad_cache.Result(value, told, online, grads, state, target_state)
+  (value, (aux, outputs)), grads = jax.value_and_grad(loss, has_aux=True)(
+    _params()
+  )
+  return GradResult(value, aux, grads, outputs)
 
 
 @pytest.mark.parametrize('parts', [1, 2, 4])
-def test_parts_are_the_composed_function(parts):
-  """Loss, what it tells, outputs, gradient and both states."""
-  got = _run(parts, _passes())
-  want = jax.jit(lambda: _written_out(parts, _passes(), _batch()))()
+def test_microbatches_are_the_composed_function(parts):
+  """Loss, auxiliary result, outputs, gradient and both states."""
+  got = _run(parts, _make_forward())
+  want = jax.jit(lambda: _written_out(parts, _batch()))()
   _assert_close(got, want)
-  assert got.net_state['counter'].dtype == jnp.int32
+  assert got.forward.net_state['counter'].dtype == jnp.int32
 
 
 @pytest.mark.parametrize('parts', [2, 3, 4, 8])
 def test_parts_have_one_row_of_each_group_of_neighbours(parts):
-  part = grad_cache.part_of(24 * parts, parts).reshape(-1, parts)
+  part = microbatch_index(24 * parts, parts).reshape(-1, parts)
   np.testing.assert_array_equal(np.sort(part), [range(parts)] * 24)
 
 
@@ -140,44 +148,42 @@ def test_parts_share_the_labelled_rows(labelled, parts):
   """Which `data.labelled_per_batch` spreads evenly over the batch."""
   known = np.arange(1000) < 100
   place = batch_layout.streams(64, labelled, known)[0].places
-  found = np.bincount(grad_cache.part_of(64, parts)[place], minlength=parts)
+  found = np.bincount(microbatch_index(64, parts)[place], minlength=parts)
   assert found.sum() == labelled
   assert found.max() - found.min() <= 1 + labelled // 16
 
 
 @pytest.mark.parametrize('parts', [2, 4, 8])
 def test_a_network_that_sees_each_row_alone_gives_the_same_in_parts(parts):
-  passes = _passes(normalise=False)
-  got, want = _run(parts, passes), _run(1, passes)
+  forward = _make_forward(normalize=False)
+  got, want = _run(parts, forward), _run(1, forward)
   _assert_close(got, want, rtol=1e-6)
 
 
-def test_each_part_has_its_own_colours_and_the_same_in_both_passes():
-  def colour(batch, key):
+def test_each_microbatch_is_augmented_alike_in_both_passes():
+  def forward(params, batch, key):
     noise = jax.random.normal(key, batch.large.shape)
-    return Images((noise, batch.small), None)
+    return Forward(Outputs(params['scale'] * noise[..., 0, 0, 0]), None, (), ())
 
-  def online(params, images):
-    return Outputs(params['scale'] * images.views[0][..., 0, 0, 0]), ()
+  def loss(online, target):
+    del target
+    return jnp.sum(online.features**2) / 2, ()
 
   # The slope of half the squares by a factor of 1 is their sum, if the second
-  # pass has the colours of the first.
-  passes = Passes(
-    colour, online, lambda images: (None, ()),
-    lambda online, _: (jnp.sum(online.features**2) / 2, ()),
-  )  # fmt: skip
+  # pass draws the noise of the first.
   run = jax.jit(
-    lambda key: grad_cache.make(4)(passes, {'scale': 1.0}, _batch(), key)
+    lambda key: make_value_and_grad(4)(
+      forward, loss, {'scale': 1.0}, _batch(), key
+    )
   )
-  found, other = (run(jax.random.key(seed)) for seed in (0, 1))
-  values = np.asarray(found.online.features)
-  np.testing.assert_allclose(found.grads['scale'], np.sum(values**2), rtol=1e-5)
-  assert len(np.unique([*values.ravel(), *other.online.features.ravel()])) == (
-    2 * values.size
-  )
+  got, other = (run(jax.random.key(seed)) for seed in (0, 1))
+  values = np.asarray(got.forward.online.features)
+  np.testing.assert_allclose(got.grads['scale'], np.sum(values**2), rtol=1e-5)
+  drawn = [*values.ravel(), *other.forward.online.features.ravel()]
+  assert len(np.unique(drawn)) == 2 * values.size
 
 
-def _compiled(parts, passes, rows, devices):
+def _compiled(parts, forward, loss, rows, devices):
   """Of a batch over the devices, from shapes alone."""
   mesh = mesh_lib.make_mesh(jax.devices()[:devices])
   like = lambda tree, sharding: jax.tree.map(
@@ -185,7 +191,7 @@ def _compiled(parts, passes, rows, devices):
   )
   params = like(_params(), mesh_lib.replicated(mesh))
   batch = like(_batch(rows, rows), mesh_lib.sharded(mesh))
-  run = jax.jit(lambda *args: grad_cache.make(parts)(passes, *args))
+  run = jax.jit(lambda *args: make_value_and_grad(parts)(forward, loss, *args))
   return run.lower(params, batch, jax.random.key(0)).compile()
 
 
@@ -193,7 +199,9 @@ def test_parts_move_no_more_between_devices_than_one_pass():
   """Embeddings, which the loss compares, and not images."""
   rows, kinds = 64, ('all-gather', 'all-to-all', 'collective-permute')
   one, four = (
-    hlo_collectives.count(_compiled(parts, _passes(), rows, 8).as_text()).bytes
+    hlo_collectives.count(
+      _compiled(parts, _make_forward(), _loss, rows, 8).as_text()
+    ).bytes
     for parts in (1, 4)
   )
   images_of_a_device = rows // 8 * 3 * int(np.prod(PIXELS)) * 4
@@ -204,18 +212,21 @@ def test_parts_move_no_more_between_devices_than_one_pass():
 def test_four_parts_need_less_memory_than_one():
   """Of a deep network with small outputs, as all encoders are."""
 
-  def online(params, images):
-    x = images.views[0].reshape(-1, int(np.prod(PIXELS)))
+  def forward(params, batch, key):
+    del key
+    x = batch.large.reshape(-1, int(np.prod(PIXELS)))
     for _ in range(16):
       x = jnp.tanh(x @ params['first'] @ params['first'].T)
-    return Outputs(x @ params['first'] @ params['last']), ()
+    return Forward(Outputs(x @ params['first'] @ params['last']), None, (), ())
 
-  passes = Passes(
-    _passes().colour, online, lambda images: (None, ()),
-    lambda online, _: (jnp.sum(online.features**2), ()),
-  )  # fmt: skip
+  def loss(online, target):
+    del target
+    return jnp.sum(online.features**2), ()
+
   one, four = (
-    _compiled(parts, passes, 1024, 1).memory_analysis().temp_size_in_bytes
+    _compiled(parts, forward, loss, 1024, 1)
+    .memory_analysis()
+    .temp_size_in_bytes
     for parts in (1, 4)
   )
   assert four < one / 2
@@ -236,11 +247,14 @@ def test_schedules_of_a_step_in_parts_are_those_of_the_whole_batch(name):
   config.optimizer.reference_batch, config.ema.schedule = 256, 'cosine'
   config.probe.enabled = False
   mesh = mesh_lib.make_mesh(jax.devices()[:1])
-  method = methods.make(config, Setting(mesh, ROWS, 10 * ROWS))
-  step, rng = make_step(config, method, mesh, 10, 2), np.random.default_rng(0)
+  method = methods.make(config, MethodContext(mesh, ROWS, 10 * ROWS))
+  step, rng = (
+    make_train_step(config, method, mesh, 10, 2),
+    np.random.default_rng(0),
+  )
   batch = jax.tree.map(
     lambda x: rng.integers(0, [2, 256][x.ndim > 1], x.shape).astype(x.dtype),
-    aot.batch_like(config, mesh, method.support),
+    aot.abstract_batch(config, mesh, method.support),
   )
   state, train = jax.jit(step.init)(), jax.jit(step.train)
   rate = schedules.learning_rate(config.optimizer, ROWS, 2, 10)

@@ -6,7 +6,7 @@ import pytest
 from semppl_jax.exchange import load, weights_dir
 from semppl_jax.models.weights import WeightsError
 from semppl_jax.runtime import errors
-from semppl_jax.training import experiment as experiment_lib, loop
+from semppl_jax.training import experiment as experiment_lib
 from tests.helpers import tiny
 from tests.helpers.tiny import weights
 
@@ -39,13 +39,13 @@ def test_online_and_target_network_start_from_the_weights(images, stored):
   config = tiny.config(images)
   config.init_from = str(path)
   experiment = experiment_lib.build(config, jax.devices()[:1])
-  state = jax.device_get(loop.initial_state(experiment))
+  state = jax.device_get(experiment_lib.initial_state(experiment))
   tiny.assert_same(state.params, written.params)
   tiny.assert_same(state.net_state, written.net_state)
   target = {k: v for k, v in written.params.items() if 'predictor' not in k}
   tiny.assert_same(state.target_params, target)
   assert state.step == 0
-  fresh = jax.device_get(loop.untrained_state(experiment))
+  fresh = jax.device_get(experiment_lib.untrained_state(experiment))
   assert any(
     (a != b).any()
     for a, b in zip(
@@ -63,7 +63,7 @@ def test_only_heads_that_are_named_are_taken(images, stored):
   experiment = experiment_lib.build(config, jax.devices()[:1])
   state, fresh = (
     jax.device_get(make(experiment))
-    for make in (loop.initial_state, loop.untrained_state)
+    for make in (experiment_lib.initial_state, experiment_lib.untrained_state)
   )
   for head in ('projector', 'predictor'):
     tiny.assert_same(_of(state.params, head), _of(fresh.params, head))
@@ -98,9 +98,7 @@ def test_weights_that_cannot_be_read_are_named(
 ):
   config = tiny.config(images)
   config.init_from = str(change(stored[0]))
-  with pytest.raises(
-    errors.InputError, match=f'init_from=.*{sentence}'
-  ):
+  with pytest.raises(errors.InputError, match=f'init_from=.*{sentence}'):
     experiment_lib.build(config)
 
 

@@ -23,6 +23,7 @@ from semppl_jax.training import (
   loop,
 )
 from semppl_jax.training.summary import describe
+from semppl_jax.training.train_step import TrainStep
 from tests.helpers import tiny
 
 
@@ -52,7 +53,7 @@ def test_run_leaves_a_summary_records_and_labels(reference):
   for floor in ('pixels', 'untrained'):
     assert 0 <= summary['knn'][f'knn/{floor}/train/k5'] <= 1
   text = describe(summary)
-  for words in ('raw pixels', 'untrained encoder', '12 labelled', '% right'):
+  for words in ('raw pixels', 'untrained encoder', '12 labelled', 'accuracy'):
     assert words in text
   lines = [line for line in _lines(workdir) if 'loss/total' in line]
   assert [line['step'] for line in lines] == list(range(1, 9))
@@ -143,13 +144,13 @@ def test_resume_on_records_with_two_streams_is_bit_for_bit(
 def test_sigterm_before_the_first_step_saves_nothing(
   images, tmp_path, monkeypatch
 ):
-  compile_step = loop.compile_step
+  compile_step = aot.compile_step
 
   def interrupted(*args):
     os.kill(os.getpid(), signal.SIGTERM)
     return compile_step(*args)
 
-  monkeypatch.setattr(loop, 'compile_step', interrupted)
+  monkeypatch.setattr(aot, 'compile_step', interrupted)
   config = tiny.config(images)
   assert loop.run(config, tmp_path, jax.devices()[:1]) is None
   assert not [*(tmp_path / 'checkpoints').iterdir()]
@@ -172,7 +173,7 @@ def test_resume_on_other_devices(images, reference, tmp_path, monkeypatch):
 def test_a_finished_run_does_nothing(images, reference, monkeypatch):
   workdir, summary, _ = reference
   before = (workdir / 'metrics.jsonl').stat().st_mtime_ns
-  monkeypatch.setattr(loop, '_train', None)  # Calling it would fail.
+  monkeypatch.setattr(loop, '_Trainer', None)  # Calling it would fail.
   again = loop.run(tiny.config(images), workdir, jax.devices()[:1])
   assert again == summary
   assert (workdir / 'metrics.jsonl').stat().st_mtime_ns == before
@@ -180,13 +181,8 @@ def test_a_finished_run_does_nothing(images, reference, monkeypatch):
 
 def test_the_step_is_traced_once(images, tmp_path, monkeypatch):
   """The trace of the loop's step; a second one raises."""
-  make_train_step = experiment_lib.make_train_step
-
-  def counted(*args, **kwargs):
-    step = make_train_step(*args, **kwargs)
-    return step._replace(train=chex.assert_max_traces(step.train, n=1))
-
-  monkeypatch.setattr(experiment_lib, 'make_train_step', counted)
+  counted = chex.assert_max_traces(TrainStep.train, n=1)
+  monkeypatch.setattr(TrainStep, 'train', counted)
   assert loop.run(tiny.config(images, 3), tmp_path, jax.devices()[:1])
 
 
@@ -263,7 +259,7 @@ def test_skipping_nonfinite_updates_keeps_the_last_good_parameters(
   loop.run(config, tmp_path, devices)
   step, state = tiny.final_state(config, tmp_path, devices)
   assert step == 5 and state.dropped == 5
-  start = loop.initial_state(experiment_lib.build(config, devices))
+  start = experiment_lib.initial_state(experiment_lib.build(config, devices))
   tiny.assert_same(jax.device_get(start.params), state.params)
 
 

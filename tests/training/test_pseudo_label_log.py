@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from semppl_jax.training.pseudo_label_log import FILE, GuessLog
+from semppl_jax.training.pseudo_label_log import FILE, PseudoLabelLog
 
 
 def _rows(given, **more):
@@ -23,7 +23,7 @@ def _lines(path):
 
 
 def test_rows_with_a_label_stay_out(tmp_path):
-  log = GuessLog(tmp_path, 0)
+  log = PseudoLabelLog(tmp_path, 0)
   log.write(7, _rows([-1, 2, -1]))
   log.close()
   assert _lines(tmp_path) == [
@@ -38,7 +38,7 @@ def test_rows_with_a_label_stay_out(tmp_path):
 
 
 def test_voters_are_counted_and_empty_slots_left_out(tmp_path):
-  log = GuessLog(tmp_path, 0)
+  log = PseudoLabelLog(tmp_path, 0)
   voter = np.array([[5, 9, 9, -1], [1, 1, 1, 1]], np.int32)
   positive = np.array([[3, 3, 4], [-1, -1, -1]], np.int32)
   log.write(1, _rows([-1, -1], voter=voter, positive=positive))
@@ -49,7 +49,7 @@ def test_voters_are_counted_and_empty_slots_left_out(tmp_path):
 
 
 def test_a_record_is_bounded(tmp_path):
-  log = GuessLog(tmp_path, 0)
+  log = PseudoLabelLog(tmp_path, 0)
   many = 4096
   log.write(1, _rows([-1] * many, voter=np.zeros((many, 2), np.int32)))
   log.close()
@@ -61,12 +61,12 @@ def test_a_record_is_bounded(tmp_path):
 def test_a_resume_drops_later_lines_and_a_method_without_any_makes_no_file(
   tmp_path,
 ):
-  log = GuessLog(tmp_path, 0)
+  log = PseudoLabelLog(tmp_path, 0)
   log.close()
   assert not (tmp_path / FILE).exists()
-  log = GuessLog(tmp_path, 0)
+  log = PseudoLabelLog(tmp_path, 0)
   for step in (1, 2, 3):
     log.write(step, _rows([-1]))
   log.close()
-  GuessLog(tmp_path, 2).close()
+  PseudoLabelLog(tmp_path, 2).close()
   assert [line['step'] for line in _lines(tmp_path)] == [1, 2]

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from semppl_jax.data import mask_facts, pipeline
+from semppl_jax.data import masks, pipeline
 from semppl_jax.data.sources import tfrecord_numpy
 from semppl_jax.report import (
   augmented_views,
@@ -123,7 +123,7 @@ def test_a_run_goes_on_with_the_same_masks_alone(
 def test_a_store_that_is_no_store_is_bad_input(images, tmp_path):
   with pytest.raises(errors.InputError, match='is no folder of masks'):
     experiment_lib.build(_config(images, str(tmp_path)), jax.devices()[:1])
-  assert not (tmp_path / mask_facts.FILE).exists()
+  assert not (tmp_path / masks.INFO_FILE).exists()
 
 
 def test_the_report_shows_masks_and_masked_views(images, store, straight):

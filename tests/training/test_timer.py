@@ -15,11 +15,11 @@ def _lines(path):
 def test_all_time_is_of_some_work(tmp_path, monkeypatch):
   now = [100.0]
   monkeypatch.setattr(time, 'monotonic', lambda: now[0])
-  watch = timer.Stopwatch(tmp_path)
+  watch = timer.Timer(tmp_path)
   with watch.timed(0, 'compile'):
     now[0] += 5
   now[0] += 1  # Before the training begins time is of nobody.
-  watch.train()
+  watch.start_training()
   now[0] += 20
   with watch.timed(10, 'evaluation'):
     now[0] += 3
@@ -38,7 +38,7 @@ def test_all_time_is_of_some_work(tmp_path, monkeypatch):
 
 def test_a_restart_adds_to_the_file(tmp_path):
   for _ in range(2):
-    watch = timer.Stopwatch(tmp_path)
+    watch = timer.Timer(tmp_path)
     with watch.timed(1, 'compile'):
       pass
     watch.close()
@@ -48,8 +48,8 @@ def test_a_restart_adds_to_the_file(tmp_path):
 def test_work_that_is_given_up_counts_once(tmp_path, monkeypatch):
   now = [0.0]
   monkeypatch.setattr(time, 'monotonic', lambda: now[0])
-  watch = timer.Stopwatch(tmp_path)
-  watch.train()
+  watch = timer.Timer(tmp_path)
+  watch.start_training()
   now[0] += 100
   with pytest.raises(ZeroDivisionError), watch.timed(1, 'evaluation'):
     now[0] += 30
