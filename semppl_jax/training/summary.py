@@ -5,6 +5,7 @@ step, so that it is there whatever becomes of the run. `summary.json` holds what
 the run learned, and is printed at its end.
 """
 
+from collections.abc import Sequence
 import json
 import statistics
 import time
@@ -142,7 +143,7 @@ def _table(result: Summary) -> list[str]:
     f'k-NN top-1 on {result["test_images"]:,} test images, k = {k}'
     f' (chance {chance:.0%}):'
   )
-  rows = [('neighbours among', labelled, whole)]
+  rows: list[Sequence[str]] = [('neighbours among', labelled, whole)]
   for name, kind in _ROWS:
     values = [
       result['knn'].get(f'knn/{kind}/{support}/k{k}')
