@@ -38,7 +38,7 @@ def _write(runs: Sequence[str]) -> int:
     )
   if len(runs) > 1 and not _OUT.value:
     raise errors.InputError(
-      f'--out=FILE.html says where the page of {len(runs)} runs goes.'
+      f'--out=FILE.html is missing: the page of these {len(runs)} runs.'
     )
   out = _OUT.value or os.path.join(runs[0], build.FILE)
   path = build.write(runs, out, pictures=_PICTURES.value)

@@ -80,7 +80,7 @@ def output_dir(out: str | None) -> pathlib.Path:
     InputError: the flag is missing, or the folder cannot be written.
   """
   if not out:
-    raise InputError('--out=DIR says where the results go.')
+    raise InputError('--out=DIR is missing: the folder of the results.')
   directory = pathlib.Path(out).expanduser()
   _try_writing(directory, out)
   return directory
@@ -93,7 +93,7 @@ def output_file(out: str | None) -> pathlib.Path:
     InputError: the flag is missing, or the file cannot be written.
   """
   if not out:
-    raise InputError('--out=FILE says where the results go.')
+    raise InputError('--out=FILE is missing: the file of the results.')
   file = pathlib.Path(out).expanduser()
   if file.is_dir():
     raise InputError(f'--out={out} cannot be written: it is a folder.')

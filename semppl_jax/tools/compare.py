@@ -61,7 +61,7 @@ def _compare(argv: Sequence[str]) -> int:
     )
   budget = budget_lib.parse(_BUDGET.value)
   if not _OUT.value:
-    raise ConfigError('--out=DIR says where the results go.')
+    raise ConfigError('--out=DIR is missing: the folder of the results.')
   if budget.unit == 'minutes' and jax.process_count() > 1:
     # Each process would time, and take, another number of steps.
     raise ConfigError('Several processes need a --budget in steps.')

@@ -136,7 +136,7 @@ def test_an_output_that_cannot_be_written_is_one_sentence(tmp_path):
   for make in (files.output_file, files.output_dir):
     with pytest.raises(InputError, match=r'--out=.* cannot be written: Not a'):
       make(inside)
-    with pytest.raises(InputError, match=r'--out=.* says where'):
+    with pytest.raises(InputError, match=r'--out=.* is missing'):
       make(None)
   with pytest.raises(InputError, match='it is a folder'):
     files.output_file(str(tmp_path))

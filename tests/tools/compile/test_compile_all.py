@@ -127,7 +127,7 @@ def test_another_call_compiles_what_is_left_and_shows_all(results):
     ('no row', '--rows=vgg matches no row; rows are resnet50_10pct v3:8x8'),
     ('no all', '--rows=REGEX needs --all'),
     ('no folder', 'cannot be written: Not a directory'),
-    ('no out', '--out=DIR says where the results go'),
+    ('no out', '--out=DIR is missing'),
     ('no config', '--config=FILE is missing'),
   ],
 )

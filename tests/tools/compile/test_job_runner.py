@@ -169,7 +169,7 @@ def test_a_damaged_file_is_made_again(tmp_path, text):
 
 @pytest.mark.parametrize(
   ('out', 'message'),
-  [(None, '--out=DIR says'), ('file/folder', 'cannot be written: Not a')],
+  [(None, '--out=DIR is missing'), ('file/folder', 'cannot be written: Not a')],
 )
 def test_a_folder_that_cannot_be_is_refused(
   tmp_path, monkeypatch, out, message
