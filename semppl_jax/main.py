@@ -44,7 +44,9 @@ def _run() -> int:
   from semppl_jax.training import loop, summary
 
   if not _WORKDIR.value:
-    raise loading.ConfigError('--workdir=DIR is missing: the folder or bucket of the run.')
+    raise loading.ConfigError(
+      '--workdir=DIR is missing: the folder or bucket of the run.'
+    )
   with cli.stop_after(_MINUTES.value):
     result = loop.run(_CONFIG.value, _WORKDIR.value)
   if result is None:

@@ -45,21 +45,21 @@ def test_a_coordinator_that_does_not_answer_is_named():
     assert 1 <= time.monotonic() - began < 5
 
 
-def test_who_waits_too_long_gives_up(monkeypatch):
-  said, gone = [], threading.Event()
+def test_a_process_that_waits_too_long_aborts(monkeypatch):
+  messages, ended = [], threading.Event()
 
-  def give_up(sentence):
-    said.append(sentence)
-    gone.set()
+  def abort(sentence):
+    messages.append(sentence)
+    ended.set()
 
   monkeypatch.setattr(
-    jax.distributed, 'initialize', lambda *_, **__: gone.wait(10)
+    jax.distributed, 'initialize', lambda *_, **__: ended.wait(10)
   )
-  distributed.join('127.0.0.1:1', 3, 0, 1, give_up)
-  assert gone.is_set() and 'Not all 3 processes' in said[0]
+  distributed.join('127.0.0.1:1', 3, 0, 1, abort)
+  assert ended.is_set() and 'Not all 3 processes' in messages[0]
 
 
-def test_who_is_in_time_does_not(monkeypatch):
+def test_a_process_in_time_does_not_abort(monkeypatch):
   asked = []
   monkeypatch.setattr(
     jax.distributed, 'initialize', lambda *args, **_: asked.append(args)
@@ -103,7 +103,7 @@ class _Device:
 
 
 def _several(monkeypatch, said, devices=(1, 1, 1)):
-  """Makes this process the first of three, of which the others say `said`."""
+  """Makes this process the first of three; `said` are texts of the others."""
   there = [_Device(i) for i, n in enumerate(devices) for _ in range(n)]
   monkeypatch.setattr(jax, 'process_count', lambda: 3)
   monkeypatch.setattr(jax, 'devices', lambda: there)
@@ -122,7 +122,7 @@ def _several(monkeypatch, said, devices=(1, 1, 1)):
   monkeypatch.setattr(distributed.multihost_utils, 'process_allgather', gather)
 
 
-def test_what_differs_is_named_with_its_process(monkeypatch):
+def test_a_difference_is_named_with_its_process(monkeypatch):
   _several(monkeypatch, [None, '{"a": 1, "config.seed": 2}'])
   with pytest.raises(distributed.JoinError) as caught:
     distributed.require_equal(
@@ -134,7 +134,7 @@ def test_what_differs_is_named_with_its_process(monkeypatch):
   )
 
 
-def test_who_says_the_same_agrees(monkeypatch):
+def test_equal_values_agree(monkeypatch):
   _several(monkeypatch, [None, '{"b": [1, 2], "a": "ä"}'])
   distributed.require_equal({'a': 'ä', 'b': (1, 2)})
 

@@ -1,4 +1,4 @@
-"""Programs that a signal ends at once."""
+"""Signals: recorded for later, or raised at once."""
 
 import gc
 import os
@@ -33,3 +33,20 @@ def test_a_signal_that_is_dropped_in_a_callback_is_not_forgotten(number):
     gc.collect()
     with pytest.raises(KeyboardInterrupt):
       unless_stopped()
+
+
+@pytest.mark.parametrize('number', _SIGNALS)
+def test_a_signal_is_recorded_for_the_end_of_a_step(number, capfd):
+  before = signal.getsignal(number)
+  with signals.Interrupts() as interrupts:
+    assert not interrupts.received() and not interrupts.should_stop(1)
+    os.kill(os.getpid(), number)
+    assert interrupts.received() and interrupts.should_stop(1)
+  assert signal.getsignal(number) is before
+  assert ('again to stop' in capfd.readouterr().err) == (number == _SIGNALS[1])
+
+
+def test_a_second_ctrl_c_stops_at_once():
+  with pytest.raises(KeyboardInterrupt), signals.Interrupts():
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
