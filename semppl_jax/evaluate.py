@@ -45,11 +45,8 @@ def _evaluate() -> int:
       ' --checkpoint=runs/quickstart --workdir=runs/evaluation.'
     )
   runner.check(_PROTOCOL.value)
-  context = setup_lib.build(
-    _CONFIG.value,
-    checkpoint,
-    pathlib.Path(workdir).expanduser(),
-  )
+  directory = pathlib.Path(workdir).expanduser()
+  context = setup_lib.build(_CONFIG.value, checkpoint, directory)
   try:
     result = runner.run(context, _PROTOCOL.value, _BASELINE.value)
   except ValueError as error:  # From data that is opened late.

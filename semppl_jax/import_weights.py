@@ -19,7 +19,7 @@ from absl import flags
 
 from semppl_jax.config import loading
 from semppl_jax.exchange.torch_import import describe as architecture, Found
-from semppl_jax.models.weights import listed, Preprocessing, WeightsError
+from semppl_jax.models.weights import Preprocessing, summarize, WeightsError
 from semppl_jax.runtime import cli, errors
 
 _OUT = flags.DEFINE_string('out', None, 'The directory to write.')
@@ -93,7 +93,7 @@ def describe(found: Found) -> str:
     *(heads[head] for head in weights.heads),
   ]
   if found.left_out:
-    parts.append(f'left out: {listed(list(found.left_out), 3)}')
+    parts.append(f'left out: {summarize(list(found.left_out), 3)}')
   return ', '.join(parts)
 
 

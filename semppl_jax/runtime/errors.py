@@ -1,6 +1,6 @@
 """Errors that a program prints as one sentence, and its exit statuses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import sys
 
 import numpy as np
@@ -57,15 +57,24 @@ def count_and_names(what: str, names: Sequence[object] | np.ndarray) -> str:
   return f'{len(names)} {what}: {shown}{more}'
 
 
-def raise_if_any(problems: Sequence[str], where: str) -> None:
+def raise_if_any(
+  problems: Mapping[str, Sequence[object]], where: str, *clauses: str
+) -> None:
   """Raises an InputError that names every problem, if there is one.
 
   Args:
-    problems: one clause each.
+    problems: names that have each problem; an empty list is no problem.
     where: the field and its value.
+    *clauses: further problems, one clause each.
   """
-  if problems:
-    raise InputError(f'{where} has {"; ".join(problems)}.')
+  found = [
+    *(
+      count_and_names(what, names) for what, names in problems.items() if names
+    ),
+    *clauses,
+  ]
+  if found:
+    raise InputError(f'{where} has {"; ".join(found)}.')
 
 
 def unreadable_file(where: str, file: str, error: Exception) -> InputError:
