@@ -50,3 +50,10 @@ def test_a_few_names_are_shown():
 def test_a_file_that_cannot_be_read_is_one_sentence():
   error = errors.unreadable_file('field', 'f', OSError('bad [Op:Read]\nmore'))
   assert str(error) == "field: 'f' cannot be read: bad."
+
+
+def test_every_problem_is_named():
+  errors.raise_if_any({'bad id(s)': []}, 'field')
+  with pytest.raises(errors.InputError) as caught:
+    errors.raise_if_any({'bad id(s)': ['a'], 'x': []}, 'field', 'no end')
+  assert str(caught.value) == "field has 1 bad id(s): 'a'; no end."
