@@ -36,7 +36,7 @@ MATHS = (
 )  # fmt: skip
 # Modules that stand beside the methods of the table and may be shared.
 NO_METHOD = (
-  'base', 'knn', 'memory_bank', 'negatives', 'pairwise_contrast',
+  'base', 'knn', 'memory_bank', 'pairwise_contrast',
   'pseudo_labels', 'requirements',
 )  # fmt: skip
 
@@ -129,7 +129,7 @@ def test_only_commands_stand_beside_the_rooms():
 
 @pytest.mark.parametrize('name', _in(*MATHS))
 def test_mathematics_imports_jax_alone(name):
-  allowed = {'jax', 'optax', 'chex', 'ml_collections', 'numpy'}
+  allowed = {'jax', 'jaxtyping', 'optax', 'chex', 'ml_collections', 'numpy'}
   assert _outside(MODULES[name]) <= allowed
   assert all(
     _within(x, *_rooms(*MATHS, 'config')) for x in _inside(MODULES[name])

@@ -1,13 +1,12 @@
-"""Predictions without a classifier: soft neighbours and prototypes.
+"""Soft assignments to classes and prototypes, without a classifier.
 
 Sources: PAWS (Assran et al., arXiv 2104.13963) and SwAV (Caron et al., arXiv
-2006.09882). Pure mathematics, all in float32. Nothing here knows of devices:
-under `jit`, a sum over sharded rows is one over all devices.
+2006.09882). Under `jit`, a sum over sharded rows is one over all devices.
 """
 
-import chex
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32
 
 from semppl_jax.losses.contrastive import EXACT, normalize
 
@@ -16,40 +15,29 @@ from semppl_jax.losses.contrastive import EXACT, normalize
 _TINY = float(jnp.finfo(jnp.float32).tiny)
 
 
-def smooth(label: jax.Array, classes: int, smoothing: float) -> jax.Array:
-  """Rows of 1 - e + e / C on the true class and e / C elsewhere.
-
-  Args:
-    label: classes [S], int32, from 0 to C - 1.
-    classes: C.
-    smoothing: e from 0 to 1.
-
-  Returns:
-    Rows of probabilities [S, C].
-  """
-  chex.assert_rank(label, 1)
-  one_hot = jax.nn.one_hot(label, classes, dtype=jnp.float32)
-  return one_hot * (1.0 - smoothing) + smoothing / classes
-
-
 def soft_nn(
-  query: jax.Array, support: jax.Array, label: jax.Array, temperature: float
-) -> jax.Array:
+  query: Float[Array, 'M D'],
+  support: Float[Array, 'S D'],
+  label: Float[Array, 'S C'],
+  temperature: float,
+) -> Float32[Array, 'M C']:
   """The similarity classifier pi_d of PAWS (section 3.2): softmax(qs'/tau)y.
 
   Gradients flow to queries and supports.
 
   Args:
-    query: embeddings [M, D]; need not be normalised.
+    query: embeddings [M, D]; need not be normalized.
     support: labelled embeddings [S, D].
     label: rows of probabilities [S, C].
     temperature: tau > 0.
 
   Returns:
     Rows of probabilities [M, C].
+
+  Example:
+    >>> soft_nn(jnp.ones((1, 2)), jnp.eye(2), jnp.eye(2), 0.1).tolist()
+    [[0.5, 0.5]]
   """
-  chex.assert_rank([query, support, label], 2)
-  chex.assert_equal_shape_prefix([support, label], 1)
   similarity = jnp.einsum(
     'md,sd->ms', normalize(query), normalize(support), precision=EXACT
   )
@@ -58,14 +46,23 @@ def soft_nn(
   return jnp.einsum('ms,sc->mc', share, label, precision=EXACT)
 
 
-def sharpen(p: jax.Array, temperature: float) -> jax.Array:
-  """PAWS's rho: p^(1/T) over its sum, on the last axis (section 3.2).
+def sharpen(
+  p: Float[Array, '*rows C'], temperature: float
+) -> Float32[Array, '*rows C']:
+  """The sharpening rho of PAWS (section 3.2): p^(1/T) over its sum.
 
   Entries that are 0 stay 0 and take no gradient.
 
   Args:
     p: probabilities [..., C].
     temperature: T > 0; below 1 it sharpens, 1 changes nothing.
+
+  Returns:
+    Probabilities [..., C].
+
+  Example:
+    >>> [round(x, 4) for x in sharpen(jnp.array([0.25, 0.75]), 0.5).tolist()]
+    [0.1, 0.9]
   """
   p = p.astype(jnp.float32)
   present = p >= _TINY
@@ -73,40 +70,52 @@ def sharpen(p: jax.Array, temperature: float) -> jax.Array:
   return jax.nn.softmax(jnp.where(present, power, -jnp.inf), axis=-1)
 
 
-def cross_entropy(target: jax.Array, p: jax.Array, floor: float) -> jax.Array:
-  """H(target, p) = -sum_k target_k log p_k, [...] (PAWS eq. 1).
-
-  Infinite where p_k is 0 and target_k is not.
+def cross_entropy(
+  target: Float[Array, '*rows C'], p: Float[Array, '*rows C'], floor: float
+) -> Float32[Array, '*rows']:
+  """H(target, p) = -sum_k target_k log p_k (PAWS eq. 1).
 
   Args:
     target: probabilities [..., C]; takes no gradient.
     p: predicted probabilities [..., C].
     floor: targets below it are set to 0, and the others stay as they are.
+
+  Returns:
+    Entropies [...]; infinite where p_k is 0 and target_k is not.
+
+  Example:
+    >>> p = jnp.array([0.5, 0.5])
+    >>> round(cross_entropy(p, p, 0.0).item(), 4)
+    0.6931
   """
-  chex.assert_equal_shape([target, p])
   target = jax.lax.stop_gradient(target.astype(jnp.float32))
   counted = (target >= floor) & (target > 0.0)
   logs = jnp.log(jnp.where(counted, p.astype(jnp.float32), 1.0))
   return -jnp.sum(jnp.where(counted, target, 0.0) * logs, axis=-1)
 
 
-def me_max(p: jax.Array) -> jax.Array:
-  """Negative entropy of the mean prediction, to be minimised (PAWS eq. 1).
+def me_max(p: Float[Array, 'M C']) -> Float32[Array, '']:
+  """Negative entropy of the mean prediction, to be minimized (PAWS eq. 1).
 
   Args:
     p: rows of probabilities [M, C].
 
   Returns:
     sum_k pbar_k log pbar_k, a scalar from -log C, at the uniform mean, to 0.
+
+  Example:
+    >>> round(me_max(jnp.eye(2)).item(), 4)
+    -0.6931
   """
-  chex.assert_rank(p, 2)
   mean = jnp.mean(p.astype(jnp.float32), axis=0)
   # At 0 the slope is infinite: a class that no row predicts takes none.
   return jnp.sum(mean * jnp.log(jnp.where(mean >= _TINY, mean, 1.0)))
 
 
-def sinkhorn(scores: jax.Array, epsilon: float, iterations: int) -> jax.Array:
-  """Assigns the rows evenly to the prototypes (SwAV section 3.1).
+def sinkhorn(
+  scores: Float[Array, 'M K'], epsilon: float, iterations: int
+) -> Float32[Array, 'M K']:
+  """Assigns rows to prototypes in equal shares (SwAV section 3.1).
 
   In the order of SwAV's code: prototypes first, then rows. The code divides
   by K and M as well, which the next division by the rows' sums undoes.
@@ -115,13 +124,15 @@ def sinkhorn(scores: jax.Array, epsilon: float, iterations: int) -> jax.Array:
     scores: similarity of every row to every prototype [M, K]; takes no
       gradient.
     epsilon: weight of the entropy > 0; the smaller, the harder.
-    iterations: >= 1.
+    iterations: at least 1.
 
   Returns:
     Rows of probabilities [M, K], whose columns tend to sums of M / K.
+
+  Example:
+    >>> sinkhorn(jnp.zeros((3, 2)), 0.05, 3).sum(axis=0).tolist()
+    [1.5, 1.5]
   """
-  chex.assert_rank(scores, 2)
-  chex.assert_scalar_positive(iterations)
   # In logarithms: exp(1 / 0.01) is more than float32 holds.
   logs = jax.lax.stop_gradient(scores.astype(jnp.float32)) / epsilon
   for _ in range(iterations):

@@ -1,21 +1,22 @@
-"""Losses of whole embeddings: contrasts over a batch and BYOL's regression.
+"""Contrastive losses over a whole batch: NT-Xent and SuNCEt.
 
-Sources: SimCLR (Chen et al., arXiv 2002.05709), SuNCEt (Assran et al., arXiv
-2006.10803) and BYOL (Grill et al., arXiv 2006.07733). Pure mathematics, all
-in float32; embeddings need not be normalised. Nothing here knows of devices:
-under `jit`, a sum over sharded rows is one over all devices, and each device
-holds the logits of its own anchors only.
+Sources: SimCLR (Chen et al., arXiv 2002.05709) and SuNCEt (Assran et al., arXiv
+2006.10803). Embeddings need not be normalized. Under `jit`, a sum over sharded
+rows is one over all devices, and each device holds the logits of its own
+anchors only.
 """
 
-import chex
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int32
 
 from semppl_jax.losses.contrastive import EXACT, normalize
 
 
-def nt_xent(projection: jax.Array, temperature: float) -> jax.Array:
-  """NT-Xent, each image's two views against 2B - 2 others (SimCLR eq. 1).
+def nt_xent(
+  projection: Float[Array, 'B 2 D'], temperature: float
+) -> Float32[Array, '']:
+  """NT-Xent of two views per image against 2B - 2 negatives (SimCLR eq. 1).
 
   Args:
     projection: two views of every image [B, 2, D].
@@ -23,78 +24,57 @@ def nt_xent(projection: jax.Array, temperature: float) -> jax.Array:
 
   Returns:
     The mean over the 2B anchors, a scalar.
+
+  Example:
+    >>> two_images = jnp.repeat(jnp.eye(2)[:, None], 2, axis=1)
+    >>> round(nt_xent(two_images, 1.0).item(), 4)  # log(e + 2) - 1
+    0.5514
   """
-  chex.assert_shape(projection, (None, 2, None))
   z = normalize(projection)
-  # Views of an image stay neighbours: with all first views before all second
+  # Views of an image stay neighbors: with all first views before all second
   # ones, rows would move between the devices.
-  logits = _similarity(z.reshape(-1, z.shape[-1])) / temperature
-  others = jnp.where(_itself(logits), -jnp.inf, logits)
+  rows = z.reshape(-1, z.shape[-1])
+  logits = jnp.einsum('md,nd->mn', rows, rows, precision=EXACT) / temperature
+  others = jnp.where(jnp.eye(len(rows), dtype=bool), -jnp.inf, logits)
   # Both anchors of an image have the same positive.
   positive = jnp.sum(z[:, 0] * z[:, 1], axis=-1) / temperature
   return jnp.mean(jax.nn.logsumexp(others, axis=-1)) - jnp.mean(positive)
 
 
 def suncet(
-  embedding: jax.Array, label: jax.Array, temperature: float
-) -> jax.Array:
+  embedding: Float[Array, 'S D'], label: Int32[Array, 'S'], temperature: float
+) -> Float32[Array, '']:
   """SuNCEt of labelled embeddings (arXiv 2006.10803 eq. 1).
 
-  A row alone in its class has no positive: it is no anchor, but a negative of
-  the other rows.
+  A row without another of its class is a negative of the other rows, but no
+  anchor.
 
   Args:
-    embedding: [S, D].
-    label: classes [S], int32; a row below 0 is left out altogether.
+    embedding: labelled embeddings [S, D].
+    label: classes [S]; rows below 0 are left out altogether.
     temperature: tau > 0.
 
   Returns:
     The mean over the anchors, a scalar; 0 where there is none.
+
+  Example:
+    >>> x = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> round(suncet(x, jnp.array([4, 4, 7]), 1.0).item(), 4)  # log(1 + 1/e)
+    0.3133
   """
-  chex.assert_rank([embedding, label], [2, 1])
-  chex.assert_equal_shape_prefix([embedding, label], 1)
-  chex.assert_type(label, jnp.int32)
-  logits = _similarity(normalize(embedding)) / temperature
-  other = ~_itself(logits) & (label >= 0)[None, :]
+  z = normalize(embedding)
+  logits = jnp.einsum('md,nd->mn', z, z, precision=EXACT) / temperature
+  other = ~jnp.eye(len(z), dtype=bool) & (label >= 0)[None, :]
   same = other & (label[:, None] == label[None, :])
-  counted = jnp.any(same, axis=-1)
-  each = _masked_logsumexp(logits, other, counted)
-  each -= _masked_logsumexp(logits, same, counted)
-  total = jnp.sum(jnp.where(counted, each, 0.0))
-  return total / jnp.maximum(jnp.sum(counted, dtype=jnp.float32), 1.0)
+  is_anchor = jnp.any(same, axis=-1)
+  each = _masked_logsumexp(logits, other, is_anchor)
+  each -= _masked_logsumexp(logits, same, is_anchor)
+  total = jnp.sum(jnp.where(is_anchor, each, 0.0))
+  return total / jnp.maximum(jnp.sum(is_anchor, dtype=jnp.float32), 1.0)
 
 
-def regression(prediction: jax.Array, target: jax.Array) -> jax.Array:
-  """BYOL's 2 - 2 cos of view i's prediction and view j's target (eq. 2).
-
-  Args:
-    prediction: online views [B, V, D], the L large views first.
-    target: projections of the large views [B, L, D]; takes no gradient.
-
-  Returns:
-    The sum over ordered pairs i != j of the batch's mean, a scalar.
-  """
-  chex.assert_rank([prediction, target], 3)
-  chex.assert_equal_shape([prediction, target], dims=(0, 2))
-  online = normalize(prediction)
-  fixed = jax.lax.stop_gradient(normalize(target))
-  total = jnp.einsum('bvd,bld->vl', online, fixed, precision=EXACT)
-  pairs = 1.0 - jnp.eye(*total.shape, dtype=jnp.float32)
-  return jnp.sum((2.0 - 2.0 * total / online.shape[0]) * pairs)
-
-
-def _similarity(z: jax.Array) -> jax.Array:
-  return jnp.einsum('md,nd->mn', z, z, precision=EXACT)
-
-
-def _itself(logits: jax.Array) -> jax.Array:
-  return jnp.eye(logits.shape[0], dtype=bool)
-
-
-def _masked_logsumexp(
-  logits: jax.Array, mask: jax.Array, counted: jax.Array
-) -> jax.Array:
+def _masked_logsumexp(logits: Array, mask: Array, counted: Array) -> Array:
   # Rows that do not count keep all entries: the logarithm of an empty sum has
   # a NaN in its gradient, and a `where` around the result comes too late.
-  kept = mask | ~counted[:, None]
-  return jax.nn.logsumexp(jnp.where(kept, logits, -jnp.inf), axis=-1)
+  mask = mask | ~counted[:, None]
+  return jax.nn.logsumexp(jnp.where(mask, logits, -jnp.inf), axis=-1)

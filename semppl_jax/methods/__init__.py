@@ -1,16 +1,18 @@
-"""The table of methods. A new one is a module with `make` and a line here.
+"""Learning methods: a table of modules, each with its loss and its checks.
 
-A module outside this package needs no line: `config.method` may be its name, as
-in `docs/add_a_method.md`. What a module has:
+The train step calls `make`; training and evaluators may use what methods share.
+A new method is a module and a line of the table. `config.method` may also be
+the name of a module outside this package, as in `docs/add_a_method.md`. It has:
 
-- `make(config, setting) -> Method`;
-- `FIELDS`, a `constraints.Constraints` of what its fields may be (or nothing);
-- `problems(config, dims)`, sentences for what else is impossible (or nothing).
+- `make(config, context) -> Method`;
+- `FIELDS`, a `constraints.Constraints` on single fields (optional);
+- `problems(config, dims)`, which yields a sentence for each other value that
+  cannot work (optional).
 """
 
 from collections.abc import Iterator
 import importlib
-from typing import Any
+import types
 
 import ml_collections
 
@@ -27,7 +29,7 @@ from semppl_jax.methods import (
   supervised,
   swav,
 )
-from semppl_jax.methods.base import Method, Setting
+from semppl_jax.methods.base import Method, MethodContext
 
 _TABLE = {
   'semppl': semppl,
@@ -42,14 +44,14 @@ _TABLE = {
 NAMES = tuple(_TABLE)
 
 
-def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
+def make(config: ml_collections.ConfigDict, context: MethodContext) -> Method:
   """Builds the method that `config.method` names."""
-  return _module(config.method).make(config, setting)
+  return _module(config.method).make(config, context)
 
 
 def unknown(config: ml_collections.ConfigDict) -> Iterator[str]:
-  """Yields a sentence where `config.method` names no method."""
-  if not _is_there(config.method):
+  """Yields a sentence if `config.method` names no method."""
+  if not _exists(config.method):
     near = nearest(config.method, NAMES)
     hint = f'; did you mean {near!r}?' if near else '.'
     names = ', '.join(map(repr, NAMES))
@@ -58,11 +60,11 @@ def unknown(config: ml_collections.ConfigDict) -> Iterator[str]:
     )
 
 
-def _is_there(name: str) -> bool:
+def _exists(name: str) -> bool:
   try:
     return hasattr(_module(name), 'make')
   except ModuleNotFoundError as error:
-    # Of a module that is there, what it lacks is for its author to see.
+    # An import that fails inside an existing module is for its author to see.
     if not f'{name}.'.startswith(f'{error.name}.'):
       raise
     return False
@@ -73,16 +75,13 @@ def _is_there(name: str) -> bool:
 def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
   """Yields a sentence for each field that the method cannot work with."""
   module = _module(config.method)
-  found = [
-    *constraints.violations(
-      config, getattr(module, 'FIELDS', constraints.Constraints())
-    )
-  ]
-  yield from found
+  fields = getattr(module, 'FIELDS', constraints.Constraints())
+  wrong = [*constraints.violations(config, fields)]
+  yield from wrong
   # What follows calculates with the fields, and needs them to be sound.
-  if not found and hasattr(module, 'problems'):
+  if not wrong and hasattr(module, 'problems'):
     yield from module.problems(config, dims)
 
 
-def _module(name: str) -> Any:
+def _module(name: str) -> types.ModuleType:
   return _TABLE[name] if name in _TABLE else importlib.import_module(name)

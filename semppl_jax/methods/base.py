@@ -1,31 +1,32 @@
-"""What the train step asks of a method. It knows no method by name."""
+"""The interface between the train step and a method, which it never names."""
 
 from collections.abc import Callable
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import jax
 from jax.sharding import Mesh
+from jaxtyping import Array, Float32, Int32, Key, PyTree
 
 from semppl_jax.config import durations
 from semppl_jax.data.batch import Batch
 from semppl_jax.models.network import Outputs
 
-Memory = Any
-Metrics = dict[str, jax.Array]
+# A tree of arrays, or of how the devices hold them.
+Memory = PyTree
+Metrics = dict[str, Array]
 
 
 class Inputs(NamedTuple):
-  """What a loss is a function of.
+  """Arguments of a loss.
 
   Attributes:
     online: outputs for all views, large ones first [B, V, ...], and for the
-      support batch where the method asks for one; the gradient's way.
+      support batch where the method asks for one; they carry the gradient.
     target: outputs for the large views [B, L, ...], without gradient, or None.
-    batch: the rows; images are uncoloured crops.
+    batch: the rows; images are crops before color augmentation.
     memory: the method's state before this step.
     key: random key of this step.
-    step: steps taken before this one, int32.
+    step: steps taken before this one.
     params: the online parameters, without gradient.
   """
 
@@ -33,46 +34,46 @@ class Inputs(NamedTuple):
   target: Outputs | None
   batch: Batch
   memory: Memory
-  key: jax.Array
-  step: jax.Array
-  params: Any = None
+  key: Key[Array, '']
+  step: Int32[Array, '']
+  params: PyTree = None
 
 
-class Guesses(NamedTuple):
-  """What a method takes the rows of a batch for; nothing is learned from it.
+class PseudoLabels(NamedTuple):
+  """Predicted labels of the rows of a batch, for the record alone.
 
   Attributes:
-    label: predicted class [B], int32, or the known one; -1 where there is none.
+    label: predicted class [B], or the known one; -1 where there is none.
     share: share of the votes, or probability, behind it [B], in [0, 1].
-    voter: identities of the labelled images that voted [B, K], int32; -1: none.
-    positive: identities of the semantic positives [B, P], int32; -1: none.
+    neighbor_ids: identities of the labelled images that voted [B, K]; -1: none.
+    positive_ids: identities of the semantic positives [B, P]; -1: none.
   """
 
-  label: jax.Array
-  share: jax.Array
-  voter: jax.Array | None = None
-  positive: jax.Array | None = None
+  label: Int32[Array, 'B']
+  share: Float32[Array, 'B']
+  neighbor_ids: Int32[Array, 'B K'] | None = None
+  positive_ids: Int32[Array, 'B P'] | None = None
 
 
 class LossResult(NamedTuple):
-  """Value of a loss and what comes with it.
+  """Value of a loss and auxiliary results.
 
   Attributes:
-    loss: scalar, float32.
+    loss: scalar.
     memory: the method's state after this step.
     metrics: named float32 scalars; parts of the loss start with `loss/`. NaN
       says that the batch had nothing to measure, and is not recorded.
-    guesses: of a method that predicts labels, some of which are recorded.
+    pseudo_labels: of a method that predicts labels; some are recorded.
   """
 
-  loss: jax.Array
+  loss: Float32[Array, '']
   memory: Memory
   metrics: Metrics
-  guesses: Guesses | None = None
+  pseudo_labels: PseudoLabels | None = None
 
 
-class Setting(NamedTuple):
-  """Where a method will run.
+class MethodContext(NamedTuple):
+  """Devices and sizes of the run that a method is built for.
 
   Attributes:
     mesh: the devices.
@@ -85,37 +86,36 @@ class Setting(NamedTuple):
   examples: int
 
   def steps(self, duration: str) -> int:
-    """Steps of a duration such as `'1 epochs'`."""
+    """Returns the steps of a duration such as `'1 epochs'`."""
     return durations.steps(duration, self.batch_size, self.examples)
 
 
 def no_memory() -> Memory:
-  """The state of a method that keeps none."""
+  """Returns the state of a method that keeps none."""
   return ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-  """One way to learn: pure functions, made by `make(config, setting)`.
+  """A learning method: pure functions, built by `make(config, context)`.
 
   Attributes:
-    name: what it is called.
+    name: name of the method.
     heads: heads that the network carries, of `network.HEADS`.
     loss: `Inputs -> LossResult`.
-    target: where `Inputs.target` comes from: `'ema'`, a moving average of the
-      online network, of its own batch-norm averages; `'stop_gradient'`, the
-      online outputs; `'none'`. With `'stop_gradient'` the support batch is
-      there too.
+    target: source of `Inputs.target`: `'ema'`, a moving average of the online
+      network, with its own batch-norm averages; `'stop_gradient'`, the online
+      outputs, those of the support batch too; `'none'`.
     bn_groups: `'view'` gives each view its own batch-norm statistics,
       `'resolution'` shares them among views of one size and the support batch.
-    support: whether each batch comes with labelled rows of `config.support`.
-    frozen: whether the classifier alone learns.
-    unlabelled: whether rows without a label have a part in the loss.
-    init_memory: makes the state that the method keeps between steps; pure.
+    support: True if each batch comes with labelled rows of `config.support`.
+    frozen: True if the classifier alone learns.
+    unlabelled: True if rows without a label take part in the loss.
+    init_memory: returns the state that the method keeps between steps; pure.
     memory_sharding: how the devices hold that state, of the same structure;
-      None: each has all of it.
-    after_gradient: changes the gradient before the optimiser, given the step.
-    after_update: changes the parameters after the optimiser, given the step.
+      None: each holds all of it.
+    after_gradient: changes the gradient before the optimizer, given the step.
+    after_update: changes the parameters after the optimizer, given the step.
   """
 
   name: str
@@ -128,5 +128,5 @@ class Method:
   unlabelled: bool = True
   init_memory: Callable[[], Memory] = no_memory
   memory_sharding: Memory | None = None
-  after_gradient: Callable[[Any, jax.Array], Any] = lambda grads, step: grads
-  after_update: Callable[[Any, jax.Array], Any] = lambda params, step: params
+  after_gradient: Callable[[PyTree, Array], PyTree] = lambda grads, step: grads
+  after_update: Callable[[PyTree, Array], PyTree] = lambda params, step: params

@@ -1,4 +1,4 @@
-"""BYOL: predict what a slower copy of the network makes of another view.
+"""BYOL: predict a slower copy of the network's output for another view.
 
 Grill et al., "Bootstrap your own latent: a new approach to self-supervised
 learning", arXiv 2006.07733. Small views are predicted from, and not predicted
@@ -9,20 +9,21 @@ from collections.abc import Iterator
 
 import ml_collections
 
-from semppl_jax.config.constraints import must, RunDims
-from semppl_jax.losses import nt_xent
-from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
+from semppl_jax.config.constraints import RunDims
+from semppl_jax.losses.byol import regression
+from semppl_jax.methods import requirements
+from semppl_jax.methods.base import Inputs, LossResult, Method, MethodContext
 
 
-def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
+def make(config: ml_collections.ConfigDict, context: MethodContext) -> Method:
   """Builds BYOL, which has no fields beyond the network's and `config.ema`."""
-  del config, setting
+  del config, context
 
   def loss(inputs: Inputs) -> LossResult:
     online, target = inputs.online.prediction, inputs.target
     assert online is not None and target is not None
     assert target.projection is not None
-    value = nt_xent.regression(online, target.projection)
+    value = regression(online, target.projection)
     return LossResult(value, inputs.memory, {'loss/regression': value})
 
   return Method(
@@ -35,7 +36,6 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
 
 
 def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
-  """Yields a sentence where there is no other view to predict."""
+  """Yields a sentence if there is no other view to predict."""
   del dims
-  if config.views.large.count < 2:
-    yield must(config, 'views.large.count', "be 2 or more where method='byol'")
+  yield from requirements.several_large_views(config)

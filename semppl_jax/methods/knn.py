@@ -1,60 +1,66 @@
-"""Nearest neighbours over a sharded bank, votes, and draws by label.
+"""Nearest neighbors over a sharded bank, votes, and draws by label.
 
 Scores are never gathered: each device finds the best of its own shard and
 sends, to the device that owns a query, only K candidates for it. SemPPL
-(arXiv 2301.05158, section 2) uses it to pseudo-label; the evaluators use it
-to classify.
+(arXiv 2301.05158, section 2) pseudo-labels with it.
 """
 
 import functools
 from typing import Literal, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec as P
+from jaxtyping import Array, Bool, Float, Float32, Int32, Key
 
 NO_LABEL = -1
 # Scores of one chunk of queries against a shard, at most.
 _CHUNK_BYTES = 64 * 2**20
 
 
-class Neighbours(NamedTuple):
-  """The K best of a bank for each query, best first.
+class Neighbors(NamedTuple):
+  """The K nearest rows of each bank for each query, nearest first.
 
   Attributes:
-    similarity: dot products [M, Q, K], float32; -inf where there is none.
-    slot: positions in the bank [M, Q, K], int32.
+    similarity: dot products [M, Q, K]; -inf where there is none.
+    slot: positions in the bank [M, Q, K].
   """
 
-  similarity: jax.Array
-  slot: jax.Array
+  similarity: Float32[Array, 'M Q K']
+  slot: Int32[Array, 'M Q K']
 
 
 def top_k(
-  query: jax.Array,
-  query_index: jax.Array,
-  bank: jax.Array,
-  bank_index: jax.Array,
-  age: jax.Array,
+  query: Float[Array, 'M D'],
+  query_index: Int32[Array, 'M'],
+  bank: Float[Array, 'Q N D'],
+  bank_index: Int32[Array, 'N'],
+  age: Int32[Array, 'N'],
   k: int,
   mesh: Mesh,
-) -> Neighbours:
+) -> Neighbors:
   """Finds the K most similar rows of each of Q banks, exactly.
 
   Args:
     query: embeddings [M, D]; M must be a multiple of the device count.
-    query_index: identities [M], int32; a query never meets its own identity.
+    query_index: identities [M]; a query never meets its own identity.
     bank: Q banks [Q, N, D] with common identities, split along N.
-    bank_index: identities [N], int32; slots below 0 are empty.
-    age: rank [N], int32, distinct; of equal similarities the smaller age wins.
-    k: neighbours, 1 <= K <= N.
+    bank_index: identities [N]; slots below 0 are empty.
+    age: rank [N], distinct; of equal similarities the smaller age wins.
+    k: neighbors, 1 <= K <= N.
     mesh: the devices that hold the bank.
 
   Returns:
-    Neighbours of every query in every bank, split along M.
+    Neighbors of every query in every bank, split along M.
+
+  Example:
+    >>> mesh = Mesh(jax.devices()[:1], ('data',))
+    >>> bank, index = jnp.array([[[1.0], [3.0], [2.0]]]), jnp.arange(3)
+    >>> find = jax.jit(top_k, static_argnames=('k', 'mesh'))
+    >>> query, own = jnp.ones((1, 1)), jnp.array([-2])
+    >>> find(query, own, bank, index, index, k=2, mesh=mesh).slot.tolist()
+    [[[1, 2]]]
   """
-  chex.assert_rank([query, bank, query_index, bank_index, age], [2, 3, 1, 1, 1])
   axis = mesh.axis_names[0]
 
   @functools.partial(
@@ -64,14 +70,14 @@ def top_k(
     out_specs=P(axis),
   )
   def find(query, query_index, bank, bank_index, age):
-    found = _local(query, query_index, bank, bank_index, age, k, axis)
-    return _merge(found, k, axis, mesh.size)
+    candidates = _local(query, query_index, bank, bank_index, age, k, axis)
+    return _merge(candidates, k, axis, mesh.size)
 
   return find(query, query_index, bank, bank_index, age)
 
 
 def _local(query, query_index, bank, bank_index, age, k: int, axis: str):
-  """Best of the local shard for all queries: similarity, slot and age."""
+  """Finds the best of the local shard: similarity, slot and age."""
   rows = bank.shape[1]
   # Newest first: top_k and argmax break ties towards the lower position.
   order = jnp.argsort(age).astype(jnp.int32)
@@ -80,8 +86,8 @@ def _local(query, query_index, bank, bank_index, age, k: int, axis: str):
 
   def search_bank(rows_of_bank):
     def search(chunk):
-      some, identity = chunk
-      return _best(some, identity, rows_of_bank, bank_index, min(k, rows))
+      rows_of_query, index = chunk
+      return _best(rows_of_query, index, rows_of_bank, bank_index, min(k, rows))
 
     return jax.lax.map(search, _chunks((query, query_index), rows))
 
@@ -102,7 +108,7 @@ def _chunks(query, rows: int):
 
 
 def _best(query, query_index, bank, bank_index, k: int):
-  """Top k of one bank for one chunk: similarity and position [m, k]."""
+  """Finds the top k of one bank for one chunk of m queries, [m, k] each."""
   score = jnp.einsum(
     'md,nd->mn',
     query,
@@ -118,57 +124,62 @@ def _best(query, query_index, bank, bank_index, k: int):
   return jnp.take_along_axis(score, position, axis=-1), position
 
 
-def _merge(candidates, k: int, axis: str, shards: int) -> Neighbours:
+def _merge(candidates, k: int, axis: str, shards: int) -> Neighbors:
   """Sends candidates [Q, M, K] to each query's device and keeps the best."""
 
   def to_owner(x):
-    banks, total, kept = x.shape
-    x = x.reshape(banks, shards, total // shards, kept)
+    banks, total, best = x.shape
+    x = x.reshape(banks, shards, total // shards, best)
     x = jax.lax.all_to_all(x, axis, split_axis=1, concat_axis=1, tiled=True)
     x = jnp.transpose(x, (2, 0, 1, 3))
-    return x.reshape(total // shards, banks, shards * kept)
+    return x.reshape(total // shards, banks, shards * best)
 
   similarity, slot, age = (to_owner(x) for x in candidates)
   negated, _, slot = jax.lax.sort((-similarity, age, slot), num_keys=2)
   # Adding zero turns the -0.0 of a negated zero back into 0.0.
-  return Neighbours(-negated[..., :k] + 0.0, slot[..., :k])
+  return Neighbors(-negated[..., :k] + 0.0, slot[..., :k])
 
 
 class Vote(NamedTuple):
   """Outcome of a majority vote.
 
   Attributes:
-    label: winning class [...], int32; -1 where nobody could vote.
-    similarity: summed similarity of the winner's votes [...], float32.
+    label: winning class [...]; -1 without a valid vote.
+    similarity: summed similarity of the winner's votes [...].
     share: share of the valid votes that the winner has [...], in [0, 1].
   """
 
-  label: jax.Array
-  similarity: jax.Array
-  share: jax.Array
+  label: Int32[Array, '*rows']
+  similarity: Float32[Array, '*rows']
+  share: Float32[Array, '*rows']
 
 
 def vote(
-  label: jax.Array,
-  similarity: jax.Array,
+  label: Int32[Array, '*rows K'],
+  similarity: Float32[Array, '*rows K'],
   tie: Literal['similarity', 'smallest_class'] = 'similarity',
 ) -> Vote:
-  """Majority over the last axis.
+  """Takes the majority over the last axis.
 
   Args:
-    label: votes [..., K], int32; votes below 0 do not count.
-    similarity: similarity behind each vote [..., K], float32.
+    label: votes [..., K]; votes below 0 do not count.
+    similarity: similarity behind each vote [..., K].
     tie: among equally frequent labels, `'similarity'` takes the one with the
-      larger summed similarity and then the smaller label (a plain mode favours
+      larger summed similarity and then the smaller label (a plain mode favors
       small classes while votes rarely agree); `'smallest_class'` takes the
       smaller label at once.
+
+  Returns:
+    The winner of each row.
+
+  Example:
+    >>> vote(jnp.array([2, 1, 2, -1]), jnp.array([0.5, 0.9, 0.5, 0.9])).label
+    Array(2, dtype=int32)
   """
-  chex.assert_equal_shape([label, similarity])
   valid = label >= 0
   same = (label[..., :, None] == label[..., None, :]) & valid[..., None, :]
   count = jnp.where(valid, jnp.sum(same, axis=-1, dtype=jnp.int32), 0)
-  given = jnp.where(same, similarity[..., None, :], 0.0)
-  support = jnp.sum(given, axis=-1)
+  support = jnp.sum(jnp.where(same, similarity[..., None, :], 0.0), axis=-1)
   best = valid & (count == jnp.max(count, axis=-1, keepdims=True))
   if tie == 'similarity':
     ranked = jnp.where(best, support, -jnp.inf)
@@ -176,12 +187,12 @@ def vote(
   none = jnp.iinfo(jnp.int32).max
   winner = jnp.min(jnp.where(best, label, none), axis=-1)
   winner = jnp.where(winner == none, NO_LABEL, winner)
-  mine = valid & (label == winner[..., None])
+  for_winner = valid & (label == winner[..., None])
   voters = jnp.maximum(jnp.sum(valid, axis=-1, dtype=jnp.int32), 1)
   return Vote(
     label=winner,
-    similarity=jnp.sum(jnp.where(mine, similarity, 0.0), axis=-1),
-    share=jnp.sum(mine, axis=-1, dtype=jnp.float32)
+    similarity=jnp.sum(jnp.where(for_winner, similarity, 0.0), axis=-1),
+    share=jnp.sum(for_winner, axis=-1, dtype=jnp.float32)
     / voters.astype(jnp.float32),
   )
 
@@ -190,20 +201,20 @@ class Draw(NamedTuple):
   """Slots drawn by label.
 
   Attributes:
-    slot: drawn slots [B, ...], int32; 0 where nothing could be drawn.
-    valid: whether the row had anything to draw from [B], bool.
+    slot: drawn slots [B, ...]; 0 where nothing could be drawn.
+    valid: True for rows that had anything to draw from [B].
   """
 
-  slot: jax.Array
-  valid: jax.Array
+  slot: Int32[Array, 'B *draws']
+  valid: Bool[Array, 'B']
 
 
 def draw_same_label(
-  key: jax.Array,
-  label: jax.Array,
-  index: jax.Array,
-  anchor_label: jax.Array,
-  anchor_index: jax.Array,
+  key: Key[Array, ''],
+  label: Int32[Array, 'N'],
+  index: Int32[Array, 'N'],
+  anchor_label: Int32[Array, 'B'],
+  anchor_index: Int32[Array, 'B'],
   shape: tuple[int, ...],
 ) -> Draw:
   """Draws slots of each anchor's label, uniformly and with replacement.
@@ -213,11 +224,20 @@ def draw_same_label(
 
   Args:
     key: random key.
-    label: class of each slot [N], int32; -1 where empty.
-    index: identity of each slot [N], int32.
-    anchor_label: class to draw for [B], int32; below 0 draws nothing.
-    anchor_index: identity never to draw [B], int32; -1 excludes nothing.
+    label: class of each slot [N]; -1 where empty.
+    index: identity of each slot [N].
+    anchor_label: class to draw for [B]; below 0 draws nothing.
+    anchor_index: identity never to draw [B]; -1 excludes nothing.
     shape: draws per anchor; the slots have shape [B, *shape].
+
+  Returns:
+    Slots, and which anchors had any.
+
+  Example:
+    >>> label, index = jnp.array([4, 9, 4]), jnp.array([0, 1, 2])
+    >>> key, anchor = jax.random.key(0), (jnp.array([4]), jnp.array([0]))
+    >>> draw_same_label(key, label, index, *anchor, (2,)).slot.tolist()
+    [[2, 2]]
   """
   rows = label.shape[0]
   slot = jnp.arange(rows, dtype=jnp.int32)
@@ -232,29 +252,29 @@ def draw_same_label(
   eligible = (stop - start) - own
   valid = (eligible > 0) & (anchor_label >= 0)
 
-  def spread(x):
+  def per_draw(x):
     return x.reshape(x.shape + (1,) * len(shape))
 
   drawn = jax.random.randint(
-    key, anchor_label.shape + shape, 0, spread(jnp.maximum(eligible, 1))
+    key, anchor_label.shape + shape, 0, per_draw(jnp.maximum(eligible, 1))
   )
-  position = spread(start) + drawn
-  position += jnp.where(position >= spread(own_start), spread(own), 0)
+  position = per_draw(start) + drawn
+  position += jnp.where(position >= per_draw(own_start), per_draw(own), 0)
   chosen = slot[jnp.clip(position, 0, rows - 1)]
-  return Draw(jnp.where(spread(valid), chosen, 0), valid)
+  return Draw(jnp.where(per_draw(valid), chosen, 0), valid)
 
 
 def _search(values, low, high, target):
-  """First position in [low, high) whose value is >= target, else high."""
+  """Finds the first position in [low, high) with a value >= target or high."""
 
   def halve(_, bounds):
     low, high = bounds
     middle = (low + high) // 2
     below = values[jnp.minimum(middle, values.shape[0] - 1)] < target
-    open_ = low < high
+    is_open = low < high
     return (
-      jnp.where(open_ & below, middle + 1, low),
-      jnp.where(open_ & ~below, middle, high),
+      jnp.where(is_open & below, middle + 1, low),
+      jnp.where(is_open & ~below, middle, high),
     )
 
   steps = values.shape[0].bit_length() + 1

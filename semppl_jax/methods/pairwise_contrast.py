@@ -1,8 +1,8 @@
-"""Contrast between views of an image: what ReLICv2 and SemPPL share.
+"""Contrast between views of an image, the part that ReLICv2 and SemPPL share.
 
-Every online view is held against every target view of its image, among a few
-other images of the batch; a divergence keeps what the two of a pair make of
-them alike (Tomasev et al., arXiv 2201.05119; Bosnjak et al., arXiv 2301.05158).
+Every online view is compared with every target view of its image, among a few
+other images of the batch; a divergence keeps the two sides of a pair alike
+(Tomasev et al., arXiv 2201.05119; Bosnjak et al., arXiv 2301.05158).
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Float32, Int32, Key
 import ml_collections
 
 from semppl_jax.config.constraints import (
@@ -21,119 +23,213 @@ from semppl_jax.config.constraints import (
   POSITIVE,
 )
 from semppl_jax.losses import contrastive
-from semppl_jax.methods import negatives as negatives_lib
-from semppl_jax.methods.base import Inputs, Setting
+from semppl_jax.methods.base import Inputs, MethodContext
 from semppl_jax.runtime import mesh as mesh_lib
 
 
-class Anchors(NamedTuple):
-  """The unit embeddings of a step.
+class Embeddings(NamedTuple):
+  """Unit embeddings of a step.
 
   Attributes:
-    online: predictions [B, V, D], float32.
+    online: predictions [B, V, D].
     target: targets [B, L, D], in the type of the convolutions.
-    everyone: the same, whole on every device.
+    gathered: the same, whole on every device.
   """
 
-  online: jax.Array
-  target: jax.Array
-  everyone: jax.Array
+  online: Float32[Array, 'B V D']
+  target: Float[Array, 'B L D']
+  gathered: Float[Array, 'B L D']
+
+
+class NegativeLogits(NamedTuple):
+  """Logits of the negatives [B, V, L, M], M per pair.
+
+  Attributes:
+    own: of anchor o_i against view j of the negatives, at pair (i, j).
+    partner: the same images in the pair that (i, j) is compared with.
+  """
+
+  own: Float32[Array, 'B V L M']
+  partner: Float32[Array, 'B V L M']
 
 
 # `(positive [B, L, P, D], weight [B]) -> (contrast, invariance)`, scalars.
-Terms = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+PairLosses = Callable[[Array, Array], tuple[Array, Array]]
 
 
-class ViewPairs(NamedTuple):
+class PairwiseContrast(NamedTuple):
   """Pure functions of one config.
 
   Attributes:
-    embed: `Inputs -> Anchors`.
-    against: `(Anchors, index [B], key) -> Terms` with negatives of one draw.
+    embed: `Inputs -> Embeddings`.
+    draw_negatives: `(Embeddings, index [B], key) -> PairLosses` with negatives
+      of one draw.
   """
 
-  embed: Callable[[Inputs], Anchors]
-  against: Callable[[Anchors, jax.Array, jax.Array], Terms]
+  embed: Callable[[Inputs], Embeddings]
+  draw_negatives: Callable[[Embeddings, Array, Array], PairLosses]
 
 
-def make(
+def make_pairwise_contrast(
   fields: ml_collections.ConfigDict,
   config: ml_collections.ConfigDict,
-  setting: Setting,
-) -> ViewPairs:
+  context: MethodContext,
+) -> PairwiseContrast:
   """Builds the contrast of `config.semppl` or `config.relicv2`.
 
   Args:
     fields: which of the two.
     config: the whole config.
-    setting: where it runs.
+    context: devices and sizes of the run.
   """
   large, small = config.views.large.count, config.views.small.count
   dtype = jnp.dtype(config.network.precision)
-  draw_negatives = negatives_lib.make(fields, large + small, setting.mesh)
+  negative_logits = _negative_logits_fn(fields, large + small, context.mesh)
   contrast = functools.partial(
     _contrast,
-    pairs=_pairs(large, small, fields.include_same_view),
+    pairs=_pair_mask(large, small, fields.include_same_view),
     invariance=contrastive.INVARIANCE[fields.invariance],
   )
 
-  def embed(inputs: Inputs) -> Anchors:
+  def embed(inputs: Inputs) -> Embeddings:
     assert inputs.target is not None and inputs.online.prediction is not None
     assert inputs.target.projection is not None
-    o = contrastive.normalize(inputs.online.prediction)
-    t = jax.lax.stop_gradient(contrastive.normalize(inputs.target.projection))
+    online = contrastive.normalize(inputs.online.prediction)
+    target = contrastive.normalize(inputs.target.projection)
     # Gathered once, in the compute type (choice: half the bytes on a pod);
     # everything below reads this copy, so all see the same rounding.
-    t = t.astype(dtype)
-    whole = mesh_lib.replicated(setting.mesh)
-    return Anchors(o, t, jax.lax.with_sharding_constraint(t, whole))
-
-  def against(anchors: Anchors, index: jax.Array, key: jax.Array) -> Terms:
-    negative = draw_negatives(
-      key, anchors.online, anchors.everyone, index, fields.temperature
+    target = jax.lax.stop_gradient(target).astype(dtype)
+    gathered = jax.lax.with_sharding_constraint(
+      target, mesh_lib.replicated(context.mesh)
     )
+    return Embeddings(online, target, gathered)
 
-    def terms(positive, weight):
+  def draw_negatives(
+    embeddings: Embeddings, index: Array, key: Array
+  ) -> PairLosses:
+    negative = negative_logits(key, embeddings, index)
+
+    def pair_losses(positive, weight):
       logits = contrastive.view_logits(
-        anchors.online, positive, fields.temperature
+        embeddings.online, positive, fields.temperature
       )
       return contrast(logits, negative, weight)
 
-    return terms
+    return pair_losses
 
-  return ViewPairs(embed, against)
-
-
-def of_views(terms: Terms, anchors: Anchors) -> tuple[jax.Array, jax.Array]:
-  """Contrast and invariance whose positives are the target's own views."""
-  rows = anchors.online.shape[0]
-  return terms(anchors.target[:, :, None], jnp.ones(rows, jnp.float32))
+  return PairwiseContrast(embed, draw_negatives)
 
 
-def _pairs(large: int, small: int, include_same_view: bool) -> jax.Array:
-  """Which pairs (online view i, target view j) count, float32 [V, L]."""
+def augmentation_losses(
+  pair_losses: PairLosses, embeddings: Embeddings
+) -> tuple[Float32[Array, ''], Float32[Array, '']]:
+  """Returns contrast and invariance with the target's own views as positives.
+
+  Args:
+    pair_losses: losses with the negatives of this step.
+    embeddings: embeddings of this step.
+  """
+  weight = jnp.ones(embeddings.online.shape[0], jnp.float32)
+  return pair_losses(embeddings.target[:, :, None], weight)
+
+
+def sample_negatives(
+  key: Key[Array, ''],
+  index: Int32[Array, 'B'],
+  count: int,
+  mesh: Mesh,
+  pairs: tuple[int, ...] = (),
+) -> Int32[Array, 'B *pairs M']:
+  """Draws other rows for each row, uniformly without replacement.
+
+  Rows that hold the same image, which a batch across the end of an epoch can
+  have, are drawn only when nothing else is left.
+
+  Args:
+    key: random key.
+    index: identity of each row [B].
+    count: M, at most B - 1.
+    mesh: the devices; each draws for its own rows.
+    pairs: leading axes of independent draws after B.
+
+  Returns:
+    Rows [B, *pairs, M].
+
+  Example:
+    >>> key, mesh = jax.random.key(0), Mesh(jax.devices()[:1], ('data',))
+    >>> sample_negatives(key, jnp.array([7, 8]), 1, mesh).tolist()
+    [[1], [0]]
+  """
+  rows = index.shape[0]
+  # Without the constraint every device would draw and sort for all B rows.
+  score = jax.lax.with_sharding_constraint(
+    jax.random.uniform(key, (rows, *pairs, rows)), mesh_lib.sharded(mesh)
+  )
+  same_image = index[:, None] == index[None, :]
+  penalty = jnp.where(same_image, 1.0, 0.0) + jnp.eye(rows, dtype=jnp.float32)
+  score -= penalty.reshape((rows,) + (1,) * len(pairs) + (rows,))
+  return jax.lax.top_k(score, count)[1]
+
+
+def _negative_logits_fn(
+  fields: ml_collections.ConfigDict, views: int, mesh: Mesh
+) -> Callable[[Array, Embeddings, Array], NegativeLogits]:
+  """Returns `(key, Embeddings, index [B]) -> NegativeLogits`.
+
+  `negatives='shared'` draws once per image and step for all pairs, `'per_pair'`
+  anew for every pair (the sources do not say).
+  """
+  count, temperature = fields.num_negatives, fields.temperature
+
+  def shared(key, embeddings, index):
+    chosen = sample_negatives(key, index, count, mesh)
+    negative = jnp.swapaxes(embeddings.gathered[chosen], 1, 2)  # [B, L, M, D]
+    own = contrastive.view_logits(embeddings.online, negative, temperature)
+    return NegativeLogits(own, contrastive.partner(own))
+
+  def per_pair(key, embeddings, index):
+    anchor, target = embeddings.online, embeddings.gathered
+    large = target.shape[1]
+    i, j = jnp.meshgrid(
+      jnp.arange(views), jnp.arange(large), indexing='ij'
+    )  # [V, L]
+    chosen = sample_negatives(key, index, count, mesh, (views, large))
+
+    def logits(view, target_view):
+      return contrastive.pair_logits(
+        anchor[:, view], target[chosen, target_view[..., None]], temperature
+      )
+
+    partner_view = jnp.where(i < large, i, j)
+    return NegativeLogits(logits(i, j), logits(j, partner_view))
+
+  return {'shared': shared, 'per_pair': per_pair}[fields.negatives]
+
+
+def _pair_mask(large: int, small: int, include_same_view: bool) -> Array:
+  """Returns 1 for pairs (online i, target j) that count, else 0 [V, L]."""
   same = jnp.eye(large + small, large, dtype=jnp.float32)
   return jnp.ones_like(same) if include_same_view else 1.0 - same
 
 
 def _contrast(
-  positive: jax.Array,
-  negative: negatives_lib.NegativeLogits,
-  weight: jax.Array,
+  positive: Array,
+  negative: NegativeLogits,
+  weight: Array,
   *,
-  pairs: jax.Array,
-  invariance,
-) -> tuple[jax.Array, jax.Array]:
-  """Contrastive term and invariance penalty of one kind of positives.
+  pairs: Array,
+  invariance: Callable[[Array, Array], Array],
+) -> tuple[Array, Array]:
+  """Computes the contrastive term and the invariance penalty.
 
-  For a large view i the pair (i, j) is held against (j, i), with the gradient
+  For a large view i the pair (i, j) is compared with (j, i), with the gradient
   through the latter; for a small i, (j, j) is the one without gradient.
 
   Args:
     positive: logits of the positives [B, V, L, P].
     negative: logits of the negatives of each pair and of its partner.
-    weight: rows that count [B], float32.
-    pairs: pairs that count [V, L], float32.
+    weight: 1 for rows that count, else 0 [B].
+    pairs: 1 for pairs that count, else 0 [V, L].
     invariance: divergence of (stopped, trained) log-probabilities.
 
   Returns:
@@ -152,8 +248,8 @@ def _contrast(
   )
 
 
-def fields(name: str) -> Constraints:
-  """What the fields of `config.<name>` may be that the two methods share."""
+def constraints(name: str) -> Constraints:
+  """Returns the constraints on `config.<name>` that both methods share."""
   return Constraints(
     ranges={
       f'{name}.temperature': POSITIVE,
@@ -169,7 +265,7 @@ def fields(name: str) -> Constraints:
 
 
 def problems(config: ml_collections.ConfigDict, name: str) -> Iterator[str]:
-  """Yields a sentence for each field of `config.<name>` that does not fit."""
+  """Yields a sentence for each field of `config.<name>` that cannot work."""
   s, size = config[name], config.batch_size
   if not s.include_same_view and (
     config.views.large.count == 1 and not config.views.small.count

@@ -2,7 +2,7 @@
 
 Tomasev et al., "Pushing the limits of self-supervised ResNets: can we
 outperform supervised learning without labels on ImageNet?", arXiv 2201.05119.
-SemPPL is this loss with semantic positives beside.
+SemPPL adds semantic positives to this loss.
 """
 
 from collections.abc import Iterator
@@ -12,24 +12,26 @@ import ml_collections
 
 from semppl_jax.config.constraints import RunDims
 from semppl_jax.methods import pairwise_contrast
-from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
+from semppl_jax.methods.base import Inputs, LossResult, Method, MethodContext
 
 
-def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
+def make(config: ml_collections.ConfigDict, context: MethodContext) -> Method:
   """Builds ReLICv2 from `config.relicv2`."""
   r = config.relicv2
-  pairs = pairwise_contrast.make(r, config, setting)
+  contrast = pairwise_contrast.make_pairwise_contrast(r, config, context)
 
   def loss(inputs: Inputs) -> LossResult:
-    anchors = pairs.embed(inputs)
+    embeddings = contrast.embed(inputs)
     # As SemPPL, which draws positives by the second of two keys.
     key = jax.random.split(inputs.key)[0]
-    terms = pairs.against(anchors, inputs.batch.index, key)
-    contrast, invariance = pairwise_contrast.of_views(terms, anchors)
-    total = r.contrast_weight * contrast + r.invariance_weight * invariance
+    pair_losses = contrast.draw_negatives(embeddings, inputs.batch.index, key)
+    l_augm, i_augm = pairwise_contrast.augmentation_losses(
+      pair_losses, embeddings
+    )
+    total = r.contrast_weight * l_augm + r.invariance_weight * i_augm
     metrics = {
-      'loss/augmentation': contrast,
-      'loss/invariance_augmentation': invariance,
+      'loss/augmentation': l_augm,
+      'loss/invariance_augmentation': i_augm,
     }
     return LossResult(total, inputs.memory, metrics)
 
@@ -42,10 +44,10 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
   )
 
 
-FIELDS = pairwise_contrast.fields('relicv2')
+FIELDS = pairwise_contrast.constraints('relicv2')
 
 
 def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
-  """Yields a sentence for each field of `config.relicv2` that does not fit."""
+  """Yields a sentence for each field of `config.relicv2` that cannot work."""
   del dims
   yield from pairwise_contrast.problems(config, 'relicv2')

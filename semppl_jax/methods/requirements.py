@@ -1,4 +1,4 @@
-"""What methods ask of a config, in the words of the checks."""
+"""Requirements of methods on a config, each a sentence where it is not met."""
 
 from collections.abc import Iterator
 import math
@@ -16,8 +16,15 @@ def two_large_views(config: ConfigDict) -> Iterator[str]:
     )
 
 
+def several_large_views(config: ConfigDict) -> Iterator[str]:
+  """Yields a sentence unless there is another large view to predict."""
+  if config.views.large.count < 2:
+    rule = f'be 2 or more where method={config.method!r}'
+    yield must(config, 'views.large.count', rule)
+
+
 def no_small_views(config: ConfigDict) -> Iterator[str]:
-  """Yields a sentence where there are small views, which would be wasted."""
+  """Yields a sentence if there are small views, which would be wasted."""
   if config.views.small.count:
     yield must(
       config,
@@ -27,7 +34,7 @@ def no_small_views(config: ConfigDict) -> Iterator[str]:
 
 
 def support(config: ConfigDict, dims: RunDims) -> Iterator[str]:
-  """Yields a sentence for each field of `config.support` that cannot be."""
+  """Yields a sentence for each field of `config.support` that cannot work."""
   s = config.support
   if dims.classes is not None and s.classes_per_batch > dims.classes:
     yield must(
@@ -36,26 +43,26 @@ def support(config: ConfigDict, dims: RunDims) -> Iterator[str]:
       f'be at most the {dims.classes} classes of the data',
     )
   rows, devices = s.classes_per_batch * s.images_per_class, dims.device_count
-  asked = (
+  product = (
     f'config.support.classes_per_batch={s.classes_per_batch} times'
     f' images_per_class={s.images_per_class} must be a multiple of'
   )
   if rows % devices:
-    yield f'{asked} the {devices} devices, and is {rows}.'
+    yield f'{product} the {devices} devices, and is {rows}.'
   elif rows // devices % config.accumulate:
     both = math.gcd(config.batch_size // devices, rows // devices)
     fits = [str(n) for n in range(1, both + 1) if both % n == 0]
     yield (
-      f'{asked} accumulate={config.accumulate} times the {devices} devices, and'
-      f' is {rows}; with batch_size={config.batch_size}, accumulate may be'
+      f'{product} accumulate={config.accumulate} times the {devices} devices,'
+      f' and is {rows}; with batch_size={config.batch_size}, accumulate may be'
       f' {" or ".join(fits)}.'
     )
 
 
-def labels_of_a_batch(config: ConfigDict, dims: RunDims) -> int | None:
-  """Labelled rows of a batch, on average where their number is not fixed.
+def labels_per_batch(config: ConfigDict, dims: RunDims) -> int | None:
+  """Returns the labelled rows of a batch, on average where they vary.
 
-  None where the data is not known.
+  None where the data is unknown.
   """
   if config.data.labelled_per_batch:
     return config.data.labelled_per_batch

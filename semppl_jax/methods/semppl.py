@@ -17,6 +17,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
+from jaxtyping import Array
 import ml_collections
 
 from semppl_jax.config import durations
@@ -34,13 +35,13 @@ from semppl_jax.methods import (
   pseudo_labels,
   requirements,
 )
-from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
+from semppl_jax.methods.base import Inputs, LossResult, Method, MethodContext
 from semppl_jax.runtime import mesh as mesh_lib
 
 
-def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
+def make(config: ml_collections.ConfigDict, context: MethodContext) -> Method:
   """Builds SemPPL from `config.semppl`."""
-  s, mesh = config.semppl, setting.mesh
+  s, mesh = config.semppl, context.mesh
   large = config.views.large.count
   init_memory = functools.partial(
     memory_bank_lib.empty,
@@ -49,33 +50,36 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
     dim=config.network.projector.output,
     dtype=jnp.dtype(config.network.precision),
   )
-  label_rows = pseudo_labels.make(s, mesh)
-  pairs = pairwise_contrast.make(s, config, setting)
+  predict_labels = pseudo_labels.make_labeler(s, mesh)
+  contrast = pairwise_contrast.make_pairwise_contrast(s, config, context)
 
   def loss(inputs: Inputs) -> LossResult:
     batch = inputs.batch
-    anchors = pairs.embed(inputs)
+    embeddings = contrast.embed(inputs)
     queue = memory_bank_lib.push(
-      inputs.memory, anchors.everyone, batch.label, batch.index, mesh
+      inputs.memory, embeddings.gathered, batch.label, batch.index, mesh
     )
     negative_key, draw_key = jax.random.split(inputs.key)
-    terms = pairs.against(anchors, batch.index, negative_key)
-    l_augm, i_augm = pairwise_contrast.of_views(terms, anchors)
-    o = jax.lax.stop_gradient(anchors.online)
-    guesses, metrics = label_rows(o, batch, queue)
+    pair_losses = contrast.draw_negatives(embeddings, batch.index, negative_key)
+    l_augm, i_augm = pairwise_contrast.augmentation_losses(
+      pair_losses, embeddings
+    )
+    labels, metrics = predict_labels(
+      jax.lax.stop_gradient(embeddings.online), batch, queue
+    )
     l_sempos, i_sempos = jnp.float32(0), jnp.float32(0)
     if s.semantic_positives:
       exclude = (
         batch.index if s.exclude_self else jnp.full_like(batch.index, -1)
       )
       drawn = knn.draw_same_label(
-          draw_key, queue.label, queue.index, guesses.label, exclude,
+          draw_key, queue.label, queue.index, labels.label, exclude,
           (large, s.num_positives),
       )  # fmt: skip
       positive = memory_bank_lib.take(queue, drawn.slot, mesh)
       valid = drawn.valid.astype(jnp.float32)
-      guesses = guesses._replace(positive=_identities(queue, drawn, mesh))
-      l_sempos, i_sempos = terms(positive, valid)
+      labels = labels._replace(positive_ids=_identities(queue, drawn, mesh))
+      l_sempos, i_sempos = pair_losses(positive, valid)
       metrics['semantic/anchors'] = jnp.mean(valid)
     contrastive = l_augm + s.semantic_weight * l_sempos
     total = s.contrast_weight * contrastive
@@ -87,7 +91,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
       'loss/invariance_semantic': i_sempos,
       'queue/fill': queue.size.astype(jnp.float32) / queue.label.shape[0],
     }
-    return LossResult(total, queue, metrics, guesses)
+    return LossResult(total, queue, metrics, labels)
 
   return Method(
     name='semppl',
@@ -102,8 +106,8 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
 
 def _identities(
   queue: memory_bank_lib.Queue, drawn: knn.Draw, mesh: Mesh
-) -> jax.Array:
-  """Images behind the drawn slots, int32 [B, L x P]; -1 where there is none."""
+) -> Array:
+  """Returns the images in the drawn slots [B, L x P]; -1 without a draw."""
   # Else the compiler splits the identities, and sums over the devices.
   index = jax.lax.with_sharding_constraint(
     queue.index, mesh_lib.replicated(mesh)
@@ -114,7 +118,7 @@ def _identities(
   return jnp.where(drawn.valid[:, None], index[slot], memory_bank_lib.EMPTY)
 
 
-_SHARED = pairwise_contrast.fields('semppl')
+_SHARED = pairwise_contrast.constraints('semppl')
 FIELDS = Constraints(
   ranges={
     **_SHARED.ranges,
@@ -132,13 +136,13 @@ FIELDS = Constraints(
 
 
 def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
-  """Yields a sentence for each field of `config.semppl` that does not fit."""
+  """Yields a sentence for each field of `config.semppl` that cannot work."""
   s, size = config.semppl, config.batch_size
   yield from pairwise_contrast.problems(config, 'semppl')
   try:
     rows = durations.queue_rows(s.queue, size)
   except ValueError as error:
-    yield f'config.semppl.queue={s.queue!r} is no size. {error}'
+    yield f'config.semppl.queue={s.queue!r} is not a queue size. {error}'
     return
   if rows < 1:
     yield must(config, 'semppl.queue', 'be one or more rows')
@@ -149,7 +153,7 @@ def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
       'semppl.queue',
       f'be a multiple of the {dims.device_count} devices, and has {rows} rows',
     )
-  expected = requirements.labels_of_a_batch(config, dims)
+  expected = requirements.labels_per_batch(config, dims)
   if expected is not None and rows < expected:
     yield must(
       config,

@@ -12,12 +12,12 @@ import ml_collections
 from semppl_jax.config.constraints import Constraints, POSITIVE, RunDims
 from semppl_jax.losses import nt_xent
 from semppl_jax.methods import requirements
-from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
+from semppl_jax.methods.base import Inputs, LossResult, Method, MethodContext
 
 
-def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
+def make(config: ml_collections.ConfigDict, context: MethodContext) -> Method:
   """Builds SimCLR from `config.simclr`."""
-  del setting
+  del context
 
   def loss(inputs: Inputs) -> LossResult:
     projection = inputs.online.projection

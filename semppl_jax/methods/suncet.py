@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 import ml_collections
 
 from semppl_jax.config.constraints import (
@@ -22,18 +23,18 @@ from semppl_jax.config.constraints import (
 from semppl_jax.config.durations import invalid_duration
 from semppl_jax.losses import nt_xent
 from semppl_jax.methods import requirements
-from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
+from semppl_jax.methods.base import Inputs, LossResult, Method, MethodContext
 from semppl_jax.runtime import mesh as mesh_lib
 
 
-def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
+def make(config: ml_collections.ConfigDict, context: MethodContext) -> Method:
   """Builds SuNCEt and its NT-Xent from `config.suncet`."""
   s = config.suncet
-  last = setting.steps(s.duration)
-  whole = mesh_lib.replicated(setting.mesh)
+  last = context.steps(s.duration)
+  whole = mesh_lib.replicated(context.mesh)
 
-  def labelled(inputs: Inputs) -> jax.Array:
-    """SuNCEt on the support batch, or on the labelled rows of the batch."""
+  def labelled(inputs: Inputs) -> Array:
+    """Computes SuNCEt on the support batch or the batch's labelled rows."""
     if s.labelled == 'support':
       assert inputs.online.support is not None and inputs.batch.support
       projection = inputs.online.support.projection
@@ -69,13 +70,16 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
 
 
 FIELDS = Constraints(
-  ranges={'suncet.temperature': POSITIVE, 'suncet.contrast_weight': NON_NEGATIVE},
+  ranges={
+    'suncet.temperature': POSITIVE,
+    'suncet.contrast_weight': NON_NEGATIVE,
+  },
   choices={'suncet.labelled': ('support', 'batch')},
 )
 
 
 def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
-  """Yields a sentence for each field of `config.suncet` that does not fit."""
+  """Yields a sentence for each field of `config.suncet` that cannot work."""
   s = config.suncet
   yield from invalid_duration(s.duration, 'suncet.duration')
   if s.contrast_weight:
@@ -87,7 +91,7 @@ def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
       rule = 'be 2 or more, or support.views: each row needs one of its class'
       yield must(config, 'support.images_per_class', rule)
     return
-  rows = requirements.labels_of_a_batch(config, dims)
+  rows = requirements.labels_per_batch(config, dims)
   if rows is not None and rows < 2:
     yield must(
       config,

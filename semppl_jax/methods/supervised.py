@@ -1,6 +1,6 @@
 """Cross-entropy on the labelled rows alone.
 
-From scratch, it is what any method must beat; from pre-trained weights, it is
+From scratch, it is the baseline of all methods; from pre-trained weights, it is
 fine-tuning; with a frozen encoder, linear evaluation. The classifier is linear
 on the encoder's output (as SemPPL's, arXiv 2301.05158) or on the first layer of
 the projector (as PAWS's, arXiv 2104.13963).
@@ -13,12 +13,12 @@ import ml_collections
 import optax
 
 from semppl_jax.config.constraints import must, RunDims
-from semppl_jax.methods.base import Inputs, LossResult, Method, Setting
+from semppl_jax.methods.base import Inputs, LossResult, Method, MethodContext
 
 
-def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
+def make(config: ml_collections.ConfigDict, context: MethodContext) -> Method:
   """Builds the supervised method of `config.supervised`."""
-  del setting
+  del context
   hidden = config.network.classifier.input == 'projector_hidden'
   return Method(
     name='supervised',
@@ -31,7 +31,7 @@ def make(config: ml_collections.ConfigDict, setting: Setting) -> Method:
 
 
 def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
-  """Yields a sentence where untrained features would be frozen."""
+  """Yields a sentence if untrained features would be frozen."""
   del dims
   if config.supervised.frozen and not config.init_from:
     yield must(
@@ -40,7 +40,7 @@ def problems(config: ml_collections.ConfigDict, dims: RunDims) -> Iterator[str]:
 
 
 def _loss(inputs: Inputs) -> LossResult:
-  """Mean cross-entropy over the labelled rows and their views."""
+  """Computes the mean cross-entropy over labelled rows and their views."""
   logits, batch = inputs.online.logits, inputs.batch
   assert logits is not None  # [B, V, C]
   labelled = (batch.label >= 0).astype(jnp.float32)[:, None]
@@ -48,11 +48,11 @@ def _loss(inputs: Inputs) -> LossResult:
   each = optax.softmax_cross_entropy_with_integer_labels(
     logits, jnp.maximum(label, 0)
   )
-  right = (jnp.argmax(logits, axis=-1) == label).astype(jnp.float32)
+  correct = (jnp.argmax(logits, axis=-1) == label).astype(jnp.float32)
   count = jnp.maximum(jnp.sum(labelled) * logits.shape[1], 1.0)
   loss = jnp.sum(each * labelled) / count
   metrics = {
     'loss/cross_entropy': loss,
-    'supervised/accuracy': jnp.sum(right * labelled) / count,
+    'supervised/accuracy': jnp.sum(correct * labelled) / count,
   }
   return LossResult(loss, inputs.memory, metrics)

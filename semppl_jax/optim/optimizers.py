@@ -1,9 +1,10 @@
-"""LARS in two orders, and which parameters it treats as weights.
+"""LARS in two orders, Adam and SGD, and which parameters count as weights.
 
-`optax.lars` scales by the learning rate before the momentum buffer, BYOL's
-and SemPPL's LARS after it; during a warm-up the two differ by tens of per
-cent. The LARS of PAWS's code scales before it too, but by another trust ratio.
-The recursions here, from small optax parts:
+LARS (You et al., arXiv 1708.03888) multiplies the gradient of each weight by a
+trust ratio. `optax.lars` scales by the learning rate before the momentum
+buffer, the LARS of BYOL and SemPPL after it; during a warm-up the two differ by
+tens of per cent. The LARS of PAWS's code scales before it too, but by another
+trust ratio:
 
     'lars'       g <- g + wd p;  g <- g trust |p| / |g|  (1 where a norm is 0)
                  m <- mu m + g;  p <- p - lr m
@@ -15,18 +16,17 @@ The recursions here, from small optax parts:
 The rate lr is an argument of every update, not a count of its own: it is that
 of the train step, which goes on where an update is dropped.
 
-You et al., arXiv 1708.03888; Grill et al., arXiv 2006.07733, for the first
-order; Assran et al., arXiv 2104.13963, for the second.
+Grill et al., arXiv 2006.07733, for the first order; Assran et al., arXiv
+2104.13963, for the second.
 """
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, PyTree
 import ml_collections
 import optax
 
-# Of the optimisers here, `update` takes `rate` beside optax's arguments.
+# Of the optimizers here, `update` takes `rate` beside optax's arguments.
 from optax import GradientTransformationExtraArgs as Optimizer
 
 NAMES = ('lars', 'lars_paws', 'adam', 'sgd')
@@ -34,16 +34,21 @@ NAMES = ('lars', 'lars_paws', 'adam', 'sgd')
 _NOT_WEIGHTS = ('b', 'scale', 'offset')
 
 
-def weights_mask(params: Any) -> Any:
-  """True for weights, False for biases and batch-norm parameters."""
+def weights_mask(params: PyTree) -> PyTree:
+  """Returns a tree of bools, True for weights.
 
-  def is_weight(path, _):
-    return path[-1].key not in _NOT_WEIGHTS
+  Biases and batch-norm parameters are neither decayed nor adapted by LARS.
 
-  return jax.tree_util.tree_map_with_path(is_weight, params)
+  Example:
+    >>> weights_mask({'linear': {'w': jnp.ones((2, 2)), 'b': jnp.ones(2)}})
+    {'linear': {'b': False, 'w': True}}
+  """
+  return jax.tree_util.tree_map_with_path(
+    lambda path, _: path[-1].key not in _NOT_WEIGHTS, params
+  )
 
 
-def scale_by_rate() -> Optimizer:
+def _scale_by_learning_rate() -> Optimizer:
   """Multiplies by minus the argument `rate` of the update."""
 
   def update(updates, state, params=None, *, rate, **others):
@@ -56,7 +61,7 @@ def scale_by_rate() -> Optimizer:
 def _momentum(
   decay: float, dtype: str, nesterov: bool = False
 ) -> optax.GradientTransformation:
-  """Sums gradients in float32, and keeps the sum in `dtype`."""
+  """Sums gradients in float32, and stores the sum in `dtype`."""
   inner = optax.trace(decay, nesterov, accumulator_dtype=dtype)
 
   def update(updates, state, params=None):
@@ -73,7 +78,23 @@ def lars(
   weight_decay: float,
   momentum_dtype: str = 'float32',
 ) -> Optimizer:
-  """LARS in DeepMind's order; decay and trust ratio for weights only."""
+  """LARS in DeepMind's order; decay and trust ratio for weights only.
+
+  Args:
+    momentum: mu from 0 to 1.
+    trust_coefficient: factor `trust` of the trust ratio > 0.
+    weight_decay: wd >= 0.
+    momentum_dtype: type of the stored momentum.
+
+  Returns:
+    An optax transformation whose update takes `rate`.
+
+  Example:
+    >>> tx = lars(momentum=0.9, trust_coefficient=0.1, weight_decay=0.0)
+    >>> p, g = {'m': {'w': jnp.full(1, 5.0)}}, {'m': {'w': jnp.full(1, 2.0)}}
+    >>> tx.update(g, tx.init(p), p, rate=1.0)[0]['m']['w'].item()
+    -0.5
+  """
   return optax.chain(
     optax.add_decayed_weights(weight_decay, mask=weights_mask),
     optax.masked(
@@ -81,7 +102,7 @@ def lars(
       weights_mask,
     ),
     _momentum(momentum, momentum_dtype),
-    scale_by_rate(),
+    _scale_by_learning_rate(),
   )
 
 
@@ -92,7 +113,16 @@ def lars_paws(
   weight_decay: float,
   momentum_dtype: str = 'float32',
 ) -> Optimizer:
-  """LARS in the order of PAWS's code, with the rate inside the buffer."""
+  """LARS in the order of PAWS's code, with the rate inside the momentum.
+
+  Args and Returns are those of `lars`.
+
+  Example:
+    >>> tx = lars_paws(momentum=0.9, trust_coefficient=0.1, weight_decay=1.0)
+    >>> p, g = {'m': {'w': jnp.full(1, 5.0)}}, {'m': {'w': jnp.full(1, 5.0)}}
+    >>> tx.update(g, tx.init(p), p, rate=1.0)[0]['m']['w'].item()
+    -0.5
+  """
 
   def adapt(g, p):
     g_norm, p_norm = (jnp.linalg.norm(jnp.ravel(x)) for x in (g, p))
@@ -102,21 +132,32 @@ def lars_paws(
     return jnp.where((g_norm == 0) | (p_norm == 0), g, adapted)
 
   return optax.chain(
-    optax.masked(
-      optax.stateless_with_tree_map(adapt),
-      weights_mask,
-    ),
-    scale_by_rate(),
+    optax.masked(optax.stateless_with_tree_map(adapt), weights_mask),
+    _scale_by_learning_rate(),
     _momentum(momentum, momentum_dtype),
   )
 
 
 def adam(*, weight_decay: float, momentum_dtype: str = 'float32') -> Optimizer:
-  """Adam with decoupled decay of weights, for small networks and batches."""
+  """Adam with decoupled decay of weights, for small networks and batches.
+
+  Args:
+    weight_decay: wd >= 0.
+    momentum_dtype: type of the stored first moment.
+
+  Returns:
+    An optax transformation whose update takes `rate`.
+
+  Example:
+    >>> tx, p = adam(weight_decay=0.5), {'m': {'w': jnp.ones(1)}}
+    >>> no_gradient = {'m': {'w': jnp.zeros(1)}}
+    >>> tx.update(no_gradient, tx.init(p), p, rate=1.0)[0]['m']['w'].item()
+    -0.5
+  """
   inner = optax.chain(
     optax.scale_by_adam(mu_dtype=momentum_dtype),
     optax.add_decayed_weights(weight_decay, mask=weights_mask),
-    scale_by_rate(),
+    _scale_by_learning_rate(),
   )
 
   def update(updates, state, params=None, **others):
@@ -130,18 +171,47 @@ def adam(*, weight_decay: float, momentum_dtype: str = 'float32') -> Optimizer:
 def sgd(
   *, momentum: float, weight_decay: float, momentum_dtype: str = 'float32'
 ) -> Optimizer:
-  """SGD with Nesterov's momentum; decay of weights inside the gradient."""
+  """SGD with Nesterov momentum; weights decay inside the gradient.
+
+  Args:
+    momentum: mu from 0 to 1.
+    weight_decay: wd >= 0.
+    momentum_dtype: type of the stored momentum.
+
+  Returns:
+    An optax transformation whose update takes `rate`.
+
+  Example:
+    >>> tx, p = sgd(momentum=0.0, weight_decay=0.0), {'m': {'w': jnp.ones(1)}}
+    >>> tx.update(p, tx.init(p), p, rate=0.5)[0]['m']['w'].item()
+    -0.5
+  """
   return optax.chain(
     optax.add_decayed_weights(weight_decay, mask=weights_mask),
     _momentum(momentum, momentum_dtype, nesterov=True),
-    scale_by_rate(),
+    _scale_by_learning_rate(),
   )
 
 
 def train_only(optimizer: Optimizer, head: str) -> Optimizer:
-  """Applies an optimiser to one head and keeps all other parameters."""
+  """Applies an optimizer to one head and freezes all other parameters.
 
-  def labels(params: Any) -> Any:
+  Args:
+    optimizer: updates the parameters of the head.
+    head: first part of the names of its modules.
+
+  Returns:
+    An optax transformation whose updates are 0 outside the head.
+
+  Example:
+    >>> tx = train_only(sgd(momentum=0.0, weight_decay=0.0), 'head')
+    >>> p = {'head': {'w': jnp.ones(1)}, 'net/linear': {'w': jnp.ones(1)}}
+    >>> updates, _ = tx.update(p, tx.init(p), p, rate=1.0)
+    >>> {name: group['w'].item() for name, group in updates.items()}
+    {'head': -1.0, 'net/linear': 0.0}
+  """
+
+  def labels(params: PyTree) -> PyTree:
     return {
       module: jax.tree.map(lambda _, m=module: m.split('/')[0] == head, group)
       for module, group in params.items()
@@ -150,10 +220,14 @@ def train_only(optimizer: Optimizer, head: str) -> Optimizer:
   return optax.partition({True: optimizer, False: optax.set_to_zero()}, labels)
 
 
-def make(config: ml_collections.ConfigDict) -> Optimizer:
-  """Builds the optimiser that `config.optimizer` names.
+def make_optimizer(config: ml_collections.ConfigDict) -> Optimizer:
+  """Builds the optimizer of `config.optimizer`; its update takes `rate`.
 
-  Its `update` takes the learning rate as a keyword, `rate`.
+  Example:
+    >>> fields = dict(name='adam', weight_decay=0.0, momentum_dtype='float32')
+    >>> tx = make_optimizer(ml_collections.ConfigDict({'optimizer': fields}))
+    >>> isinstance(tx, Optimizer)
+    True
   """
   o = config.optimizer
   shared = dict(weight_decay=o.weight_decay, momentum_dtype=o.momentum_dtype)
@@ -166,16 +240,35 @@ def make(config: ml_collections.ConfigDict) -> Optimizer:
   )
 
 
-def diagnostics(
-  params: Any, grads: Any, config: ml_collections.ConfigDict
-) -> dict[str, jax.Array]:
-  """Under either LARS, the mean over the weights of its trust ratio."""
+def trust_ratio_metrics(
+  params: PyTree, grads: PyTree, config: ml_collections.ConfigDict
+) -> dict[str, Array]:
+  """Computes the mean trust ratio of the weights under either LARS.
+
+  The trust ratio of `'lars'` is trust |p| / |g + wd p|, and that of
+  `'lars_paws'` trust |p| / (|g| + wd |p|); both are 1 where a norm is 0.
+
+  Args:
+    params: Haiku parameters p.
+    grads: their gradients g.
+    config: config of a run.
+
+  Returns:
+    The metric `lars/trust_ratio`; nothing for other optimizers.
+
+  Example:
+    >>> fields = dict(name='lars', trust_coefficient=0.1, weight_decay=0.0)
+    >>> config = ml_collections.ConfigDict({'optimizer': fields})
+    >>> p, g = {'m': {'w': jnp.full(1, 5.0)}}, {'m': {'w': jnp.ones(1)}}
+    >>> trust_ratio_metrics(p, g, config)['lars/trust_ratio'].item()
+    0.5
+  """
   o = config.optimizer
   if o.name not in ('lars', 'lars_paws'):
     return {}
 
-  def ratio(weight, p, g):
-    if not weight:
+  def ratio(is_weight, p, g):
+    if not is_weight:
       return None
     p_norm = jnp.linalg.norm(jnp.ravel(p))
     if o.name == 'lars':

@@ -14,7 +14,7 @@ from configs import quickstart
 from semppl_jax import methods
 from semppl_jax.config.constraints import RunDims
 from semppl_jax.data.batch import Batch, Support
-from semppl_jax.methods.base import Inputs, Method, Setting
+from semppl_jax.methods.base import Inputs, Method, MethodContext
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.tools.compile import hlo_collectives
 from semppl_jax.training import aot
@@ -51,7 +51,7 @@ def _config(name: str) -> ml_collections.ConfigDict:
 
 def _make(config, mesh, steps=10):
   """The step of a config and its method."""
-  method = methods.make(config, Setting(mesh, ROWS, 10 * ROWS))
+  method = methods.make(config, MethodContext(mesh, ROWS, 10 * ROWS))
   return make_train_step(config, method, mesh, steps, 2), method
 
 
@@ -191,7 +191,7 @@ def test_what_is_recorded_of_rows_is_not_exchanged(name):
 
   def exchanges(change):
     config, mesh = _config(name), mesh_lib.make_mesh()
-    method = methods.make(config, Setting(mesh, ROWS, 10 * ROWS))
+    method = methods.make(config, MethodContext(mesh, ROWS, 10 * ROWS))
     loss = method.loss
     method = dataclasses.replace(method, loss=lambda x: change(loss(x)))
     step = make_train_step(config, method, mesh, 10, 2)
@@ -199,7 +199,7 @@ def test_what_is_recorded_of_rows_is_not_exchanged(name):
     lowered = aot.lower(step, aot.abstract_state(step), batch)
     return hlo_collectives.count(lowered.compile().as_text())
 
-  silent = exchanges(lambda result: result._replace(guesses=None))
+  silent = exchanges(lambda result: result._replace(pseudo_labels=None))
   told = exchanges(lambda result: result)
   assert told.count == silent.count
   assert sum(told.bytes.values()) <= sum(silent.bytes.values())

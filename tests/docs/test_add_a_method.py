@@ -14,7 +14,7 @@ import pytest
 import semppl_jax
 from semppl_jax import methods
 from semppl_jax.config import loading
-from semppl_jax.methods.base import Inputs, Setting
+from semppl_jax.methods.base import Inputs, MethodContext
 from semppl_jax.models.network import Outputs
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.training import loop
@@ -46,7 +46,7 @@ def _config(files):
 
 
 def test_the_loss_is_that_of_the_paper(files):
-  method = methods.make(_config(files), Setting(mesh_lib.make_mesh(), 8, 80))
+  method = methods.make(_config(files), MethodContext(mesh_lib.make_mesh(), 8, 80))
   rng = np.random.default_rng(0)
   z = rng.normal(size=(8, 2, 3)).astype(np.float32)
   inputs = Inputs(

@@ -3,8 +3,8 @@
 import numpy as np
 
 
-def soft_neighbours(config, query, support, column):
-  """Soft neighbours of one query among all views of the supports."""
+def soft_neighbors(config, query, support, column):
+  """Soft neighbors of one query among all views of the supports."""
   classes, e = config.support.classes_per_batch, config.paws.label_smoothing
   total = np.zeros(classes)
   for images, own in zip(support, column, strict=True):
@@ -24,13 +24,14 @@ def loss(config, online, frozen, column):
   each, sharp = [], []
   for anchors, fixed in zip(views, frozen.projection, strict=True):
     first, second = (
-      sharpen(soft_neighbours(config, z, frozen.support.projection, column))
+      sharpen(soft_neighbors(config, z, frozen.support.projection, column))
       for z in fixed[:2]
     )
     for i, z in enumerate(anchors):
-      found = soft_neighbours(config, z, support, column)
-      aim = [second, first][i] if i < 2 else (first + second) / 2
-      each.append(-np.sum(np.where(aim < 1e-4, 0, aim) * np.log(found)))
-      sharp.append(sharpen(found))
+      p_view = soft_neighbors(config, z, support, column)
+      target = [second, first][i] if i < 2 else (first + second) / 2
+      target = np.where(target < 1e-4, 0, target)
+      each.append(-np.sum(target * np.log(p_view)))
+      sharp.append(sharpen(p_view))
   mean = np.mean(sharp, axis=0)
   return np.mean(each) + (np.sum(mean * np.log(mean)) if p.me_max else 0.0)

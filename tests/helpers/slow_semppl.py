@@ -6,18 +6,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from semppl_jax.methods import knn, memory_bank as memory_bank_lib, negatives
+from semppl_jax.methods import knn, memory_bank as memory_bank_lib
+from semppl_jax.methods.pairwise_contrast import sample_negatives
 
 # Compiled once for all tests.
-_draw_negatives = jax.jit(negatives.draw, static_argnums=(2, 3, 4))
+_draw_negatives = jax.jit(sample_negatives, static_argnums=(2, 3, 4))
 _draw_positives = jax.jit(knn.draw_same_label, static_argnums=5)
 
 
-class Given(NamedTuple):
-  """What a loss is computed from, besides the config.
+class LossInputs(NamedTuple):
+  """Arguments of the loss, besides the config.
 
   Attributes:
-    online: predictions before normalisation [B, V, D].
+    online: predictions before normalization [B, V, D].
     target: unit target embeddings, rounded to the compute type [B, L, D].
     batch: the batch.
     queue: the queue after this step's rows.
@@ -38,15 +39,15 @@ def unit(x):
   return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def loss(config, given: Given, frozen=None):
+def loss(config, inputs: LossInputs, frozen=None):
   """The loss; stopped likelihoods are taken at `frozen` [B, V, D] if given."""
   s = config.semppl
-  o = unit(given.online)
+  o = unit(inputs.online)
   still = o if frozen is None else unit(frozen)
-  t = np.asarray(given.target, np.float64)
+  t = np.asarray(inputs.target, np.float64)
   rows, views, large = *o.shape[:2], t.shape[1]
-  chosen, slot, valid = _draws(config, given)
-  bank = np.asarray(given.queue.embedding, np.float64)
+  chosen, slot, valid = _draws(config, inputs)
+  bank = np.asarray(inputs.queue.embedding, np.float64)
   kept = [
     (i, j)
     for i in range(views)
@@ -96,34 +97,34 @@ def _invariance(s, stopped, trained):
   return np.sum(np.exp(stopped) * (stopped - trained))
 
 
-def _draws(config, given: Given):
+def _draws(config, inputs: LossInputs):
   """Negatives and semantic positives: the draws of the step's own key."""
-  s, batch, queue = config.semppl, given.batch, given.queue
-  views, large = given.online.shape[1], given.target.shape[1]
-  negative_key, draw_key = jax.random.split(given.key)
+  s, batch, queue = config.semppl, inputs.batch, inputs.queue
+  views, large = inputs.online.shape[1], inputs.target.shape[1]
+  negative_key, draw_key = jax.random.split(inputs.key)
   pairs = () if s.negatives == 'shared' else (views, large)
   chosen = _draw_negatives(
-    negative_key, batch.index, s.num_negatives, given.mesh, pairs
+    negative_key, batch.index, s.num_negatives, inputs.mesh, pairs
   )
   own = batch.index if s.exclude_self else jnp.full_like(batch.index, -1)
   drawn = _draw_positives(
-      draw_key, queue.label, queue.index, jnp.asarray(labels(config, given)),
+      draw_key, queue.label, queue.index, jnp.asarray(labels(config, inputs)),
       own, (large, s.num_positives),
   )  # fmt: skip
   return np.asarray(chosen), np.asarray(drawn.slot), np.asarray(drawn.valid)
 
 
-def labels(config, given: Given):
+def labels(config, inputs: LossInputs):
   """Labels and pseudo-labels, by sorting the whole queue for each vote."""
-  s, batch = config.semppl, jax.device_get(given.batch)
-  queue = given.queue._replace(
-    label=np.asarray(given.queue.label), index=np.asarray(given.queue.index)
+  s, batch = config.semppl, jax.device_get(inputs.batch)
+  queue = inputs.queue._replace(
+    label=np.asarray(inputs.queue.label), index=np.asarray(inputs.queue.index)
   )
   result = np.asarray(batch.label).copy()
   age = np.asarray(memory_bank_lib.age(queue))
-  views = 1 if s.vote_views == 'single' else given.target.shape[1]
+  views = 1 if s.vote_views == 'single' else inputs.target.shape[1]
   bank = np.asarray(queue.embedding, np.float32)
-  o = np.asarray(unit(given.online).astype(np.float32))
+  o = np.asarray(unit(inputs.online).astype(np.float32))
   o = np.asarray(jnp.asarray(o, queue.embedding.dtype), np.float32)
   for m in np.flatnonzero(result < 0):
     if s.pseudo_labels == 'oracle':

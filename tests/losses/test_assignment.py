@@ -6,12 +6,24 @@ from hypothesis import given, settings, strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from semppl_jax.losses import assignment
-from semppl_jax.losses.assignment import cross_entropy, me_max, sharpen, soft_nn
 from semppl_jax.runtime import mesh as mesh_lib
 
+
+def _on_arrays(function):
+  """The same function of JAX arrays, which may be given NumPy's."""
+  to_jax = lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x
+  return lambda *arguments: function(*map(to_jax, arguments))
+
+
+cross_entropy = _on_arrays(assignment.cross_entropy)
+me_max = _on_arrays(assignment.me_max)
+sharpen = _on_arrays(assignment.sharpen)
+sinkhorn = _on_arrays(assignment.sinkhorn)
+soft_nn = _on_arrays(assignment.soft_nn)
 _close = functools.partial(np.testing.assert_allclose, rtol=1e-5)
 _few = settings(max_examples=20, deadline=None)
 
@@ -45,8 +57,6 @@ def _slow_sinkhorn(scores, epsilon, iterations):
 
 
 def test_golden_values():
-  y = assignment.smooth(jnp.array([2, 0], jnp.int32), 4, 0.2)
-  _close(y, [[0.05, 0.05, 0.85, 0.05], [0.85, 0.05, 0.05, 0.05]])
   # Weights 3 for the support ahead, and 1 for each of the two at right angles.
   query, support = np.array([[2.0, 0]]), np.array([[1.0, 0], [0, 5], [0, -1]])
   y = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
@@ -62,7 +72,7 @@ def test_golden_values():
   _close(me_max(jnp.eye(4)), -np.log(4))
   # exp(scores) [[2, 1], [1, 1]]: by columns [[2/3, 1/2], [1/3, 1/2]], by rows:
   scores = 0.1 * jnp.log(jnp.array([[2.0, 1.0], [1.0, 1.0]]))
-  _close(assignment.sinkhorn(scores, 0.1, 1), [[4 / 7, 3 / 7], [0.4, 0.6]])
+  _close(sinkhorn(scores, 0.1, 1), [[4 / 7, 3 / 7], [0.4, 0.6]])
 
 
 QUERY, SUPPORT = _random(8, 4), _random(8, 4, seed=1)
@@ -105,13 +115,13 @@ def test_values_and_slopes_are_those_of_loops(name, seed):
 @given(st.integers(0, 10_000), st.sampled_from([0.05, 0.3]), st.integers(1, 4))
 def test_sinkhorn_is_swavs_and_comes_to_equal_columns(seed, epsilon, times):
   scores = np.tanh(_random(6, 4, seed=seed))
-  got = assignment.sinkhorn(scores, epsilon, times)
+  got = sinkhorn(scores, epsilon, times)
   _close(got, _slow_sinkhorn(scores, epsilon, times), rtol=1e-4, atol=1e-6)
   _close(got.sum(axis=1), np.ones(6))
-  more = assignment.sinkhorn(scores + 2, epsilon, times)
+  more = sinkhorn(scores + 2, epsilon, times)
   _close(more, got, rtol=1e-4, atol=1e-6)
-  _close(assignment.sinkhorn(scores, 1.0, 30).sum(axis=0), np.full(4, 1.5))
-  slope = jax.jacobian(assignment.sinkhorn)(scores, epsilon, times)
+  _close(sinkhorn(scores, 1.0, 30).sum(axis=0), np.full(4, 1.5))
+  slope = jax.jacobian(sinkhorn)(scores, epsilon, times)
   assert not np.any(slope)
 
 
@@ -124,8 +134,8 @@ def test_lengths_and_the_order_of_rows_change_nothing(seed):
   query, support = (QUERY * long)[one], (SUPPORT * wide)[other]
   _close(soft_nn(query, support, LABEL[other], 0.1), p[one], rtol=1e-4)
   _close(me_max(p[one]), me_max(p))
-  got = assignment.sinkhorn(p[one], 0.1, 3)
-  _close(got, assignment.sinkhorn(p, 0.1, 3)[one], rtol=1e-4)
+  got = sinkhorn(p[one], 0.1, 3)
+  _close(got, sinkhorn(p, 0.1, 3)[one], rtol=1e-4)
 
 
 @_few
@@ -149,13 +159,13 @@ def test_zeros_and_extreme_temperatures_stay_finite():
   slope = 1.0 + np.log([0.625, 0.375])
   _close(jax.grad(me_max)(zeros), np.array([[0, *slope]] * 2) / 2)
   _close(soft_nn(QUERY, SUPPORT, np.eye(8), 1e-6).max(axis=1), np.ones(8))
-  _close(assignment.sinkhorn(QUERY, 1e-30, 3).sum(axis=1), np.ones(8))
+  _close(sinkhorn(QUERY, 1e-30, 3).sum(axis=1), np.ones(8))
 
 
 def _loss(query, support, label):
   p = soft_nn(query, support, label, 0.1)
   each = cross_entropy(label, p, 0.3) + cross_entropy(label, label, 0.0)
-  each += jnp.sum(assignment.sinkhorn(query, 0.3, 3)[:, :3] * p, axis=1)
+  each += jnp.sum(sinkhorn(query, 0.3, 3)[:, :3] * p, axis=1)
   return jnp.mean(each) + me_max(sharpen(label, 0.25)) + me_max(label)
 
 
@@ -190,7 +200,7 @@ def test_collapse_is_not_stationary_where_the_target_is_not_uniform(a, t, e):
   """
   z, query = np.array([[2.0, 0.0]]), 3 * np.array([[np.cos(a), np.sin(a)]])
   c, support = np.array([0, 1, 2, 0, 1, 2]), np.repeat(z, 6, axis=0)
-  y = assignment.smooth(c, 3, e)
+  y = np.asarray(optax.smooth_labels(jax.nn.one_hot(c, 3), e))
   p = soft_nn(query, support, y, 0.1)
   _close(p, np.full((1, 3), 1 / 3))
   target = sharpen(np.array([[t, 0.75 - 0.75 * t, 0.25 - 0.25 * t]]), 0.25)

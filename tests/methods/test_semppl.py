@@ -1,4 +1,4 @@
-"""SemPPL's loss against plain NumPy loops, and the laws of its parts."""
+"""SemPPL's loss against plain NumPy loops, and its laws."""
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +8,8 @@ import pytest
 
 from configs import base
 from semppl_jax.data.batch import Batch
-from semppl_jax.methods import memory_bank as memory_bank_lib, negatives, semppl
-from semppl_jax.methods.base import Inputs, Setting
+from semppl_jax.methods import memory_bank as memory_bank_lib, semppl
+from semppl_jax.methods.base import Inputs, MethodContext
 from semppl_jax.models.network import Outputs
 from semppl_jax.runtime import mesh as mesh_lib
 from tests.helpers import slow_semppl
@@ -34,7 +34,7 @@ def _mesh(devices=1):
 
 
 def _make(config, mesh):
-  return semppl.make(config, Setting(mesh, ROWS, 10 * ROWS))
+  return semppl.make(config, MethodContext(mesh, ROWS, 10 * ROWS))
 
 
 def _inputs(config, seed=0, collapsed=False):
@@ -70,11 +70,13 @@ def _memory(config, method, batches, mesh):
   return queue
 
 
-def _given(config, key, online, target, batch, queue) -> slow_semppl.Given:
+def _slow_inputs(
+  config, key, online, target, batch, queue
+) -> slow_semppl.LossInputs:
   """The same step as the slow version sees it."""
   unit = slow_semppl.unit(target.projection).astype(np.float32)
   rounded = jnp.asarray(unit, config.network.precision)
-  return slow_semppl.Given(
+  return slow_semppl.LossInputs(
       np.asarray(online.prediction), np.asarray(rounded.astype(jnp.float32)),
       batch, queue, key, _mesh(),
   )  # fmt: skip
@@ -88,8 +90,8 @@ def _both_losses(config, batches=3, change=lambda batch: batch):
   batch = change(batch)
   memory = _memory(config, method, batches, mesh)
   got = jax.jit(method.loss)(Inputs(online, target, batch, memory, key, 0))
-  given = _given(config, key, online, target, batch, got.memory)
-  return got, slow_semppl.loss(config, given)
+  inputs = _slow_inputs(config, key, online, target, batch, got.memory)
+  return got, slow_semppl.loss(config, inputs)
 
 
 @pytest.mark.parametrize('overrides', [
@@ -178,8 +180,8 @@ def _loss_of_prediction(config):
     )  # fmt: skip
 
   result = value(online.prediction, target.projection)
-  given = _given(config, key, online, target, batch, result.memory)
-  return value, online.prediction, target.projection, given
+  inputs = _slow_inputs(config, key, online, target, batch, result.memory)
+  return value, online.prediction, target.projection, inputs
 
 
 @pytest.mark.parametrize('overrides', [
@@ -192,13 +194,13 @@ def test_gradient_is_that_of_the_trained_side(overrides):
   """Against finite differences of the loss with its stopped side frozen."""
   # Votes that change within the difference would be a step, not a slope.
   config = _config(pseudo_labels='none', **overrides)
-  value, x, target, given = _loss_of_prediction(config)
+  value, x, target, inputs = _loss_of_prediction(config)
   grad = jax.grad(lambda x: value(x, target).loss)(x)
   direction = np.random.default_rng(5).normal(size=x.shape)
   step = 1e-5
 
   def frozen(at):
-    moved = given._replace(online=np.asarray(x, np.float64) + at * direction)
+    moved = inputs._replace(online=np.asarray(x, np.float64) + at * direction)
     return slow_semppl.loss(config, moved, frozen=x)
 
   slope = (frozen(step) - frozen(-step)) / (2 * step)
@@ -235,28 +237,3 @@ def test_device_count_changes_no_number(devices):
     np.testing.assert_array_equal(a, b)
   for name, value in one.metrics.items():
     np.testing.assert_allclose(value, many.metrics[name], rtol=1e-5, atol=1e-7)
-
-
-def test_negatives_are_other_images_without_repeats():
-  index = jnp.array([0, 1, 2, 3, 3, 5, 6, 7], jnp.int32)
-  for seed in range(20):
-    chosen = np.asarray(negatives.draw(jax.random.key(seed), index, 4, _mesh()))
-    for row, others in enumerate(chosen):
-      assert len(set(others)) == 4
-      assert index[row] not in np.asarray(index)[others]
-
-
-def test_negatives_are_uniform():
-  index = jnp.arange(6, dtype=jnp.int32)
-  draw = jax.jit(jax.vmap(lambda k: negatives.draw(k, index, 2, _mesh())))
-  chosen = np.asarray(draw(jax.random.split(jax.random.key(0), 4000)))
-  share = np.bincount(chosen[:, 0].ravel(), minlength=6) / 8000
-  np.testing.assert_allclose(share, [0, *[0.2] * 5], atol=0.02)
-
-
-def test_repeated_images_are_negatives_only_when_nothing_else_is_left():
-  index = jnp.array([4, 4, 4, 9], jnp.int32)
-  chosen = np.asarray(negatives.draw(jax.random.key(0), index, 3, _mesh()))
-  for row, others in enumerate(chosen):
-    assert set(others) == set(range(4)) - {row}
-  assert (chosen[:3, 0] == 3).all()

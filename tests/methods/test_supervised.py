@@ -8,7 +8,7 @@ import pytest
 from configs import quickstart
 from semppl_jax import methods
 from semppl_jax.data.batch import Batch
-from semppl_jax.methods.base import Inputs, Setting
+from semppl_jax.methods.base import Inputs, MethodContext
 from semppl_jax.models.network import Outputs
 from semppl_jax.runtime import mesh as mesh_lib
 
@@ -20,7 +20,7 @@ def _loss(logits, label=LABEL):
   config = quickstart.get_config()
   config.method = 'supervised'
   mesh = mesh_lib.make_mesh(jax.devices()[:1])
-  method = methods.make(config, Setting(mesh, B, 100))
+  method = methods.make(config, MethodContext(mesh, B, 100))
   none = np.zeros((B, 0, 8, 8, 3), np.uint8)
   label = jnp.asarray(label)
   batch = Batch(none, none, label, label, label)

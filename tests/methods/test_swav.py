@@ -1,7 +1,6 @@
 """SwAV's loss and queue against loops in NumPy, and its prototypes in steps."""
 
 import itertools
-import re
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +9,8 @@ import pytest
 
 from configs import base, quickstart
 from semppl_jax import methods
-from semppl_jax.config.constraints import RunDims
 from semppl_jax.methods import swav
-from semppl_jax.methods.base import Inputs, Setting
+from semppl_jax.methods.base import Inputs, MethodContext
 from semppl_jax.models.network import Outputs
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.training import aot
@@ -32,7 +30,7 @@ def _config(**fields):
 
 def _make(config, devices=1):
   mesh = mesh_lib.make_mesh(jax.devices()[:devices])
-  return swav.make(config, Setting(mesh, ROWS, 10 * ROWS))
+  return swav.make(config, MethodContext(mesh, ROWS, 10 * ROWS))
 
 
 def _loss(method):
@@ -81,13 +79,13 @@ def _slow_loss(config, online, fixed, queue=None):
   scores, projection = map(np.float64, (online.scores, fixed[0].projection))
   for i in range(LARGE):
     rows = list(_unit(projection[:, i])) + (queue[i] if queue else [])
-    aim = _slow_assign(np.array(rows) @ kernel, config)
+    targets = _slow_assign(np.array(rows) @ kernel, config)
     for j in range(LARGE + SMALL):
       for m in range(ROWS):
         p = np.exp(scores[m, j] / config.swav.temperature)
         p /= sum(p)
         if i != j:
-          each.append(-np.sum(aim[m] * np.log(p)))
+          each.append(-np.sum(targets[m] * np.log(p)))
   return np.mean(each)
 
 
@@ -145,7 +143,7 @@ def _full_queue():
   """A queue of twelve rows that every loss takes into account."""
   config = _config(queue='12 rows', queue_from='0 steps')
   rows = np.random.default_rng(9).normal(size=(LARGE, 12, DIM))
-  return config, swav.Features(np.float32(_unit(rows)), np.int32(12))
+  return config, swav.FeatureQueue(np.float32(_unit(rows)), np.int32(12))
 
 
 def test_assignments_take_no_gradient():
@@ -187,26 +185,28 @@ def test_device_count_changes_no_number(devices):
     jnp.int32(0),
   )
   (value, result), grads = one
-  (other, told), slopes = many
+  (other, aux), slopes = many
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
     (value, result, grads[0]),
-    (other, told, slopes[0]),
+    (other, aux, slopes[0]),
   )
 
 
 def test_only_the_prototypes_are_brought_to_unit_length():
   rng = np.random.default_rng(0)
-  w = np.float32(rng.normal(size=(DIM, PROTOTYPES)))
+  w = jnp.asarray(rng.normal(size=(DIM, PROTOTYPES)), jnp.float32)
   params = {'prototypes': {'w': w}, 'projector/linear': {'w': w}}
   got = _make(_config()).after_update(params, jnp.int32(0))
-  np.testing.assert_allclose(got['prototypes']['w'], _unit(w.T).T, rtol=1e-5)
+  np.testing.assert_allclose(
+    got['prototypes']['w'], _unit(np.asarray(w.T)).T, rtol=1e-5
+  )
   np.testing.assert_array_equal(got['projector/linear']['w'], w)
 
 
-@pytest.mark.parametrize('name', ['lars', 'lars_paws', 'adam', 'sgd'])
+@pytest.mark.parametrize('name', ['lars_paws', 'adam'])
 def test_prototypes_stay_while_they_are_frozen_and_move_after(name):
-  """Whatever an optimiser makes of no gradient: decay and momentum."""
+  """Whatever an optimizer makes of no gradient: decay and momentum."""
   config = quickstart.get_config()
   config.method, config.batch_size = 'swav', ROWS
   config.data.labelled_per_batch = ROWS // 2
@@ -217,7 +217,7 @@ def test_prototypes_stay_while_they_are_frozen_and_move_after(name):
   config.augment.jitter = 0.0
   config.optimizer.update(name=name, weight_decay=0.1, learning_rate=0.1)
   mesh = mesh_lib.make_mesh(jax.devices()[:1])
-  method = methods.make(config, Setting(mesh, ROWS, 10 * ROWS))
+  method = methods.make(config, MethodContext(mesh, ROWS, 10 * ROWS))
   step = make_train_step(config, method, mesh, 10, 0)
   rng = np.random.default_rng(0)
   batch = jax.tree.map(
@@ -238,21 +238,3 @@ def test_prototypes_stay_while_they_are_frozen_and_move_after(name):
     np.testing.assert_allclose(still, first, rtol=1e-6, atol=1e-7)
   for a, b in itertools.pairwise(then[1:]):
     assert np.abs(a - b).max() > 1e-5
-
-
-@pytest.mark.parametrize('change, sentence', [
-    ({'views.large.count': 1}, r'large\.count=1 must be 2 or more .*swav'),
-    ({'swav.queue': 'many'}, r"swav\.queue='many' is no size"),
-    ({'swav.queue': '0.01 batches'}, r"queue='0\.01 batches' .*whole number"),
-    ({'swav.queue_from': 'soon'}, r"swav\.queue_from='soon' is not a duration"),
-    ({'swav.freeze': '1 week'}, r"swav\.freeze='1 week' is not a duration"),
-    ({'swav.epsilon': 0.0}, r'swav\.epsilon=0\.0 must be above 0'),
-    ({'swav.iterations': 0}, r'swav\.iterations=0 must be at least 1'),
-], ids=str)  # fmt: skip
-def test_what_cannot_be_is_one_sentence(change, sentence):
-  config = quickstart.get_config()
-  config.method, dims = 'swav', RunDims(8, 1, 6000, 10, 600)
-  assert [*methods.problems(config, dims)] == []
-  config.update_from_flattened_dict(change)
-  (found,) = methods.problems(config, dims)
-  assert re.search(sentence, found), found

@@ -127,19 +127,20 @@ def test_lars_is_not_that_of_optax_in_a_warm_up():
 
 
 def test_trust_ratio_is_the_mean_over_weights():
+  measure = optimizers.trust_ratio_metrics
   config = base.get_config()
   config.optimizer.update(trust_coefficient=0.1, weight_decay=0.0)
   params = {'a': {'w': jnp.array([3.0, 4.0]), 'b': jnp.ones(2)},
             'z': {'w': jnp.zeros(2)}}  # fmt: skip
   grads = {'a': {'w': jnp.array([0.0, 2.0]), 'b': jnp.ones(2)},
            'z': {'w': jnp.ones(2)}}  # fmt: skip
-  got = optimizers.diagnostics(params, grads, config)['lars/trust_ratio']
+  got = measure(params, grads, config)['lars/trust_ratio']
   np.testing.assert_allclose(got, (0.1 * 5 / 2 + 1.0) / 2, rtol=1e-6)
   config.optimizer.update(name='lars_paws', weight_decay=0.2)
-  got = optimizers.diagnostics(params, grads, config)['lars/trust_ratio']
+  got = measure(params, grads, config)['lars/trust_ratio']
   np.testing.assert_allclose(got, (0.1 * 5 / 3 + 1.0) / 2, rtol=1e-6)
   config.optimizer.name = 'adam'
-  assert optimizers.diagnostics(params, grads, config) == {}
+  assert measure(params, grads, config) == {}
 
 
 def test_adam_decays_weights_only():
@@ -161,7 +162,7 @@ def test_a_narrow_momentum_is_the_wide_one_but_for_rounding(name):
   found = {}
   for dtype in ('float32', 'bfloat16'):
     config.optimizer.momentum_dtype = dtype
-    optimizer = optimizers.make(config)
+    optimizer = optimizers.make_optimizer(config)
     params = _params()
     state = optimizer.init(params)
     for seed in range(5):

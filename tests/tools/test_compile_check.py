@@ -14,7 +14,7 @@ import pytest
 
 from semppl_jax import methods
 from semppl_jax.config import loading
-from semppl_jax.methods.base import Inputs, Setting
+from semppl_jax.methods.base import Inputs, MethodContext
 from semppl_jax.models.network import Outputs
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.tools.compile import tpu_aot
@@ -157,7 +157,7 @@ def _networks_only():
 
 
 def _method(config, mesh):
-  return methods.make(config, Setting(mesh, config.batch_size, 100))
+  return methods.make(config, MethodContext(mesh, config.batch_size, 100))
 
 
 def test_the_networks_alone_keep_no_memory():
