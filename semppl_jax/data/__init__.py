@@ -1,0 +1,1 @@
+"""Data sets, label subsets, saliency masks and batches, for all rooms above."""

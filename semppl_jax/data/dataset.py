@@ -1,5 +1,6 @@
-"""An indexed split: which images there are, and what reads them."""
+"""Data sets: splits with ids and labels, and a source of their images."""
 
+from collections.abc import Callable, Mapping, Sequence
 import glob
 import hashlib
 import os
@@ -10,30 +11,29 @@ import numpy as np
 
 from semppl_jax.data.batch import UNLABELLED
 from semppl_jax.data.sources.folder import read_folder
-from semppl_jax.data.sources.tfrecord_index import Shard
-from semppl_jax.runtime.errors import count_and_names
+from semppl_jax.data.sources.tfrecord_index import RecordIndex, Shard
+from semppl_jax.runtime.errors import raise_if_any
 
-KINDS = ('embedded', 'tfds', 'folder', 'tfrecord', 'npz')
-# What reads them: tf.data, or the devices once and for all, without TensorFlow.
+# Input by tf.data, or decoded once onto the devices, without TensorFlow.
 BACKENDS = ('tfdata', 'device')
 EMBEDDED = os.path.join(os.path.dirname(__file__), 'embedded')
-EMBEDDED_CLASSES = (
+_EMBEDDED_CLASSES = (
     'airplane', 'automobile', 'bird', 'cat', 'deer',
     'dog', 'frog', 'horse', 'ship', 'truck',
 )  # fmt: skip
 
 
 class Dataset(NamedTuple):
-  """The images of one split, in an order that does not change.
+  """The images of one split, in a fixed order.
 
   Attributes:
-    name: what it is called in messages.
-    ids: an id of each image that outlives the order, str [n].
-    labels: class of each image, int32 [n], or -1 where there is none.
+    name: its name in messages.
+    ids: permanent id of each image, str [n].
+    labels: class of each image, int32 [n], -1 for an unlabelled image.
     class_names: names of the classes, [C].
-    source: what reads the images, `FileSource`, `RecordSource` or, where the
-      devices hold them, `ArraySource`.
-    masks: `masks.Masks` of a store of their own, or None.
+    source: reader of the images: `FileSource`, `RecordSource` or, for the
+      device backend, `ArraySource`.
+    masks: index of a mask store, `masks.MaskIndex`, or None.
   """
 
   name: str
@@ -45,12 +45,12 @@ class Dataset(NamedTuple):
 
   @property
   def size(self) -> int:
-    """Number of images."""
+    """Returns the number of images."""
     return len(self.ids)
 
   @property
   def fingerprint(self) -> str:
-    """SHA-256 over ids and labels, in order."""
+    """Returns the SHA-256 of ids and labels, in order."""
     return digest(self.ids, self.labels)
 
   def select(self, rows: np.ndarray) -> 'Dataset':
@@ -64,14 +64,14 @@ class Dataset(NamedTuple):
 
 
 class Splits(NamedTuple):
-  """The images to learn from and those to be judged by, if there are any."""
+  """Train and test set; the test set is optional."""
 
   train: Dataset
   test: Dataset | None
 
 
 def digest(ids: np.ndarray, labels: np.ndarray) -> str:
-  """Returns the SHA-256 over ids and labels, in order."""
+  """Returns the SHA-256 of ids and labels, in order."""
   sha = hashlib.sha256()
   sha.update('\n'.join(ids.tolist()).encode())
   sha.update(labels.astype('<i4').tobytes())
@@ -79,27 +79,25 @@ def digest(ids: np.ndarray, labels: np.ndarray) -> str:
 
 
 def load(config: ConfigDict) -> Splits:
-  """Indexes the data that `config.data` asks for; reads no image.
+  """Indexes the data of `config.data`; reads no image.
 
-  A hold-out comes off the labelled train images where there is no test set;
-  `limit` cuts the train set after that.
+  `test_holdout` takes labelled train images where there is no test set; `limit`
+  cuts the train set after that.
 
   Raises:
-    ValueError: unknown kind, or data that is absent or contradicts itself.
+    ValueError: unknown kind, or data that is missing or inconsistent.
   """
-  kinds = {
-    'embedded': _embedded,
-    'tfds': _tfds,
-    'folder': _folder,
-    'tfrecord': _tfrecord,
-    'npz': _npz,
-  }
-  if config.kind not in kinds:
+  if config.kind not in LOADERS:
     raise ValueError(
       f'config.data.kind={config.kind!r} must be one of {KINDS}.'
     )
-  train, test = kinds[config.kind](config)
-  _check_same_classes(train, test)
+  train, test = LOADERS[config.kind](config)
+  if test is not None and len(test.class_names) > len(train.class_names):
+    raise ValueError(
+      f'The test set has {len(test.class_names)} classes and the train set '
+      f'{len(train.class_names)}; config.data must name sets of the same '
+      'classes.'
+    )
   if config.test_holdout:
     if test is not None:
       raise ValueError(
@@ -113,128 +111,7 @@ def load(config: ConfigDict) -> Splits:
   return Splits(train, test)
 
 
-def _embedded(config: ConfigDict) -> Splits:
-  # One train and one test set, both whole.
-  train, test = (
-      _from_shards(
-          config, f'embedded/{split}',
-          [(os.path.join(EMBEDDED, f'{split}.tfrecord'),)],
-          "config.data.kind='embedded'", EMBEDDED_CLASSES,
-      )
-      for split in ('train', 'test')
-  )  # fmt: skip
-  return Splits(train, test)
-
-
-def _npz(config: ConfigDict) -> Splits:
-  from semppl_jax.data.sources import npz
-
-  def split(name: str, field: str) -> Dataset:
-    found = npz.read(config[field], f'config.data.{field}')
-    return Dataset(
-      name, found.ids, found.labels, found.class_names, found.source
-    )
-
-  test = split('test', 'test_path') if config.test_path else None
-  return Splits(split('train', 'path'), test)
-
-
-def _tfds(config: ConfigDict) -> Splits:
-  if config.backend == 'device':
-    return _plain_tfds(config)
-  from semppl_jax.data.sources import tfds
-
-  builder = tfds.open_builder(config.name, config.path, 'config.data.name')
-  names = tfds.class_names(builder)
-
-  def split(field: str) -> Dataset:
-    where = f'config.data.{field}'
-    shards = tfds.split_shards(builder, config[field], where)
-    name = f'{config.name}/{config[field]}'
-    return _from_shards(config, name, shards, where, names)
-
-  test = split('test_split') if config.test_split else None
-  return Splits(split('train_split'), test)
-
-
-def _plain_tfds(config: ConfigDict) -> Splits:
-  from semppl_jax.data.sources import tfds_numpy
-
-  found = tfds_numpy.open_prepared(config.name, config.path, 'config.data.name')
-
-  def split(field: str) -> Dataset:
-    where = f'config.data.{field}'
-    shards = tfds_numpy.split_shards(found, config[field], where)
-    name = f'{config.name}/{config[field]}'
-    return _from_shards(config, name, shards, where, found.class_names)
-
-  test = split('test_split') if config.test_split else None
-  return Splits(split('train_split'), test)
-
-
-def _tfrecord(config: ConfigDict) -> Splits:
-  def split(field: str) -> Dataset:
-    where = f'config.data.{field}={config[field]!r}'
-    files = sorted(glob.glob(os.path.expanduser(config[field])))
-    if not files:
-      raise ValueError(f'{where} matches no file.')
-    return _from_shards(config, field, [(file,) for file in files], where, ())
-
-  test = split('test_path') if config.test_path else None
-  return Splits(split('path'), test)
-
-
-def _folder(config: ConfigDict) -> Splits:
-  home = os.path.expanduser
-  labels_file, test_path = home(config.labels_file), home(config.test_path)
-  found = read_folder(home(config.path), labels_file)
-  train = _from_folder('train', found)
-  if not test_path:
-    return Splits(train, None)
-  # The test folder may have a labels file of the same name; the one of the
-  # train folder speaks of other images.
-  name = os.path.basename(labels_file)
-  beside = os.path.join(test_path, name)
-  test = read_folder(
-    test_path,
-    beside if name and os.path.exists(beside) else '',
-    train.class_names,
-    'config.data.test_path',
-  )
-  return Splits(train, _from_folder('test', test))
-
-
-def _from_folder(name: str, folder: Any) -> Dataset:
-  source, labels, class_names = folder
-  return Dataset(name, source.paths, labels, class_names, source)
-
-
-def _from_shards(
-  config: ConfigDict,
-  name: str,
-  shards: Any,
-  where: str,
-  names: tuple[str, ...],
-) -> Dataset:
-  index = indexer(config)
-  source, ids, labels = index([Shard(*s) for s in shards], where)
-  _, first, counts = np.unique(ids, return_index=True, return_counts=True)
-  repeated = ids[np.sort(first[counts > 1])]
-  if len(repeated):
-    raise ValueError(
-      f'{where} has {count_and_names("id(s) that stand more than once", repeated)}.'
-    )
-  if not names:
-    names = tuple(str(c) for c in range(int(labels.max(initial=-1)) + 1))
-  if labels.max(initial=-1) >= len(names) or labels.min(initial=0) < UNLABELLED:
-    raise ValueError(
-      f'{where} has labels from {labels.min()} to {labels.max()}; allowed '
-      f'are 0 to {len(names) - 1}, and -1 for no label.'
-    )
-  return Dataset(name, ids, labels, names, source)
-
-
-def indexer(config: ConfigDict) -> Any:
+def indexer(config: ConfigDict) -> Callable[..., RecordIndex]:
   """Returns the `index_records` of `config.data.backend`."""
   if config.backend == 'device':
     from semppl_jax.data.sources import tfrecord_numpy as reader
@@ -243,24 +120,113 @@ def indexer(config: ConfigDict) -> Any:
   return reader.index_records
 
 
-def _check_same_classes(train: Dataset, test: Dataset | None) -> None:
-  if test is None or train.class_names == test.class_names:
-    return
-  if len(test.class_names) > len(train.class_names):
-    raise ValueError(
-      f'The test set has {len(test.class_names)} classes and the train set '
-      f'{len(train.class_names)}; config.data must name sets of the same '
-      'classes.'
+def _load_embedded(config: ConfigDict) -> Splits:
+  train, test = (
+      _index_shards(
+          config, f'embedded/{split}',
+          [Shard(os.path.join(EMBEDDED, f'{split}.tfrecord'))],
+          "config.data.kind='embedded'", _EMBEDDED_CLASSES,
+      )
+      for split in ('train', 'test')
+  )  # fmt: skip
+  return Splits(train, test)
+
+
+def _load_npz(config: ConfigDict) -> Splits:
+  from semppl_jax.data.sources import npz
+
+  def split(name: str, field: str) -> Dataset:
+    arrays = npz.read(config[field], f'config.data.{field}')
+    return Dataset(
+      name, arrays.ids, arrays.labels, arrays.class_names, arrays.source
     )
+
+  test = split('test', 'test_path') if config.test_path else None
+  return Splits(split('train', 'path'), test)
+
+
+def _load_tfds(config: ConfigDict) -> Splits:
+  if config.backend == 'device':
+    from semppl_jax.data.sources import tfds_numpy as reader
+  else:
+    from semppl_jax.data.sources import tfds as reader
+  builder = reader.open_builder(config.name, config.path, 'config.data.name')
+
+  def split(field: str) -> Dataset:
+    where = f'config.data.{field}'
+    shards = reader.split_shards(builder, config[field], where)
+    name = f'{config.name}/{config[field]}'
+    return _index_shards(
+      config, name, shards, where, reader.class_names(builder)
+    )
+
+  test = split('test_split') if config.test_split else None
+  return Splits(split('train_split'), test)
+
+
+def _load_tfrecord(config: ConfigDict) -> Splits:
+  def split(field: str) -> Dataset:
+    where = f'config.data.{field}={config[field]!r}'
+    files = sorted(glob.glob(os.path.expanduser(config[field])))
+    if not files:
+      raise ValueError(f'{where} matches no file.')
+    return _index_shards(config, field, [*map(Shard, files)], where, ())
+
+  test = split('test_path') if config.test_path else None
+  return Splits(split('path'), test)
+
+
+def _load_folder(config: ConfigDict) -> Splits:
+  path, test_path, labels_file = map(
+    os.path.expanduser, (config.path, config.test_path, config.labels_file)
+  )
+  source, labels, names = read_folder(path, labels_file)
+  train = Dataset('train', source.paths, labels, names, source)
+  if not test_path:
+    return Splits(train, None)
+  # The labels file of the test folder has the same name; that of the train
+  # folder lists other images.
+  name = os.path.basename(labels_file)
+  beside = os.path.join(test_path, name)
+  source, labels, names = read_folder(
+    test_path,
+    beside if name and os.path.exists(beside) else '',
+    names,
+    'config.data.test_path',
+  )
+  return Splits(train, Dataset('test', source.paths, labels, names, source))
+
+
+def _index_shards(
+  config: ConfigDict,
+  name: str,
+  shards: Sequence[Shard],
+  where: str,
+  class_names: tuple[str, ...],
+) -> Dataset:
+  source, ids, labels = indexer(config)(shards, where)
+  _, first, counts = np.unique(ids, return_index=True, return_counts=True)
+  repeated = ids[np.sort(first[counts > 1])]
+  raise_if_any({'repeated id(s)': repeated.tolist()}, where)
+  if not class_names:
+    class_names = tuple(map(str, range(int(labels.max(initial=-1)) + 1)))
+  if (
+    labels.max(initial=-1) >= len(class_names)
+    or labels.min(initial=0) < UNLABELLED
+  ):
+    raise ValueError(
+      f'{where} has labels from {labels.min()} to {labels.max()}; allowed '
+      f'are 0 to {len(class_names) - 1}, and -1 for no label.'
+    )
+  return Dataset(name, ids, labels, class_names, source)
 
 
 def _hold_out(config: ConfigDict, train: Dataset) -> Splits:
   """Moves a class-balanced share of the labelled images to a test set."""
   share = config.test_holdout
+  where = f'config.data.test_holdout={share}'
   if not 0 < share < 1:
-    raise ValueError(
-      f'config.data.test_holdout={share} must be at least 0 and below 1.'
-    )
+    raise ValueError(f'{where} must be at least 0 and below 1.')
   rng = np.random.default_rng([config.labels_seed, 1])
   held = []
   for c in np.unique(train.labels[train.labels != UNLABELLED]):
@@ -270,16 +236,26 @@ def _hold_out(config: ConfigDict, train: Dataset) -> Splits:
     held.append(rows[:count])
   if not held:
     raise ValueError(
-      f'config.data.test_holdout={share} needs labelled images, and '
-      f'{train.name!r} has none.'
+      f'{where} needs labelled images, and {train.name!r} has none.'
     )
   test = np.sort(np.concatenate(held))
   if not len(test):
     raise ValueError(
-      f'config.data.test_holdout={share} leaves no test image, since no class '
-      'has two labelled ones; set it to 0 or label more.'
+      f'{where} leaves no test image, since no class has two labelled ones; '
+      'set it to 0 or label more.'
     )
   rest = np.setdiff1d(np.arange(train.size), test)
   return Splits(
     train.select(rest), train.select(test)._replace(name='hold-out')
   )
+
+
+# Loader of each `config.data.kind`.
+LOADERS: Mapping[str, Callable[[ConfigDict], Splits]] = {
+  'embedded': _load_embedded,
+  'tfds': _load_tfds,
+  'folder': _load_folder,
+  'tfrecord': _load_tfrecord,
+  'npz': _load_npz,
+}
+KINDS = tuple(LOADERS)

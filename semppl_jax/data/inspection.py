@@ -1,47 +1,47 @@
-"""What a run would learn from, and everything that is wrong with it."""
+"""Report of the data of a run: counts, and damaged or missing images."""
 
 import collections
 import hashlib
 import logging
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 import numpy as np
 
+from semppl_jax.data import masks
 from semppl_jax.data.batch import UNLABELLED
 from semppl_jax.data.dataset import Dataset, Splits
 from semppl_jax.data.labels import LabelSubset
-from semppl_jax.data.masks import describe
 from semppl_jax.data.pipeline import eval_batches
-from semppl_jax.data.sources.files import FileSource
+from semppl_jax.data.sources.folder import FileSource
 from semppl_jax.runtime.errors import count_and_names
 from semppl_jax.runtime.tables import fixed_width
 
 _log = logging.getLogger(__name__)
 _LISTED_CLASSES = 20
-# Below so many test images one of them moves an accuracy by over a point.
+# With fewer test images, each of them is over a point of accuracy.
 _FEW_TEST_IMAGES = 100
 _SPLIT_NAMES = {'train', 'val', 'valid', 'validation', 'test'}
 _BATCH = 64
 
 
 class DataReport(NamedTuple):
-  """The data of a run in figures; `str` gives aligned lines.
+  """Counts and problems of the data of a run; `str` gives aligned lines.
 
   Attributes:
-    train: images to learn from.
-    test: images to be judged by.
+    train: number of train images.
+    test: number of test images.
     classes: number of classes.
-    labelled: images whose label the run may know.
+    labelled: train images whose label the run may know.
     per_class: labelled images of each class, by name.
-    unlabelled: train images without a label of their own in the data.
-    missing: ids that are listed and not there.
+    unlabelled: train images without a label in the data.
+    missing: ids of files that do not exist.
     duplicates: ids of files with the bytes of an earlier file.
-    unreadable: ids of images that cannot be decoded, or None: not tried.
+    unreadable: ids of images that cannot be decoded; None if not tried.
     label_hash: SHA-256 of the label subset.
-    masks: which saliency masks there are.
-    problems: one sentence each; none if the run can start.
-    notes: what a run would go without, one sentence each.
+    masks: description of the saliency masks.
+    problems: sentences; none if the run can start.
+    notes: sentences on what a run would do without.
   """
 
   train: int
@@ -59,21 +59,21 @@ class DataReport(NamedTuple):
   notes: list[str]
 
   def __str__(self) -> str:
-    counts = sorted(self.per_class.values())
-    middle = f'{np.median(counts):g}' if counts else '0'
-    spread = f'{min(counts, default=0)} / {middle} / {max(counts, default=0)}'
+    counts = sorted(self.per_class.values()) or [0]
+    middle = f'{np.median(counts):g}'
+    unreadable = self.unreadable
     lines = [
       ('images', f'{self.train} train, {self.test} test'),
       ('classes', str(self.classes)),
       ('labelled', f'{self.labelled} ({self.labelled / self.train:.2%})'),
-      ('per class', f'{spread} (min / median / max)'),
+      (
+        'per class',
+        f'{counts[0]} / {middle} / {counts[-1]} (min / median / max)',
+      ),
       ('no label in the data', str(self.unlabelled)),
       ('missing', _some(self.missing)),
       ('duplicate', _some(self.duplicates)),
-      (
-        'unreadable',
-        'not tried' if self.unreadable is None else _some(self.unreadable),
-      ),
+      ('unreadable', 'not tried' if unreadable is None else _some(unreadable)),
       ('label subset', self.label_hash[:16]),
       ('saliency masks', self.masks),
     ]
@@ -88,27 +88,25 @@ class DataReport(NamedTuple):
 def report(
   config: ConfigDict, splits: Splits, subset: LabelSubset, decode: bool
 ) -> DataReport:
-  """Looks at the data of a run.
+  """Inspects the data of a run.
 
   Args:
     config: the whole config.
     splits: from `dataset.load`.
     subset: from `labels.select`.
-    decode: whether to decode every image, and to compare the bytes of files of
+    decode: True to decode every image, and to compare the bytes of files of
       equal size; takes as long as an epoch of input.
   """
-  train = splits.train
+  train, test = splits
   known = np.bincount(
     train.labels[subset.index], minlength=len(train.class_names)
   )
   missing, duplicates = _files(train, decode)
-  unreadable, lost = None, []
-  if decode:
-    unreadable = _unreadable(config, train)
-    lost = _unreadable(config, splits.test) if splits.test else []
+  unreadable = _unreadable(config, train) if decode else None
+  bad_test = _unreadable(config, test) if decode and test else []
   return DataReport(
     train=train.size,
-    test=splits.test.size if splits.test else 0,
+    test=test.size if test else 0,
     classes=len(train.class_names),
     labelled=len(subset.index),
     per_class=dict(zip(train.class_names, known.tolist(), strict=True)),
@@ -117,31 +115,29 @@ def report(
     duplicates=duplicates,
     unreadable=unreadable,
     label_hash=subset.hash,
-    masks=describe(config, train),
-    problems=_problems(config, train, missing, unreadable),
-    notes=_notes(splits, lost),
+    masks=masks.describe(config, train),
+    problems=_problems(config, train.size, missing, unreadable or []),
+    notes=_notes(splits, bad_test),
   )
 
 
 def _problems(
-  config: ConfigDict,
-  train: Dataset,
-  missing: list[str],
-  unreadable: list[str] | None,
+  config: ConfigDict, size: int, missing: list[str], unreadable: list[str]
 ) -> list[str]:
   problems = []
   if missing:
-    problems.append(f'The train set has {count_and_names("missing file(s)", missing)}.')
-  bad = unreadable or []
-  if len(bad) > config.data.max_corrupt * train.size:
+    names = count_and_names('missing file(s)', missing)
+    problems.append(f'The train set has {names}.')
+  if len(unreadable) > config.data.max_corrupt * size:
+    names = count_and_names('unreadable image(s)', unreadable)
     problems.append(
-      f'The train set has {count_and_names("unreadable image(s)", bad)}, over '
-      f'config.data.max_corrupt={config.data.max_corrupt} of {train.size}.'
+      f'The train set has {names}, over '
+      f'config.data.max_corrupt={config.data.max_corrupt} of {size}.'
     )
   return problems
 
 
-def _notes(splits: Splits, lost: list[str]) -> list[str]:
+def _notes(splits: Splits, bad_test: list[str]) -> list[str]:
   notes = []
   train, test = splits
   if {name.lower() for name in train.class_names} <= _SPLIT_NAMES:
@@ -165,16 +161,17 @@ def _notes(splits: Splits, lost: list[str]) -> list[str]:
       f'The test set {test.name!r} has {known} labelled images: each moves an '
       f'accuracy by {100 / known:.1f} points.'
     )
-  if lost:
+  if bad_test:
+    names = count_and_names('unreadable image(s)', bad_test)
     notes.append(
-      f'The test set {test.name!r} has {count_and_names("unreadable image(s)", lost)}; '
-      'they are left out of evaluations.'
+      f'The test set {test.name!r} has {names}; they are left out of '
+      'evaluations.'
     )
   return notes
 
 
 def _files(train: Dataset, compare: bool) -> tuple[list[str], list[str]]:
-  """Ids of missing files, and of files equal to an earlier one."""
+  """Returns ids of missing files, and of files equal to an earlier one."""
   if not isinstance(train.source, FileSource):
     return [], []
   missing, by_size = [], collections.defaultdict(list)
@@ -185,7 +182,7 @@ def _files(train: Dataset, compare: bool) -> tuple[list[str], list[str]]:
       by_size[size].append(row)
   if not compare:
     return missing, []
-  seen: set[Any] = set()
+  seen: set[bytes] = set()
   duplicates = []
   # Files of different sizes differ: only the others are opened.
   for row in sorted(r for rows in by_size.values() if rows[1:] for r in rows):

@@ -1,57 +1,178 @@
-"""Masks of a data set that lie in a store of their own, found by image id."""
+"""Saliency masks in a store of their own, looked up by image id.
 
+`semppl_jax.saliency` makes a store: files of masks, and `masks.json` with their
+origin and number. Reading it needs no TensorFlow where the data needs none.
+"""
+
+from collections.abc import Sequence
+import hashlib
+import json
 import os
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 import numpy as np
 
-from semppl_jax.data import dataset, mask_facts
+from semppl_jax.data import dataset
 from semppl_jax.data.dataset import Dataset, Splits
+from semppl_jax.data.sources.tfrecord_index import Keys, RecordSource, Shard
 
-_MAKE = 'python -m semppl_jax.saliency'
+INFO_FILE = 'masks.json'
+KEYS = Keys(image='mask', label='', id='id', mask='')
+FORMAT = 1
+_SHARDS, _SMALLEST, _LARGEST = 64, 16, 1024
+_PROGRAM = 'python -m semppl_jax.saliency'
 
 
-class Masks(NamedTuple):
-  """Where the masks of the images of a split are.
+class StoreCounts(NamedTuple):
+  """Content of a finished store.
+
+  Attributes:
+    masks: images that have a mask.
+    background: masks without foreground; they are not applied.
+    foreground: masks without background; they are not applied either.
+    mean_coverage: share of foreground, mean over the masks, in [0, 1].
+    checksum: SHA-256 over all records.
+  """
+
+  masks: int
+  background: int
+  foreground: int
+  mean_coverage: float
+  checksum: str
+
+
+class StoreInfo(NamedTuple):
+  """Content of `masks.json`.
+
+  Attributes:
+    data: name of the data set.
+    images: number of its images n.
+    ids: `fingerprint` of their ids.
+    maker: detector or network of the masks, with its settings and version.
+    counts: counts of a finished store, else None.
+  """
+
+  data: str
+  images: int
+  ids: str
+  maker: dict[str, object]
+  counts: StoreCounts | None = None
+
+
+class MaskIndex(NamedTuple):
+  """Places of the masks of the images of a split.
 
   Attributes:
     folder: the store.
-    facts: what it says of itself, `mask_facts.Facts`.
-    source: its records, a `RecordSource`.
-    place: record of each image's mask, int64 [n], -1 where there is none.
+    info: content of its `masks.json`.
+    counts: `info.counts`.
+    source: its records.
+    place: record of each image's mask, int64 [n], -1 for an image without one.
   """
 
   folder: str
-  facts: Any
-  source: Any
+  info: StoreInfo
+  counts: StoreCounts
+  source: RecordSource
   place: np.ndarray
 
   @property
   def checksum(self) -> str:
-    """SHA-256 over the records of the store."""
-    return self.facts.counts.checksum
+    """Returns the SHA-256 over the records of the store."""
+    return self.counts.checksum
 
   @property
   def covered(self) -> int:
-    """Images that have a mask."""
+    """Returns the number of images that have a mask."""
     return int((self.place >= 0).sum())
 
-  def select(self, rows: np.ndarray) -> 'Masks':
+  def select(self, rows: np.ndarray) -> 'MaskIndex':
     """Returns the masks of `rows` (ascending int [m]) alone."""
     return self._replace(place=self.place[rows])
+
+
+def fingerprint(ids: Sequence[str] | np.ndarray) -> str:
+  """Returns the SHA-256 of ids, in order."""
+  return hashlib.sha256('\n'.join(map(str, ids)).encode()).hexdigest()
+
+
+def shard_ranges(images: int) -> list[range]:
+  """Returns the images of each file: 64 files, of 16 to 1,024 images each."""
+  size = min(max(-(-images // _SHARDS), _SMALLEST), _LARGEST)
+  return [
+    range(first, min(first + size, images)) for first in range(0, images, size)
+  ]
+
+
+def shard_file(folder: str, images: int, number: int) -> str:
+  """Returns the file of the masks of `shard_ranges(images)[number]`."""
+  count = len(shard_ranges(images))
+  return os.path.join(folder, f'masks-{number:05d}-of-{count:05d}.tfrecord')
+
+
+def store_shards(folder: str, images: int) -> list[Shard]:
+  """Returns all files of the masks of a number of images, in order."""
+  count = len(shard_ranges(images))
+  return [Shard(shard_file(folder, images, number)) for number in range(count)]
+
+
+def read_info(folder: str, where: str) -> StoreInfo | None:
+  """Reads `masks.json`; returns None where there is none.
+
+  Args:
+    folder: the store.
+    where: field or flag and value, for messages.
+
+  Raises:
+    ValueError: it cannot be read, or is of another format.
+  """
+  path = os.path.join(folder, INFO_FILE)
+  try:
+    content = json.loads(_read_text(path))
+  except FileNotFoundError:
+    return None
+  except (OSError, json.JSONDecodeError) as error:
+    raise ValueError(f'{where}: {path!r} cannot be read: {error}.') from error
+  try:
+    version = content.pop('format')
+    if version != FORMAT:
+      raise ValueError(
+        f'{where}: {INFO_FILE} is of format {version}, and this program reads'
+        f' format {FORMAT}.'
+      )
+    counts = content.pop('counts')
+    return StoreInfo(**content, counts=counts and StoreCounts(**counts))
+  except (KeyError, TypeError, AttributeError) as error:
+    raise ValueError(f'{where}: {path!r} cannot be read: {error}.') from error
+
+
+def _read_text(path: str) -> str:
+  """Reads a local file, or one of an object store by TensorFlow."""
+  if '://' not in path:
+    with open(path, encoding='utf-8') as stream:
+      return stream.read()
+  from semppl_jax.data.tf.runtime import tf
+
+  try:
+    with tf.io.gfile.GFile(path) as stream:
+      return stream.read()
+  except tf.errors.NotFoundError as error:
+    raise FileNotFoundError(path) from error
+  except tf.errors.OpError as error:
+    raise OSError(str(error)) from error
 
 
 def load(config: ConfigDict) -> Splits:
   """Indexes the data, and the masks of its train images.
 
-  Where no view is masked, `config.data.saliency` is not looked at.
+  If no view is masked, `config.data.saliency` is not read.
 
   Args:
     config: the whole config.
 
   Raises:
-    ValueError: as `dataset.load`; or the store is absent, unfinished, damaged,
+    ValueError: as `dataset.load`; or the store is missing, unfinished, damaged,
       or of another data set.
   """
   folder = os.path.expanduser(config.data.saliency)
@@ -59,14 +180,14 @@ def load(config: ConfigDict) -> Splits:
     return dataset.load(config.data)
   where = f'config.data.saliency={config.data.saliency!r}'
   # Before the data, whose indexing may take a while.
-  facts = _finished(folder, where)
+  info = _read_finished(folder, where)
   splits = dataset.load(config.data)
-  masks = _found(config, folder, facts, splits.train, where)
-  return splits._replace(train=splits.train._replace(masks=masks))
+  index = _index_masks(config.data, folder, info, splits.train, where)
+  return splits._replace(train=splits.train._replace(masks=index))
 
 
 def describe(config: ConfigDict, train: Dataset) -> str:
-  """Says which masks a run has, without a full stop.
+  """Describes the masks of a run, without a full stop.
 
   Args:
     config: the whole config.
@@ -78,15 +199,16 @@ def describe(config: ConfigDict, train: Dataset) -> str:
   chance = config.saliency.probability
   if not chance:
     return 'not read, as config.saliency.probability=0: no view is masked'
+  masked = f'a large view is masked with chance {chance}'
   if train.masks is None:
-    return f'those in the records; a large view is masked with chance {chance}'
-  facts = train.masks.facts
-  made_by = ', '.join(f'{k} {v}' for k, v in facts.maker.items())
-  blank = facts.counts.background + facts.counts.foreground
+    return f'those in the records; {masked}'
+  info, counts = train.masks.info, train.masks.counts
+  maker = ', '.join(f'{k} {v}' for k, v in info.maker.items())
+  blank = counts.background + counts.foreground
   parts = [
     f'{train.masks.covered:,} of {train.size:,} images have one'
-    f' ({train.masks.folder}: {made_by}, for {facts.data})',
-    f'a large view is masked with chance {chance}',
+    f' ({train.masks.folder}: {maker}, for {info.data})',
+    masked,
   ]
   if blank:
     parts.append(f'{blank:,} of the store are blank and not applied')
@@ -95,45 +217,44 @@ def describe(config: ConfigDict, train: Dataset) -> str:
   return '; '.join(parts)
 
 
-def _finished(folder: str, where: str) -> Any:
-  facts = mask_facts.read(folder, where)
-  if facts is None:
+def _read_finished(folder: str, where: str) -> StoreInfo:
+  info = read_info(folder, where)
+  if info is None:
     raise ValueError(
-      f'{where} is no folder of masks, which has a {mask_facts.FILE}; {_MAKE}'
+      f'{where} has no {INFO_FILE}, so it is not a folder of masks; {_PROGRAM}'
       ' makes one.'
     )
-  if facts.counts is None:
-    raise ValueError(f'{where} is not finished; the same {_MAKE} goes on.')
-  if not facts.counts.masks:
-    raise ValueError(f'{where} holds no masks.')
-  return facts
-
-
-def _found(
-  config: ConfigDict,
-  folder: str,
-  facts: Any,
-  train: Dataset,
-  where: str,
-) -> Masks:
-  index_records = dataset.indexer(config.data)
-  source, ids, _ = index_records(
-    mask_facts.shards(folder, facts.images), where, mask_facts.KEYS
-  )
-  if len(ids) != facts.counts.masks:
+  if info.counts is None:
     raise ValueError(
-      f'{where} holds {len(ids)} masks, and {mask_facts.FILE} says'
-      f' {facts.counts.masks}; make it anew.'
+      f'{where} is not finished; the same {_PROGRAM} continues it.'
+    )
+  if not info.counts.masks:
+    raise ValueError(f'{where} holds no masks.')
+  return info
+
+
+def _index_masks(
+  config: ConfigDict, folder: str, info: StoreInfo, train: Dataset, where: str
+) -> MaskIndex:
+  assert info.counts is not None
+  source, ids, _ = dataset.indexer(config)(
+    store_shards(folder, info.images), where, KEYS
+  )
+  if len(ids) != info.counts.masks:
+    raise ValueError(
+      f'{where} holds {len(ids)} masks, and {INFO_FILE} says'
+      f' {info.counts.masks}; make it again.'
     )
   order = np.argsort(ids)
   at = np.minimum(np.searchsorted(ids, train.ids, sorter=order), len(ids) - 1)
   place = np.where(ids[order][at] == train.ids, order[at], -1)
   common = int((place >= 0).sum())
   # Either may hold more than the other: images were added, or a run takes a
-  # part of them. Of another data set, a few may be called alike.
+  # part of them. A few ids of another data set may be equal.
   if 2 * common < min(len(ids), train.size):
     raise ValueError(
-      f'{where} holds masks of another data set ({facts.data}): {common} of its'
+      f'{where} holds masks of another data set ({info.data}): {common} of its'
       f' {len(ids)} are of images among the {train.size} of {train.name!r}.'
     )
-  return Masks(folder, facts, source, place.astype(np.int64))
+  place = place.astype(np.int64)
+  return MaskIndex(folder, info, info.counts, source, place)

@@ -15,7 +15,7 @@ import numpy as np
 
 from semppl_jax.data import tfds_splits
 from semppl_jax.data.dataset import Dataset
-from semppl_jax.data.sources import tfds_home
+from semppl_jax.data.sources import tfds_numpy
 from semppl_jax.data.sources.folder import read_folder
 from semppl_jax.evaluators import imagenet_subsets, metrics
 from semppl_jax.runtime.errors import count_and_names
@@ -89,7 +89,7 @@ def absent(name: str, data_dir: str) -> str:
   """
   found = tfds_splits.known('Robustness', SETS, name)
   if not found.variants:
-    folder = os.path.join(tfds_home.home(data_dir), _OBJECTNET_FOLDER)
+    folder = os.path.join(tfds_numpy.prepared_dir(data_dir), _OBJECTNET_FOLDER)
     there = os.path.isdir(folder)
     return '' if there else f'{name!r} is not there: no folder {folder!r}.'
   missing = [
@@ -100,7 +100,7 @@ def absent(name: str, data_dir: str) -> str:
   if not missing:
     return ''
   return (
-    f'{tfds_home.home(data_dir)!r} has '
+    f'{tfds_numpy.prepared_dir(data_dir)!r} has '
     f'{count_and_names(f"of {len(found.variants)} sets unprepared", missing)}.'
   )
 
@@ -121,7 +121,7 @@ def load(name: str, data_dir: str) -> Iterator[tuple[str, Dataset]]:
   """
   if reason := absent(name, data_dir):
     raise ValueError(reason)
-  return _load(SETS[name], tfds_home.home(data_dir))
+  return _load(SETS[name], tfds_numpy.prepared_dir(data_dir))
 
 
 def _load(found: RobustnessSet, data_dir: str) -> Iterator[tuple[str, Dataset]]:

@@ -18,9 +18,8 @@ import numpy as np
 
 from semppl_jax.data import labels as labels_lib, tfds_splits
 from semppl_jax.data.dataset import Dataset
-from semppl_jax.data.sources import tfds_home
-from semppl_jax.data.sources.files import FileSource
-from semppl_jax.data.sources.folder import read_folder
+from semppl_jax.data.sources import tfds_numpy
+from semppl_jax.data.sources.folder import FileSource, read_folder
 from semppl_jax.runtime.errors import count_and_names
 
 _log = logging.getLogger(__name__)
@@ -113,7 +112,7 @@ def absent(name: str, data_dir: str) -> str:
     ValueError: unknown name.
   """
   found = tfds_splits.known('Transfer', SETS, name)
-  home = tfds_home.home(data_dir)
+  home = tfds_numpy.prepared_dir(data_dir)
   if found.tfds:
     there = tfds_splits.find(found.tfds, data_dir)
     return '' if there else f'{found.tfds!r} is not prepared in {home!r}.'
@@ -149,7 +148,7 @@ def load(
     raise ValueError(f'holdout={holdout} must be above 0 and below 1.')
   if reason := absent(name, data_dir):
     raise ValueError(reason)
-  found, home = SETS[name], tfds_home.home(data_dir)
+  found, home = SETS[name], tfds_numpy.prepared_dir(data_dir)
   read = _read_prepared if found.tfds else _read_folders
   first, train, test = read(name, home)
   _compare(name, found, train.size, test.size)
@@ -207,14 +206,11 @@ def _labelled(
   """Returns the images with the names of their classes, and their labels."""
   if found.metric != 'map11':
     return images, images.labels
-  from semppl_jax.data.sources import (  # TensorFlow.
-    multi_label,
-    tfds as tfds_lib,
-  )
+  from semppl_jax.data.sources import tfds as tfds_lib  # TensorFlow.
 
   version = tfds_splits.find(found.tfds, home)
   builder = tfds_lib.open_builder(version, home, 'transfer set')
-  several = multi_label.read_multi_labels(builder, split)
+  several = tfds_lib.read_multi_labels(builder, split)
   return images._replace(class_names=several.class_names), several.labels
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from semppl_jax.config import loading
 from semppl_jax.data import dataset, pipeline
-from semppl_jax.data.sources import tfds_home
+from semppl_jax.data.sources import tfds_numpy
 from semppl_jax.models.weights import Weights, WeightsError
 
 _BATCH = 8
@@ -59,7 +59,7 @@ def at_hand(data: ml_collections.ConfigDict) -> bool:
   """False for a set that tensorflow_datasets would first download."""
   if data.kind != 'tfds':
     return True
-  place = tfds_home.home(data.path)
+  place = tfds_numpy.prepared_dir(data.path)
   folder = pathlib.Path(place)
   # Of a bucket it is not asked.
   return (

@@ -202,14 +202,14 @@ def _refuse(by: str, idle: tuple[str, ...]) -> None:
 
 
 def _finished(folder: str, data: Any, facts: Any) -> Any:
-  from semppl_jax.data import mask_facts
+  from semppl_jax.data import masks
   from semppl_jax.saliency import beam, generate, shards as shards_lib
 
   pieces = shards_lib.cut(data, folder)
   if _RUNNER.value:
     arguments = shlex.split(_BEAM_ARGS.value)
     beam.make_all(folder, facts, pieces, _RUNNER.value, arguments)
-    return mask_facts.read(folder, f'--out={folder}')
+    return masks.read_info(folder, f'--out={folder}')
   results = generate.make_all(pieces, facts.maker, _processes())
   return generate.finish(folder, facts, results)
 

@@ -41,18 +41,18 @@ def begin(folder: str, data: Dataset, name: str, maker: Maker) -> Any:
     maker: what makes a mask.
 
   Returns:
-    Its `mask_facts.Facts`, with counts where it is finished.
+    Its `masks.StoreInfo`, with counts where it is finished.
 
   Raises:
     ValueError: it holds masks of another data set or by another maker.
   """
-  from semppl_jax.data import mask_facts
+  from semppl_jax.data import masks
   from semppl_jax.saliency import mask_store
 
   where = f'--out={folder}'
-  ids = mask_facts.fingerprint(data.ids)
-  facts = mask_facts.Facts(name, data.size, ids, maker)
-  found = mask_facts.read(folder, where)
+  ids = masks.fingerprint(data.ids)
+  facts = masks.StoreInfo(name, data.size, ids, maker)
+  found = masks.read_info(folder, where)
   if found is None:
     mask_store.write(folder, facts)
     return facts
@@ -107,7 +107,7 @@ def make_file(piece: Piece, maker: Maker) -> Result:
 
 
 def finish(folder: str, facts: Any, results: Sequence[Result]) -> Any:
-  """Writes what a store holds and returns it, as `mask_facts.Facts`.
+  """Writes what a store holds and returns it, as `masks.StoreInfo`.
 
   Args:
     folder: the store.

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from semppl_jax.data.mask_facts import Counts, Facts, FILE, FORMAT
+from semppl_jax.data.masks import FORMAT, INFO_FILE, StoreCounts, StoreInfo
 from semppl_jax.data.sources.tfrecord_tf import records
 from semppl_jax.data.tf.runtime import tf
 from semppl_jax.runtime.files import atomic_write, write_text
@@ -91,11 +91,11 @@ def tally(file: str) -> Tally | None:
   )
 
 
-def add(tallies: Sequence[Tally]) -> Counts:
+def add(tallies: Sequence[Tally]) -> StoreCounts:
   """Returns the counts of a store from those of its files, in order."""
   masks = sum(len(t.ids) for t in tallies)
   joined = ''.join(t.checksum for t in tallies)
-  return Counts(
+  return StoreCounts(
     masks=masks,
     background=sum(t.background for t in tallies),
     foreground=sum(t.foreground for t in tallies),
@@ -104,14 +104,14 @@ def add(tallies: Sequence[Tally]) -> Counts:
   )
 
 
-def write(folder: str, facts: Facts) -> None:
+def write(folder: str, info: StoreInfo) -> None:
   """Writes `masks.json`, whole or not at all; makes the folder."""
-  content: dict[str, Any] = {'format': FORMAT, **facts._asdict()}
-  content['counts'] = facts.counts and facts.counts._asdict()
+  content: dict[str, Any] = {'format': FORMAT, **info._asdict()}
+  content['counts'] = info.counts and info.counts._asdict()
   try:
     tf.io.gfile.makedirs(folder)
     text = json.dumps(content, indent=2) + '\n'
-    write_text(os.path.join(folder, FILE), text)
+    write_text(os.path.join(folder, INFO_FILE), text)
   except tf.errors.OpError as error:
     raise OSError(
       f'{folder!r} cannot be written to: {error.message}'

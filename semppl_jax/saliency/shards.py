@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from semppl_jax.data.dataset import Dataset
-from semppl_jax.data.sources.files import FileSource
+from semppl_jax.data.sources.folder import FileSource
 
 
 class Piece(NamedTuple):
@@ -34,15 +34,15 @@ class Piece(NamedTuple):
 
 def cut(data: Dataset, folder: str) -> list[Piece]:
   """Returns the pieces of a data set for a store in `folder`."""
-  from semppl_jax.data import mask_facts
+  from semppl_jax.data import masks
 
   return [
     piece(
       data,
       np.arange(rows.start, rows.stop),
-      mask_facts.shard_file(folder, data.size, number),
+      masks.shard_file(folder, data.size, number),
     )
-    for number, rows in enumerate(mask_facts.pieces(data.size))
+    for number, rows in enumerate(masks.shard_ranges(data.size))
   ]
 
 
@@ -111,7 +111,7 @@ def images(piece: Piece) -> Iterator[np.ndarray | None]:
 
 def content(place: tuple[str, int, int], key: str) -> bytes:
   """Returns the bytes of the image at one of a piece's places."""
-  from semppl_jax.data.sources.random_access import read_one
+  from semppl_jax.data.sources.tfrecord_tf import read_one
   from semppl_jax.data.tf.runtime import tf
 
   file, first, size = place

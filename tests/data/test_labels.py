@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from semppl_jax.data import dataset, labels
-from semppl_jax.data.sources.files import FileSource
+from semppl_jax.data.sources.folder import FileSource
 
 
 def settings_of(spec, seed=0):

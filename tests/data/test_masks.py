@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from semppl_jax.data import inspection, labels, mask_facts, masks, pipeline
+from semppl_jax.data import inspection, labels, masks, pipeline
 from semppl_jax.data.tf.runtime import tf
 from semppl_jax.saliency import mask_store
 from tests.helpers.image_sets import write_folder, write_records
@@ -169,7 +169,7 @@ def test_a_damaged_mask_costs_its_image_and_no_other(images, tmp_path):
   c = add_store(images, tmp_path)
   c.batch_size = 48
   ids = masks.load(c).train.ids[:16]
-  file = mask_facts.shard_file(c.data.saliency, 48, 0)
+  file = masks.shard_file(c.data.saliency, 48, 0)
   good = png(blob(0))
   mask_store.write_shard(
     file, [(x, b'no PNG' if x == ids[5] else good) for x in ids]
@@ -247,18 +247,21 @@ def test_masks_of_another_data_set_are_refused(images, tmp_path):
 @pytest.mark.parametrize(
   ('damage', 'message'),
   [
-    ('absent', r"saliency='.*' is no folder of masks, which has a masks.json"),
+    (
+      'absent',
+      r"saliency='.*' has no masks.json, so it is not a",
+    ),
     ('unfinished', r'is not finished; the same python -m semppl_jax.saliency'),
     ('empty', r'holds no masks\.$'),
     ('gone', r"masks-00001-of-00003.tfrecord' cannot be read: "),
     ('cut', r"masks-00001-of-00003.tfrecord' cannot be read: "),
-    ('short', r'holds 47 masks, and masks.json says 48; make it anew'),
+    ('short', r'holds 47 masks, and masks.json says 48; make it again'),
   ],
 )
 def test_a_bad_store_is_one_sentence(images, tmp_path, damage, message):
   c = add_store(images, tmp_path)
   folder = pathlib.Path(c.data.saliency)
-  json_file = folder / mask_facts.FILE
+  json_file = folder / masks.INFO_FILE
   content = json.loads(json_file.read_text())
   middle = folder / 'masks-00001-of-00003.tfrecord'
   if damage == 'absent':
@@ -303,15 +306,17 @@ def test_every_image_finds_its_own_mask(tmp_path_factory, names, draw):
   some = held[: draw.draw(st.integers(1, len(held)))]
   root = tmp_path_factory.mktemp('store')
   folder = write_store(root, some, [png(blob(names.index(x))) for x in some])
-  facts = mask_facts.read(folder, 'here')
+  info = masks.read_info(folder, 'here')
   train = masks.Dataset('x', np.array(names), np.zeros(len(names)), (), None)
-  found = masks._found(base.get_config(), folder, facts, train, 'here')
+  found = masks._index_masks(
+    base.get_config().data, folder, info, train, 'here'
+  )
   for row, name in enumerate(names):
     assert (found.place[row] >= 0) == (name in some)
-  from semppl_jax.data.tf.mask_stream import _stored
+  from semppl_jax.data.tf.masks import read_masks
 
   rows = np.array(draw.draw(st.lists(st.integers(0, len(names) - 1))), int)
-  for row, stored in zip(rows, _stored(found, rows), strict=True):
+  for row, stored in zip(rows, read_masks(found, rows), strict=True):
     assert bool(stored) == (names[row] in some)
     feature = tf.train.Example.FromString(stored).features.feature
     if stored:

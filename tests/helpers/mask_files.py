@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from semppl_jax.data import mask_facts
+from semppl_jax.data import masks
 from semppl_jax.saliency import mask_store
 
 MAKER = {'detector': 'by hand', 'version': 1}
@@ -38,10 +38,10 @@ def write_store(folder, ids, contents, data='by hand') -> str:
   """A finished store of one PNG per id, or of none where there is None."""
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  facts = mask_facts.Facts(data, len(ids), mask_facts.fingerprint(ids), MAKER)
+  facts = masks.StoreInfo(data, len(ids), masks.fingerprint(ids), MAKER)
   tallies = []
-  for number, rows in enumerate(mask_facts.pieces(len(ids))):
-    file = mask_facts.shard_file(str(folder), len(ids), number)
+  for number, rows in enumerate(masks.shard_ranges(len(ids))):
+    file = masks.shard_file(str(folder), len(ids), number)
     pairs = [(ids[i], contents[i]) for i in rows if contents[i] is not None]
     mask_store.write_shard(file, pairs)
     tallies.append(mask_store.tally(file))

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from semppl_jax.data import mask_facts
+from semppl_jax.data import masks
 from semppl_jax.saliency import beam, generate, mask_fn, shards
 
 MAKER = mask_fn.of_detector('mean', 0.5)
@@ -23,7 +23,7 @@ def test_any_runner_writes_the_store_of_one_machine(data, tmp_path):
     else:
       generate.make_file(cut[1], MAKER)  # As if stopped before.
       beam.make_all(folder, facts, cut, 'DirectRunner', [])
-    assert mask_facts.read(folder, 'here').counts.masks == 39
+    assert masks.read_info(folder, 'here').counts.masks == 39
     stores.append(
       {x.name: x.read_bytes() for x in pathlib.Path(folder).iterdir()}
     )

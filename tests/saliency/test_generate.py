@@ -3,9 +3,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from semppl_jax.data import dataset, mask_facts
-from semppl_jax.data.sources.random_access import read_records
-from semppl_jax.data.sources.tfrecord_tf import index_records
+from semppl_jax.data import dataset, masks
+from semppl_jax.data.sources.tfrecord_tf import index_records, read_records
 from semppl_jax.data.tf.runtime import tf
 from semppl_jax.saliency import (
   generate,
@@ -30,12 +29,12 @@ def contents(folder):
 
 def test_a_store_has_a_mask_of_each_readable_image(data, tmp_path, caplog):
   facts, results = store(tmp_path / 'store', data)
-  assert mask_facts.read(str(tmp_path / 'store'), 'here') == facts
+  assert masks.read_info(str(tmp_path / 'store'), 'here') == facts
   assert facts.counts.masks == 39 and facts.images == 40
   [lost] = [name for result in results for name in result.unreadable]
   assert caplog.messages[0] == f'Skipped 1 unreadable image(s): {lost!r}.'
-  shards = mask_facts.shards(str(tmp_path / 'store'), 40)
-  source, ids, _ = index_records(shards, 'here', mask_facts.KEYS)
+  shards = masks.store_shards(str(tmp_path / 'store'), 40)
+  source, ids, _ = index_records(shards, 'here', masks.KEYS)
   assert ids.tolist() == [x for x in data.ids.tolist() if x != lost]
   mask_of = mask_fn.make(MAKER)
   all_images = shards_lib.images(shards_lib.piece(data, np.arange(40)))
@@ -82,7 +81,7 @@ def test_a_stopped_store_goes_on_and_ends_the_same(data, tmp_path, monkeypatch):
     patched.setattr(mask_store, 'write_shard', write_one)
     with pytest.raises(KeyboardInterrupt):
       store(folder, data)
-  assert mask_facts.read(str(folder), 'here').counts is None
+  assert masks.read_info(str(folder), 'here').counts is None
   pathlib.Path(made[0]).chmod(0o444)
   age = pathlib.Path(made[0]).stat().st_mtime_ns
   store(folder, data)

@@ -5,24 +5,24 @@ from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 
-from semppl_jax.data import mask_facts
+from semppl_jax.data import masks as masks_lib
 from semppl_jax.saliency import mask_store
 from tests.helpers.mask_files import blob, MAKER, png, write_store
 
 
 @given(st.integers(1, 200_000))
 def test_every_image_is_in_one_piece(images):
-  pieces = mask_facts.pieces(images)
+  pieces = masks_lib.shard_ranges(images)
   assert [i for piece in pieces for i in piece] == list(range(images))
   sizes = {len(piece) for piece in pieces[:-1]}
   assert len(sizes) <= 1 and all(16 <= size <= 1024 for size in sizes)
 
 
 def test_pieces_of_imagenet_are_many_and_small_sets_are_shared_out():
-  assert len(mask_facts.pieces(1_281_167)) == 1252
-  assert len(mask_facts.pieces(5000)) == 64
-  assert len(mask_facts.pieces(200)) == 13
-  assert mask_facts.pieces(3) == [range(3)]
+  assert len(masks_lib.shard_ranges(1_281_167)) == 1252
+  assert len(masks_lib.shard_ranges(5000)) == 64
+  assert len(masks_lib.shard_ranges(200)) == 13
+  assert masks_lib.shard_ranges(3) == [range(3)]
 
 
 IDS = st.lists(st.text(min_size=1, max_size=20), max_size=6, unique=True)
@@ -45,19 +45,19 @@ def test_blank_masks_are_counted_and_grey_is_averaged(tmp_path):
   masks = [np.zeros((5, 7), bool), np.ones((3, 3), bool), blob(0), blob(1)]
   ids = ['none', 'all', 'a', 'b']
   folder = write_store(tmp_path, ids, [png(m) for m in masks])
-  facts = mask_facts.read(folder, 'here')
+  facts = masks_lib.read_info(folder, 'here')
   assert facts.counts[:3] == (4, 1, 1)
   share = np.mean([m.mean() for m in masks])
   assert np.isclose(facts.counts.mean_coverage, share)
   assert (facts.data, facts.images, facts.maker) == ('by hand', 4, MAKER)
-  assert facts.ids == mask_facts.fingerprint(np.array(ids))
+  assert facts.ids == masks_lib.fingerprint(np.array(ids))
 
 
 def test_the_checksum_is_that_of_ids_and_masks_in_order(tmp_path):
   def checksum(name, ids, numbers):
     folder = tmp_path / name
     write_store(folder, ids, [png(blob(n)) for n in numbers])
-    return mask_facts.read(str(folder), 'here').counts.checksum
+    return masks_lib.read_info(str(folder), 'here').counts.checksum
 
   first = checksum('a', ['x', 'y'], [1, 2])
   assert first == checksum('b', ['x', 'y'], [1, 2])
@@ -81,7 +81,7 @@ def test_a_damaged_file_has_no_tally(tmp_path, damage):
 
 
 def test_a_store_without_its_json_is_none(tmp_path):
-  assert mask_facts.read(str(tmp_path), 'here') is None
+  assert masks_lib.read_info(str(tmp_path), 'here') is None
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_a_store_without_its_json_is_none(tmp_path):
 )
 def test_another_json_is_one_sentence(tmp_path, change, message):
   folder = write_store(tmp_path, ['a'], [png(blob(0))])
-  path = pathlib.Path(folder) / mask_facts.FILE
+  path = pathlib.Path(folder) / masks_lib.INFO_FILE
   path.write_text(json.dumps(change(json.loads(path.read_text()))))
   with pytest.raises(ValueError, match=message):
-    mask_facts.read(folder, 'here')
+    masks_lib.read_info(folder, 'here')
   path.write_text('{')
   with pytest.raises(ValueError, match=r'^here: .* cannot be read: '):
-    mask_facts.read(folder, 'here')
+    masks_lib.read_info(folder, 'here')
 
 
 def test_masks_of_one_bit_are_small_and_exact():

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from semppl_jax.data import mask_facts
+from semppl_jax.data import masks
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -60,7 +60,7 @@ def test_killed_it_goes_on_and_ends_the_same(whole, tmp_path, sent):
   status, output = finish(process)
   assert status == (-sent if sent == signal.SIGKILL else 1), output
   assert 'Traceback' not in output
-  assert mask_facts.read(str(tmp_path / 'killed'), '').counts is None
+  assert masks.read_info(str(tmp_path / 'killed'), '').counts is None
   status, output = finish(start(*command))
   assert status == 0, output
   want = contents(whole)

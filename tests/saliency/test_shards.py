@@ -3,7 +3,7 @@ import json
 import numpy as np
 
 from configs import base
-from semppl_jax.data import mask_facts, pipeline
+from semppl_jax.data import masks, pipeline
 from semppl_jax.data.tf import random_resized_crop
 from semppl_jax.data.tf.runtime import tf
 from semppl_jax.saliency import shards
@@ -14,7 +14,7 @@ def test_a_piece_survives_its_line_of_text(data):
   assert [len(x.ids) for x in cut] == [16, 16, 8]
   assert [x for piece in cut for x in piece.ids] == data.ids.tolist()
   for number, piece in enumerate(cut):
-    assert piece.file == mask_facts.shard_file('store', 40, number)
+    assert piece.file == masks.shard_file('store', 40, number)
     line = shards.to_json(piece)
     assert '\n' not in line and json.loads(line)['key'] in ('', 'image')
     assert shards.from_json(line) == piece
@@ -32,7 +32,7 @@ def test_images_are_those_of_the_pipeline(data):
   assert sum(batch.valid) == 5
   for image, want, valid in zip(found, batch.image, batch.valid, strict=True):
     if valid:
-      [got] = random_resized_crop.centre_crops(
+      [got] = random_resized_crop.center_crops(
         [tf.constant(image)], 10, 8, 'bicubic'
       )
       np.testing.assert_array_equal(got.numpy(), want)

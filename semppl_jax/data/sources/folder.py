@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from semppl_jax.data.batch import UNLABELLED
-from semppl_jax.data.sources.files import FileSource
 from semppl_jax.data.sources.labels_file import (
   class_order,
   is_image,
@@ -17,16 +16,58 @@ from semppl_jax.runtime.errors import count_and_names, raise_if_any
 
 _log = logging.getLogger(__name__)
 _OTHER_FORMATS = ('.webp', '.tif', '.tiff', '.heic', '.heif', '.avif', '.jp2')
-UNLABELLED_FOLDERS = ('unlabelled', 'unlabeled')
+_UNLABELLED_FOLDERS = ('unlabelled', 'unlabeled')
+
+
+class FileSource(NamedTuple):
+  """Image files under a folder, which can be opened in any order.
+
+  Attributes:
+    root: the folder.
+    paths: relative path of each image, str [n].
+  """
+
+  root: str
+  paths: np.ndarray
+
+  has_masks = False
+
+  def select(self, rows: np.ndarray) -> 'FileSource':
+    """Returns the source of `rows` (int [m]) alone, in that order."""
+    return self._replace(paths=self.paths[rows])
+
+  def without_masks(self) -> 'FileSource':
+    """Returns the source; files have no masks."""
+    return self
+
+  def full_paths(self) -> list[str]:
+    """Returns the paths as the process can open them."""
+    return [os.path.join(self.root, path) for path in self.paths]
+
+  def read(self, row: int) -> bytes:
+    """Returns the bytes of one image."""
+    with open(os.path.join(self.root, self.paths[row]), 'rb') as file:
+      return file.read()
+
+  def sizes(self) -> list[int]:
+    """Returns the size of each file in bytes, -1 for a missing file."""
+    return [_size(path) for path in self.full_paths()]
+
+
+def _size(path: str) -> int:
+  try:
+    return os.path.getsize(path)
+  except OSError:
+    return -1
 
 
 class Folder(NamedTuple):
-  """What a folder holds, in the order of the paths.
+  """Images of a folder in the order of their paths.
 
   Attributes:
     source: the files.
-    labels: int32 [n], -1 where there is none.
-    class_names: names of the classes.
+    labels: int32 [n], -1 for an unlabelled image.
+    class_names: names of the classes, [C].
   """
 
   source: FileSource
@@ -48,10 +89,10 @@ def read_folder(
 
   Args:
     root: the folder.
-    labels_file: a file as `labels_file.read_labels` takes it, or ''. If it is
-      not found as it stands, it is looked for under `root`.
-    class_names: the classes to number labels by; default: those found.
-    field: the config field that `root` comes from, for messages.
+    labels_file: a file for `labels_file.read_labels`, or ''. A file that does
+      not exist is looked up under `root`.
+    class_names: classes that number the labels; by default those of the folder.
+    field: the config field of `root`, for messages.
 
   Raises:
     ValueError: no such folder, no images in it, class folders without images,
@@ -60,63 +101,42 @@ def read_folder(
   where = f'{field}={root!r}'
   paths, empty = _list_images(root, where)
   if labels_file:
-    if not os.path.exists(labels_file):
-      under = os.path.join(root, labels_file)
-      labels_file = under if os.path.exists(under) else labels_file
-    named = read_labels(labels_file, paths)
+    under = os.path.join(root, labels_file)
+    if not os.path.exists(labels_file) and os.path.exists(under):
+      labels_file = under
+    class_of = read_labels(labels_file, paths)
     where = f'config.data.labels_file={labels_file!r}'
   else:
-    raise_if_any(
-      [count_and_names('class folder(s) without images', empty)] * bool(empty), where
-    )
-    named = {
-      path: path.split('/')[0]
-      for path in paths
-      if '/' in path and path.split('/')[0].lower() not in UNLABELLED_FOLDERS
-    }
-  names = class_order(named.values()) if class_names is None else class_names
-  unknown = sorted(set(named.values()) - set(names))
-  raise_if_any(
-    [count_and_names('class(es) that the train set has not', unknown)] * bool(unknown),
-    where,
-  )
+    raise_if_any({'class folder(s) without images': empty}, where)
+    class_of = {path: path.split('/')[0] for path in paths if '/' in path}
+    class_of = {p: c for p, c in class_of.items() if not _is_unlabelled(c)}
+  names = class_order(class_of.values()) if class_names is None else class_names
+  unknown = sorted(set(class_of.values()) - set(names))
+  raise_if_any({'class(es) that the train set has not': unknown}, where)
   number = {name: i for i, name in enumerate(names)}
-  labels = [number[named[p]] if p in named else UNLABELLED for p in paths]
+  labels = [number[class_of[p]] if p in class_of else UNLABELLED for p in paths]
   return Folder(
     FileSource(root, np.array(paths)), np.array(labels, np.int32), names
   )
+
+
+def _is_unlabelled(folder: str) -> bool:
+  return folder.lower() in _UNLABELLED_FOLDERS
 
 
 def _list_images(root: str, where: str) -> tuple[list[str], list[str]]:
   """Returns sorted relative image paths and sub-folders without images."""
   if not root or not os.path.isdir(root):
     raise ValueError(f'{where} is not a folder.')
-  errors: list[OSError] = []
-  paths = []
-  walk = os.walk(root, onerror=errors.append, followlinks=True)
-  skipped, seen = [], set()
-  for folder, folders, names in walk:
-    # A link to a folder above would be followed for ever.
-    place = os.path.realpath(folder)
-    if place in seen:
-      folders.clear()
-      continue
-    seen.add(place)
-    # Such as .ipynb_checkpoints, whose copies would be a class.
-    folders[:] = [name for name in folders if not name.startswith('.')]
+  paths, skipped = [], []
+  for folder, names in _walk(root, where):
     inside = os.path.relpath(folder, root)
     for name in names:
+      path = os.path.normpath(os.path.join(inside, name))
       if name.lower().endswith(_OTHER_FORMATS):
-        skipped.append(os.path.join(folder, name))
-      if name.startswith('.') or not is_image(name):
-        continue
-      path = name if inside == os.curdir else os.path.join(inside, name)
-      paths.append(path.replace(os.sep, '/'))
-  raise_if_any(
-    [count_and_names('folder(s) that cannot be read', [e.filename for e in errors])]
-    * bool(errors),
-    where,
-  )
+        skipped.append(os.path.join(root, path))
+      elif is_image(name) and not name.startswith('.'):
+        paths.append(path.replace(os.sep, '/'))
   if skipped:
     _log.warning(
       '%s has %s; convert them to .jpg or .png to use them.',
@@ -129,10 +149,31 @@ def _list_images(root: str, where: str) -> tuple[list[str], list[str]]:
     )
   filled = {path.split('/')[0] for path in paths if '/' in path}
   with os.scandir(root) as entries:
-    folders = [e.name for e in entries if e.is_dir()]
+    folders = {e.name for e in entries if e.is_dir()}
   empty = [
     name
-    for name in set(folders) - filled
-    if name.lower() not in UNLABELLED_FOLDERS and not name.startswith('.')
+    for name in folders - filled
+    if not _is_unlabelled(name) and not name.startswith('.')
   ]
   return sorted(paths), sorted(empty)
+
+
+def _walk(root: str, where: str) -> list[tuple[str, list[str]]]:
+  """Returns each folder under `root` with its files, following links."""
+  errors: list[OSError] = []
+  visited, found = set(), []
+  for folder, folders, names in os.walk(
+    root, onerror=errors.append, followlinks=True
+  ):
+    # A link to a parent folder would be followed for ever.
+    real = os.path.realpath(folder)
+    if real in visited:
+      folders.clear()
+      continue
+    visited.add(real)
+    # Such as .ipynb_checkpoints, whose copies would be a class.
+    folders[:] = [name for name in folders if not name.startswith('.')]
+    found.append((folder, names))
+  unreadable = [error.filename for error in errors]
+  raise_if_any({'folder(s) that cannot be read': unreadable}, where)
+  return found

@@ -1,10 +1,10 @@
-"""Labels files: which image has which label.
+"""Labels files: a label for each listed image.
 
-Three formats, by the ending of the name: `.csv` (path, label; with or without
-a header), `.txt` (a path, white space, a label) and `.json` (an object from
-path to label, or a list of pairs or of objects whose first two values are path
-and label). Paths are relative to the image folder. An empty label says that
-the image has none.
+The extension selects one of three formats: `.csv` (path, label; with or
+without a header), `.txt` (a path, white space, a label) and `.json` (an object
+from path to label, or a list of pairs or of objects whose first two values are
+path and label). Paths are relative to the image folder. An empty label means
+unlabelled.
 """
 
 from collections.abc import Iterable
@@ -12,31 +12,31 @@ import csv
 import json
 import os
 import posixpath
-from typing import Any
+from typing import TextIO
 import unicodedata
 
-from semppl_jax.runtime.errors import count_and_names, raise_if_any
+from semppl_jax.runtime.errors import raise_if_any
 
-Rows = list[tuple[str, str]]
+_Rows = list[tuple[str, str]]
 
-IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.gif')
+IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.gif')
 
 
 def is_image(path: str) -> bool:
-  """Whether the name of a file is that of an image."""
-  return path.lower().endswith(IMAGE_ENDINGS)
+  """Returns True if the extension of a file is that of an image."""
+  return path.lower().endswith(IMAGE_EXTENSIONS)
 
 
 def read_labels(file: str, listed: Iterable[str]) -> dict[str, str]:
-  """Returns the label of each path that the file names.
+  """Returns the label of each path in the file.
 
   Args:
     file: a `.csv`, `.txt` or `.json` file.
     listed: relative paths of the images on disk, with `/`.
 
   Raises:
-    ValueError: the file cannot be read, or names images that are not there,
-      or one image twice, or fewer than two classes; all of it at once.
+    ValueError: the file cannot be read; or it has paths of missing images,
+      repeated paths or fewer than two classes, all of them in one message.
   """
   where = f'config.data.labels_file={file!r}'
   rows = _read_rows(file, where)
@@ -52,24 +52,18 @@ def read_labels(file: str, listed: Iterable[str]) -> dict[str, str]:
       (duplicates if labels[path] == label else conflicts).append(path)
   present = set(composed.values())
   absent = [path for path in labels if path not in present]
-  problems = [
-    count_and_names(what, names)
-    for what, names in (
-      ('path(s) without an image', absent),
-      ('repeated row(s)', duplicates),
-      ('path(s) with conflicting labels', conflicts),
-    )
-    if names
-  ]
   labels = {path: label for path, label in labels.items() if label}
   classes = sorted(set(labels.values()))
-  if len(classes) < 2:
-    problems.append(
-      count_and_names('class(es), at least 2 needed', classes)
-      if classes
-      else 'no labels'
-    )
-  raise_if_any(problems, where)
+  raise_if_any(
+    {
+      'path(s) without an image': absent,
+      'repeated row(s)': duplicates,
+      'path(s) with conflicting labels': conflicts,
+      'class(es), at least 2 needed': classes if len(classes) < 2 else [],
+    },
+    where,
+    *([] if classes else ['no labels']),
+  )
   return labels
 
 
@@ -81,34 +75,34 @@ def class_order(labels: Iterable[str]) -> tuple[str, ...]:
   return tuple(sorted(distinct))
 
 
-def _read_rows(file: str, where: str) -> Rows:
+def _read_rows(file: str, where: str) -> _Rows:
   readers = {'.csv': _csv_rows, '.txt': _txt_rows, '.json': _json_rows}
-  ending = os.path.splitext(file)[1].lower()
-  if ending not in readers:
+  extension = os.path.splitext(file)[1].lower()
+  if extension not in readers:
     raise ValueError(f'{where} must end in .csv, .txt or .json.')
   try:
     # utf-8-sig: spreadsheets begin a csv with a byte-order mark, which would
     # become part of the first path.
     with open(file, encoding='utf-8-sig', newline='') as stream:
-      rows = readers[ending](stream)
+      rows = readers[extension](stream)
   except OSError as error:
     raise ValueError(f'{where} cannot be read: {error.strerror}.') from error
   except (ValueError, csv.Error) as error:
     raise ValueError(
-      f'{where} is not a {ending} file of paths and labels: {error}.'
+      f'{where} is not a {extension} file of paths and labels: {error}.'
     ) from error
-  return [(_normal(path), label.strip()) for path, label in rows]
+  return [(_normalize(path), label.strip()) for path, label in rows]
 
 
 def _composed(path: str) -> str:
   return unicodedata.normalize('NFC', path)
 
 
-def _normal(path: str) -> str:
+def _normalize(path: str) -> str:
   return posixpath.normpath(path.strip().replace('\\', '/'))
 
 
-def _csv_rows(stream: Any) -> Rows:
+def _csv_rows(stream: TextIO) -> _Rows:
   cells = [
     (line, row) for line, row in enumerate(csv.reader(stream), 1) if any(row)
   ]
@@ -120,11 +114,11 @@ def _csv_rows(stream: Any) -> Rows:
         'label with a comma needs quotes'
       )
   rows = [_pair(row, line) for line, row in cells]
-  # A header is a first line that does not name an image.
+  # The first line is a header if it has no image.
   return rows[1:] if rows and not is_image(rows[0][0].strip()) else rows
 
 
-def _txt_rows(stream: Any) -> Rows:
+def _txt_rows(stream: TextIO) -> _Rows:
   lines = [line.strip() for line in stream]
   # From the right: a path may hold spaces, a label here may not.
   return [
@@ -134,8 +128,8 @@ def _txt_rows(stream: Any) -> Rows:
   ]
 
 
-def _json_rows(stream: Any) -> Rows:
-  # Pairs, not dict: a path that stands twice must be seen twice.
+def _json_rows(stream: TextIO) -> _Rows:
+  # Pairs, not dict: a repeated path must be seen twice.
   content = json.load(stream, object_pairs_hook=_Object)
   if isinstance(content, _Object):
     return [_pair(pair, number) for number, pair in enumerate(content, 1)]
@@ -151,14 +145,13 @@ class _Object(list):
   """A JSON object as its list of pairs."""
 
 
-def _pair(row: Any, number: int) -> tuple[str, str]:
-  if not isinstance(row, list | tuple) or len(row) < 2:
-    raise ValueError(f'row {number} has no path and label: {row!r}')
-  path, label = row[0], row[1]
-  if (
-    not isinstance(path, str)
-    or not isinstance(label, str | int)
-    or isinstance(label, bool)
-  ):
-    raise ValueError(f'row {number} has no path and label: {row!r}')
-  return path, str(label)
+def _pair(row: object, number: int) -> tuple[str, str]:
+  if isinstance(row, list | tuple) and len(row) >= 2:
+    path, label = row[:2]
+    if (
+      isinstance(path, str)
+      and isinstance(label, str | int)
+      and not isinstance(label, bool)
+    ):
+      return path, str(label)
+  raise ValueError(f'row {number} has no path and label: {row!r}')

@@ -1,4 +1,4 @@
-"""Images that are arrays in an `.npz` file."""
+"""Decoded images of an `.npz` file."""
 
 import os
 from typing import NamedTuple
@@ -26,13 +26,13 @@ class ArraySource(NamedTuple):
 
 
 class Arrays(NamedTuple):
-  """What a file holds.
+  """Content of a file.
 
   Attributes:
     source: the images.
-    ids: str [n]; their places where the file has no `ids`.
-    labels: int32 [n], -1 where there is none.
-    class_names: names, or the numbers where the file has no `class_names`.
+    ids: str [n]; by default the positions.
+    labels: int32 [n], -1 for an unlabelled image.
+    class_names: names of the classes, [C]; by default the numbers.
   """
 
   source: ArraySource
@@ -42,30 +42,30 @@ class Arrays(NamedTuple):
 
 
 def read(path: str, field: str) -> Arrays:
-  """Reads `images`, `labels` and, if they are there, `ids` and `class_names`.
+  """Reads `images` and the optional `labels`, `ids` and `class_names`.
 
   Args:
     path: a file of `numpy.savez`.
-    field: the config field that names it, for messages.
+    field: the config field of the file, for messages.
 
   Raises:
-    ValueError: it cannot be read, or its arrays are not as they must be.
+    ValueError: it cannot be read, or an array has a wrong shape or dtype.
   """
   where = f'{field}={path!r}'
   try:
     with np.load(os.path.expanduser(path), allow_pickle=False) as file:
-      found = dict(file)
+      arrays = dict(file)
   except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
     raise ValueError(f'{where} cannot be read as .npz: {error}.') from error
-  images = found.get('images')
+  images = arrays.get('images')
   if images is None or not _is_images(images):
-    told = images if images is None else f'{images.dtype} {images.shape}'
+    value = images if images is None else f'{images.dtype} {images.shape}'
     raise ValueError(
-      f"{where} needs 'images', uint8 [n, H, W, 3]; it has {told}."
+      f"{where} needs 'images', uint8 [n, H, W, 3]; it has {value}."
     )
   count = len(images)
-  labels = found.get('labels', np.full(count, UNLABELLED))
-  ids = found.get('ids', np.arange(count)).astype(str)
+  labels = arrays.get('labels', np.full(count, UNLABELLED))
+  ids = arrays.get('ids', np.arange(count)).astype(str)
   for name, array in (('labels', labels), ('ids', ids)):
     if array.shape != (count,):
       raise ValueError(
@@ -73,7 +73,7 @@ def read(path: str, field: str) -> Arrays:
       )
   if not np.issubdtype(labels.dtype, np.integer):
     raise ValueError(f"{where} needs whole numbers as 'labels', not floats.")
-  names = found.get('class_names')
+  names = arrays.get('class_names')
   if names is None:
     names = np.arange(int(labels.max(initial=-1)) + 1)
   return Arrays(

@@ -1,19 +1,26 @@
-"""Data sets that tensorflow_datasets prepared, without it or TensorFlow."""
+"""Data sets prepared by tensorflow_datasets, without it or TensorFlow."""
 
 import glob
 import json
 import os
 from typing import NamedTuple
 
-from semppl_jax.data.sources.tfds_home import home
 from semppl_jax.data.sources.tfrecord_index import Shard
 
+_INFO = 'dataset_info.json'
 
-class Prepared(NamedTuple):
+
+def prepared_dir(data_dir: str) -> str:
+  """Returns the folder of prepared data sets; for '' the default of TFDS."""
+  default = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
+  return os.path.expanduser(data_dir or default)
+
+
+class PreparedDataset(NamedTuple):
   """A prepared data set.
 
   Attributes:
-    folder: where it lies.
+    folder: folder of its version.
     splits: the shards of each split by its name.
     class_names: names of the classes, or ().
   """
@@ -23,29 +30,29 @@ class Prepared(NamedTuple):
   class_names: tuple[str, ...]
 
 
-def open_prepared(name: str, data_dir: str, field: str) -> Prepared:
-  """Reads what is said of a prepared data set, of its newest version.
+def open_builder(name: str, data_dir: str, field: str) -> PreparedDataset:
+  """Reads the metadata of the newest prepared version of a data set.
 
   Args:
     name: TFDS name, with a version or without: `cifar10`, `cifar10:3.0.2`.
-    data_dir: folder of prepared data sets; '' for TFDS's own.
-    field: the config field that names it, for messages.
+    data_dir: folder of prepared data sets; '' for the default of TFDS.
+    field: the config field of the name, for messages.
 
   Raises:
     ValueError: it is not prepared there, or not in TFRecord files.
   """
   where = f'{field}={name!r}'
-  root = home(data_dir)
+  root = prepared_dir(data_dir)
   plain, _, version = name.partition(':')
-  found = glob.glob(
+  versions = glob.glob(
     os.path.join(glob.escape(os.path.join(root, plain)), version or '*', _INFO)
   )
-  if not found:
+  if not versions:
     raise ValueError(
       f"{where} is not prepared in {root!r}, and data.backend='device' prepares"
       " nothing; do so with tensorflow_datasets, or by data.backend='tfdata'."
     )
-  folder = os.path.dirname(max(found, key=_version))
+  folder = os.path.dirname(max(versions, key=_version))
   with open(os.path.join(folder, _INFO), encoding='utf-8') as file:
     info = json.load(file)
   if info.get('fileFormat', 'tfrecord') != 'tfrecord':
@@ -56,25 +63,29 @@ def open_prepared(name: str, data_dir: str, field: str) -> Prepared:
     split['name']: _shards(folder, info['name'], split)
     for split in info['splits']
   }
-  return Prepared(folder, splits, _class_names(folder))
+  return PreparedDataset(folder, splits, _read_class_names(folder))
 
 
-def split_shards(prepared: Prepared, split: str, field: str) -> list[Shard]:
+def split_shards(
+  builder: PreparedDataset, split: str, field: str
+) -> list[Shard]:
   """Returns the shards of a whole split.
 
   Raises:
     ValueError: the data set has no such split.
   """
-  if split not in prepared.splits:
+  if split not in builder.splits:
     raise ValueError(
-      f'{field}={split!r} is not a split of {prepared.folder!r}, which has'
-      f" {sorted(prepared.splits)}; with data.backend='device' parts of splits"
+      f'{field}={split!r} is not a split of {builder.folder!r}, which has'
+      f" {sorted(builder.splits)}; with data.backend='device' parts of splits"
       ' cannot be named.'
     )
-  return prepared.splits[split]
+  return builder.splits[split]
 
 
-_INFO = 'dataset_info.json'
+def class_names(builder: PreparedDataset) -> tuple[str, ...]:
+  """Returns the class names, or () for a data set without them."""
+  return builder.class_names
 
 
 def _version(path: str) -> tuple[int, ...]:
@@ -83,36 +94,32 @@ def _version(path: str) -> tuple[int, ...]:
 
 
 def _shards(folder: str, name: str, split: dict) -> list[Shard]:
-  """The files of a split, by the template of their names."""
+  """Returns the files of a split, named by its template."""
   lengths = split['shardLengths']
   template = split.get('filepathTemplate') or (
     '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'
   )
-  return [
-    Shard(
-      os.path.join(
-        folder,
-        template.format(
-          DATASET=name.split('/')[0],
-          SPLIT=split['name'],
-          FILEFORMAT='tfrecord',
-          SHARD_INDEX=f'{n:05d}',
-          NUM_SHARDS=f'{len(lengths):05d}',
-          SHARD_X_OF_Y=f'{n:05d}-of-{len(lengths):05d}',
-        ),
-      ),
-      0,
-      int(length),
+  files = [
+    template.format(
+      DATASET=name.split('/')[0],
+      SPLIT=split['name'],
+      FILEFORMAT='tfrecord',
+      SHARD_INDEX=f'{n:05d}',
+      NUM_SHARDS=f'{len(lengths):05d}',
+      SHARD_X_OF_Y=f'{n:05d}-of-{len(lengths):05d}',
     )
-    for n, length in enumerate(lengths)
+    for n in range(len(lengths))
+  ]
+  return [
+    Shard(os.path.join(folder, file), 0, int(length))
+    for file, length in zip(files, lengths, strict=True)
   ]
 
 
-def _class_names(folder: str) -> tuple[str, ...]:
+def _read_class_names(folder: str) -> tuple[str, ...]:
+  path = os.path.join(folder, 'label.labels.txt')
   try:
-    with open(
-      os.path.join(folder, 'label.labels.txt'), encoding='utf-8'
-    ) as file:
+    with open(path, encoding='utf-8') as file:
       return tuple(line.rstrip('\n') for line in file if line.strip())
   except OSError:
     return ()

@@ -1,8 +1,22 @@
-"""Images in TFRecord files: where they are. Reading them is for others."""
+"""Index of the images in TFRecord files, and its cache; reads no image.
 
-from typing import NamedTuple
+Shared by the readers with and without TensorFlow. The cache file is named by
+the names, sizes and times of the record files, and by the index version.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+import hashlib
+import json
+import os
+from typing import Any, NamedTuple
+import zipfile
 
 import numpy as np
+
+from semppl_jax.runtime import cache
+from semppl_jax.runtime.errors import unreadable_file
+from semppl_jax.runtime.files import atomic_write
 
 IMAGE_KEYS = ('image', 'image/encoded')
 LABEL_KEYS = ('label', 'image/class/label')
@@ -11,6 +25,9 @@ MASK_KEYS = ('mask',)
 # Before the bytes of a record: their number (8) and its checksum.
 HEADER = 12
 FRAME = HEADER + 4  # After them, a checksum of their own.
+_INDEX_VERSION = 2
+# Of one shard: ids (empty if a record has none), labels, offsets and sizes.
+Scan = tuple[list[bytes], np.ndarray, np.ndarray, np.ndarray]
 
 
 class Shard(NamedTuple):
@@ -28,7 +45,7 @@ class Shard(NamedTuple):
 
 
 class Keys(NamedTuple):
-  """Feature keys of a record; '' where it has no such feature."""
+  """Feature keys of a record; '' for a feature that it has not."""
 
   image: str
   label: str
@@ -42,10 +59,10 @@ class RecordSource(NamedTuple):
   Attributes:
     shards: runs of records; their concatenation is the order of the source.
     lengths: records in each shard, int64 [shards].
-    offsets: where each record begins in its file, int64 [records].
+    offsets: first byte of each record in its file, int64 [records].
     sizes: bytes of each record without its frame, int64 [records].
-    keys: where the features of a record are.
-    rows: which records are part of the source, ascending int64 [n].
+    keys: feature keys of the records.
+    rows: records that are part of the source, ascending int64 [n].
   """
 
   shards: tuple[Shard, ...]
@@ -57,12 +74,12 @@ class RecordSource(NamedTuple):
 
   @property
   def has_masks(self) -> bool:
-    """Whether the records carry a mask beside the image."""
+    """Returns True if the records carry a mask beside the image."""
     return bool(self.keys.mask)
 
   @property
   def mean_bytes(self) -> float:
-    """Mean size of a record."""
+    """Returns the mean size of a record."""
     return float(self.sizes.mean())
 
   def select(self, rows: np.ndarray) -> 'RecordSource':
@@ -73,14 +90,18 @@ class RecordSource(NamedTuple):
     """Returns the source of the same images, whose masks are not read."""
     return self._replace(keys=self.keys._replace(mask=''))
 
+  def shard_of(self, rows: np.ndarray) -> np.ndarray:
+    """Returns the shard of each record, int [m], of `rows` (int [m])."""
+    return np.searchsorted(np.cumsum(self.lengths), rows, side='right')
+
 
 class RecordIndex(NamedTuple):
-  """A record source with what its records say.
+  """A record source with the ids and labels of its records.
 
   Attributes:
     source: the records.
     ids: str [n].
-    labels: int32 [n], -1 where there is none.
+    labels: int32 [n], -1 for an unlabelled image.
   """
 
   source: RecordSource
@@ -88,37 +109,32 @@ class RecordIndex(NamedTuple):
   labels: np.ndarray
 
 
-def make_index(shards, keys: Keys, found: dict[str, np.ndarray]) -> RecordIndex:
-  """Puts together what a pass over all records found.
-
-  Args:
-    shards: the runs of records.
-    keys: where the features are.
-    found: `ids` (bytes, empty where there is none), `labels`, `lengths`,
-      `offsets` and `sizes`.
-  """
-  ids = np.char.decode(found['ids'], 'utf-8')
+def make_index(
+  shards: Sequence[Shard], keys: Keys, arrays: Mapping[str, np.ndarray]
+) -> RecordIndex:
+  """Returns the index of shards whose scans were joined by `join_scans`."""
+  ids = np.char.decode(arrays['ids'], 'utf-8')
   source = RecordSource(
     shards=tuple(shards),
-    lengths=found['lengths'],
-    offsets=found['offsets'],
-    sizes=found['sizes'],
+    lengths=arrays['lengths'],
+    offsets=arrays['offsets'],
+    sizes=arrays['sizes'],
     keys=keys,
     rows=np.arange(len(ids), dtype=np.int64),
   )
-  return RecordIndex(source, ids, found['labels'])
+  return RecordIndex(source, ids, arrays['labels'])
 
 
-def joined(scans) -> dict[str, np.ndarray]:
-  """Joins ids, labels, offsets and sizes of the shards; names what has none."""
+def join_scans(scans: Iterable[Scan]) -> dict[str, np.ndarray]:
+  """Joins the scans of shards; a record without an id gets `SHARD:ROW`."""
   ids, labels, offsets, sizes = zip(*scans, strict=True)
-  named = [
+  all_ids = [
     name or f'{number}:{row}'.encode()
     for number, names in enumerate(ids)
     for row, name in enumerate(names)
   ]
   return {
-    'ids': np.array(named),
+    'ids': np.array(all_ids),
     'labels': np.concatenate(labels).astype(np.int32),
     'lengths': np.array([len(names) for names in ids], np.int64),
     'offsets': np.concatenate(offsets),
@@ -126,21 +142,61 @@ def joined(scans) -> dict[str, np.ndarray]:
   }
 
 
-def find_keys(present, where: str) -> Keys:
-  """Returns which of the known features a record has.
+def find_keys(features: Mapping[str, object], where: str) -> Keys:
+  """Returns the known keys among the features of a record.
 
   Raises:
     ValueError: it has no image.
   """
-  keys = Keys(
-    *(
-      next((key for key in wanted if key in present), '')
-      for wanted in (IMAGE_KEYS, LABEL_KEYS, ID_KEYS, MASK_KEYS)
-    )
-  )
+
+  def first(known: tuple[str, ...]) -> str:
+    return next((key for key in known if key in features), '')
+
+  keys = Keys(*map(first, (IMAGE_KEYS, LABEL_KEYS, ID_KEYS, MASK_KEYS)))
   if not keys.image:
     raise ValueError(
-      f'{where}: the records have features {sorted(present)}, and none of '
+      f'{where}: the records have features {sorted(features)}, and none of '
       f'{IMAGE_KEYS} with the bytes of an image.'
     )
   return keys
+
+
+def cache_file(shards: Sequence[Shard], where: str) -> str:
+  """Returns the cache file of the index of shards.
+
+  Args:
+    shards: runs of records.
+    where: field and value, for messages.
+
+  Raises:
+    ValueError: a file is missing.
+  """
+  from semppl_jax.data.tf.runtime import tf
+
+  key: list[object] = [_INDEX_VERSION]
+  for shard in shards:
+    try:
+      stat = tf.io.gfile.stat(shard.file)
+    except tf.errors.OpError as error:
+      raise unreadable_file(where, shard.file, error) from error
+    key.append((*shard, stat.length, stat.mtime_nsec))
+  digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
+  return os.path.join(cache.cache_dir(), f'index_{digest[:32]}.npz')
+
+
+def load_cache(file: str) -> dict[str, np.ndarray] | None:
+  """Returns the saved arrays, or None if they cannot be read."""
+  try:
+    with np.load(file) as content:
+      return dict(content)
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    return None
+
+
+def save_cache(file: str, arrays: Mapping[str, Any]) -> None:
+  """Writes the arrays of an index, if the folder can be written to."""
+  # A cache that cannot be written costs a pass at the next start, no more.
+  with contextlib.suppress(OSError):
+    os.makedirs(os.path.dirname(file), exist_ok=True)
+    with atomic_write(file) as temporary, temporary.open('wb') as stream:
+      np.savez(stream, **arrays)

@@ -1,28 +1,38 @@
-"""Images in TFRecord files, read front to back.
+"""TFRecord files read by TensorFlow: front to back, or single records.
 
-A record is found by its place: the files in order, the records in each. Ids
-and labels, and where each record lies in its file, come from one pass that
-decodes no image and whose result is kept, see `index_cache`.
+Ids and labels, and the place of each record in its file, come from one pass
+that decodes no image; `tfrecord_index` caches its result.
+
+To read single records from an object store, TensorFlow fetches a whole block
+for each of them: of 64 MB, unless the variable GCS_READ_CACHE_BLOCK_SIZE_MB
+says less.
 """
 
 from collections.abc import Sequence
 from concurrent import futures
+import itertools
 from typing import Any
 
 import numpy as np
 
 from semppl_jax.data.batch import UNLABELLED
-from semppl_jax.data.sources import index_cache, tfrecord_index
+from semppl_jax.data.sources import tfrecord_index
 from semppl_jax.data.sources.tfrecord_index import (
   FRAME,
+  HEADER,
   Keys,
   RecordIndex,
+  RecordSource,
+  Scan,
   Shard,
 )
 from semppl_jax.data.tf.runtime import tf
 from semppl_jax.runtime.errors import unreadable_file
 
 _READ_BUFFER = 1 << 20
+# Each has a file open. An object store is slow to answer, and answers many at
+# once; a disk is as quick with one.
+_THREADS = 16
 
 
 def index_records(
@@ -33,38 +43,106 @@ def index_records(
   Args:
     shards: the runs of records.
     where: field and value, for messages.
-    keys: where the features are (default: as the first record says).
+    keys: feature keys (default: those of the first record).
 
   Raises:
-    ValueError: a file is absent, damaged, or holds records without an image.
+    ValueError: a file is missing, damaged, or holds records without an image.
   """
   keys = keys or _find_keys(shards, where)
-  cache = index_cache.cache_file(shards, where)
-  found = index_cache.load(cache)
-  if found is None:
-    found = _scan(shards, keys, where)
-    index_cache.save(cache, found)
-  return tfrecord_index.make_index(shards, keys, found)
+  cache = tfrecord_index.cache_file(shards, where)
+  arrays = tfrecord_index.load_cache(cache)
+  if arrays is None:
+    arrays = _scan(shards, keys, where)
+    tfrecord_index.save_cache(cache, arrays)
+  return tfrecord_index.make_index(shards, keys, arrays)
 
 
 def records(
   file: tf.Tensor | str, skip: tf.Tensor | int, take: tf.Tensor | int
 ) -> tf.data.Dataset:
-  """Returns the serialised records of one shard."""
+  """Returns the serialized records of one shard."""
   dataset = tf.data.TFRecordDataset(file, buffer_size=_READ_BUFFER)
   return dataset.skip(skip).take(take)
 
 
-def parse(serialised: tf.Tensor, keys: Keys) -> tuple[tf.Tensor, tf.Tensor]:
+def parse(serialized: tf.Tensor, keys: Keys) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns the bytes of image and mask of a batch of records, string [B]."""
-  wanted = {
+  spec = {
     key: tf.io.FixedLenFeature([], tf.string, '')
     for key in (keys.image, keys.mask)
     if key
   }
-  found: Any = tf.io.parse_example(serialised, wanted)
-  image = found[keys.image]
-  return image, found[keys.mask] if keys.mask else tf.zeros_like(image)
+  features: Any = tf.io.parse_example(serialized, spec)
+  image = features[keys.image]
+  return image, features[keys.mask] if keys.mask else tf.zeros_like(image)
+
+
+def read_records(
+  source: RecordSource, indices: np.ndarray, where: str = 'config.data'
+) -> list[bytes]:
+  """Returns the serialized records of the images at `indices`.
+
+  Args:
+    source: the records.
+    indices: positions in it, int [n], in any order and possibly repeated.
+    where: the field of the files, for messages.
+
+  Raises:
+    ValueError: a file cannot be read, or has changed since it was indexed.
+  """
+  rows, inverse = np.unique(source.rows[indices], return_inverse=True)
+  shards = source.shard_of(rows)
+  with futures.ThreadPoolExecutor(_THREADS) as pool:
+    parts = pool.map(
+      lambda shard: _read_shard(source, shard, rows[shards == shard], where),
+      np.unique(shards),
+    )
+    distinct = list(itertools.chain.from_iterable(parts))
+  return [distinct[place] for place in inverse]
+
+
+def read_one(
+  opened: tf.io.gfile.GFile, offset: int, size: int, where: str
+) -> bytes:
+  """Reads one record.
+
+  Args:
+    opened: the file.
+    offset: first byte of the record's frame.
+    size: its bytes, without its frame.
+    where: the field of the file, for messages.
+
+  Raises:
+    ValueError: there is no such record.
+  """
+  try:
+    opened.seek(offset)
+    frame = opened.read(HEADER + size)
+  except tf.errors.OutOfRangeError:
+    frame = b''
+  if len(frame) < HEADER + size or int.from_bytes(frame[:8], 'little') != size:
+    raise ValueError(
+      f'{where}: {opened.name!r} has changed since it was indexed, and has no '
+      f'record of {size} bytes at byte {offset}; start again to index it.'
+    )
+  return frame[HEADER:]
+
+
+def _read_shard(
+  source: RecordSource, shard: int, rows: np.ndarray, where: str
+) -> list[bytes]:
+  """Reads the records `rows` (ascending int [m]), all of one shard."""
+  file = source.shards[shard].file
+  try:
+    with tf.io.gfile.GFile(file, 'rb') as opened:
+      return [
+        read_one(
+          opened, int(source.offsets[row]), int(source.sizes[row]), where
+        )
+        for row in rows
+      ]
+  except tf.errors.OpError as error:
+    raise unreadable_file(where, file, error) from error
 
 
 def _find_keys(shards: Sequence[Shard], where: str) -> Keys:
@@ -78,40 +156,37 @@ def _find_keys(shards: Sequence[Shard], where: str) -> Keys:
   else:
     raise ValueError(f'{where} holds no records.')
   try:
-    present = tf.train.Example.FromString(first).features.feature
+    features = tf.train.Example.FromString(first).features.feature
   except Exception as error:  # protobuf's DecodeError is not a ValueError.
     raise ValueError(
       f'{where}: the records of {shard.file!r} are not tf.train.Example.'
     ) from error
-  # What is no bytes is no image.
-  named = {
+  # An image is bytes.
+  usable = {
     name: value
-    for name, value in present.items()
+    for name, value in features.items()
     if name not in tfrecord_index.IMAGE_KEYS
     or value.WhichOneof('kind') == 'bytes_list'
   }
-  return tfrecord_index.find_keys(named, where)
+  return tfrecord_index.find_keys(usable, where)
 
 
 def _scan(
   shards: Sequence[Shard], keys: Keys, where: str
 ) -> dict[str, np.ndarray]:
-  """One pass over all records, undecoded."""
+  """Reads all records once, undecoded."""
   # Threads: the time goes into reading, which leaves Python free.
-  with futures.ThreadPoolExecutor(min(16, len(shards))) as pool:
+  with futures.ThreadPoolExecutor(min(_THREADS, len(shards))) as pool:
     scans = pool.map(lambda shard: _scan_shard(shard, keys, where), shards)
-    return tfrecord_index.joined(scans)
+    return tfrecord_index.join_scans(scans)
 
 
-def _scan_shard(
-  shard: Shard, keys: Keys, where: str
-) -> tuple[list[bytes], np.ndarray, np.ndarray, np.ndarray]:
-  """Returns ids (empty where there is none), labels, offsets and sizes."""
-  wanted = {}
+def _scan_shard(shard: Shard, keys: Keys, where: str) -> Scan:
+  spec = {}
   if keys.label:
-    wanted[keys.label] = tf.io.FixedLenFeature([], tf.int64, UNLABELLED)
+    spec[keys.label] = tf.io.FixedLenFeature([], tf.int64, UNLABELLED)
   if keys.id:
-    wanted[keys.id] = tf.io.FixedLenFeature([], tf.string, '')
+    spec[keys.id] = tf.io.FixedLenFeature([], tf.string, '')
   empty = np.zeros(0, np.int64)
   ids, labels, sizes = [], [empty], [empty]
   # From the first record on: an offset is the sum of the sizes before it.
@@ -122,7 +197,7 @@ def _scan_shard(
       sizes.append(tf.strings.length(batch).numpy().astype(np.int64))
       own = batch[max(shard.skip - begin, 0) :]
       begin += int(batch.shape[0])
-      features = tf.io.parse_example(own, wanted) if wanted else {}
+      features = tf.io.parse_example(own, spec) if spec else {}
       rows = int(own.shape[0])
       none = np.full(rows, UNLABELLED, np.int64)
       labels.append(features[keys.label].numpy() if keys.label else none)

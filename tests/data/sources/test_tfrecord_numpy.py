@@ -1,19 +1,17 @@
-"""TFRecord files and TFDS folders read without TensorFlow."""
+"""TFRecord files read without TensorFlow, against TensorFlow."""
 
+import contextlib
 import glob
-import json
-import pathlib
-import shutil
 
+import hypothesis
+from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from semppl_jax.data import dataset
-from semppl_jax.data.sources import tfds_numpy, tfrecord_numpy, tfrecord_tf
+from semppl_jax.data.sources import tfrecord_numpy, tfrecord_tf
 from semppl_jax.data.sources.tfrecord_index import Shard
+from semppl_jax.data.tf.runtime import tf
 from tests.helpers.image_sets import encoded, write_records
-
-CLASSES = ('ant', 'bee')
 
 
 def _same(ours, theirs):
@@ -68,8 +66,6 @@ def test_damaged_files_are_named(tmp_path, change, sentence):
 
 
 def test_records_without_an_image(tmp_path):
-  from semppl_jax.data.tf.runtime import tf
-
   path = str(tmp_path / 'x.tfrecord')
   with tf.io.TFRecordWriter(path) as writer:
     writer.write(tf.train.Example().SerializeToString())
@@ -77,56 +73,59 @@ def test_records_without_an_image(tmp_path):
     tfrecord_numpy.index_records([Shard(path)], 'HERE')
 
 
-@pytest.fixture
-def prepared(tmp_path):
-  """A folder as tensorflow_datasets writes it, two versions of one set."""
-  for version in ('1.9.0', '1.10.0'):
-    folder = tmp_path / 'things' / version
-    write_records(folder, (4, 3))
-    for n in range(2):
-      shutil.move(
-        folder / f'part-{n}.tfrecord',
-        folder / f'things-train.tfrecord-0000{n}-of-00002',
-      )
-    (folder / 'label.labels.txt').write_text('\n'.join(CLASSES) + '\n')
-    split = {
-      'name': 'train',
-      'shardLengths': ['4', '3'],
-      'filepathTemplate': '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}',
-    }
-    info = {'name': 'things', 'fileFormat': 'tfrecord', 'splits': [split]}
-    (folder / 'dataset_info.json').write_text(json.dumps(info))
-  return tmp_path
+VALUES = st.one_of(
+  st.lists(st.binary(max_size=300), max_size=3),
+  st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=3),
+  st.lists(st.floats(width=32), min_size=1, max_size=2),
+)
 
 
-def _open(root, name='things'):
-  return tfds_numpy.open_prepared(name, str(root), 'config.data.name')
+def encode_example(features):
+  kinds = {bytes: 'bytes_list', int: 'int64_list', float: 'float_list'}
+  made = {}
+  for name, values in features.items():
+    feature = tf.train.Feature()
+    kind = kinds[type(values[0])] if values else 'bytes_list'
+    getattr(feature, kind).value.extend(values)
+    made[name] = feature
+  proto = tf.train.Example(features=tf.train.Features(feature=made))
+  return proto.SerializeToString()
 
 
-def test_a_prepared_set(prepared, config, monkeypatch):
-  found = _open(prepared)
-  assert found.folder.endswith('1.10.0')
-  assert found.class_names == CLASSES
-  config.data.update(
-    kind='tfds', name='things', path=str(prepared), test_split='',
-    backend='device',
-  )  # fmt: skip
-  train = dataset.load(config.data).train
-  assert train.name == 'things/train'
-  assert train.ids.tolist() == [f'n{n}' for n in range(7)]
-  assert train.class_names == CLASSES
-  assert _open(prepared, 'things:1.9.0').folder.endswith('1.9.0')
-  # Without a folder of its own, that of tensorflow_datasets.
-  monkeypatch.setenv('TFDS_DATA_DIR', str(prepared))
-  assert _open('') == found
+@hypothesis.given(st.dictionaries(st.text(max_size=8), VALUES, max_size=5))
+@hypothesis.settings(max_examples=60, deadline=None)
+def test_the_first_value_of_each_feature(features):
+  found = tfrecord_numpy.parse_example(memoryview(encode_example(features)))
+  assert found == {
+    name: values[0]
+    for name, values in features.items()
+    if values and not isinstance(values[0], float)
+  }
 
 
-def test_what_is_not_prepared_is_said(prepared):
-  with pytest.raises(ValueError, match='is not prepared in'):
-    _open(prepared, 'thing')
-  with pytest.raises(ValueError, match=r"which has \['train'\]"):
-    tfds_numpy.split_shards(_open(prepared), 'train[:50%]', 'FIELD')
-  info = pathlib.Path(_open(prepared).folder) / 'dataset_info.json'
-  info.write_text(info.read_text().replace('"tfrecord"', '"array_record"'))
-  with pytest.raises(ValueError, match='stored as array_record'):
-    _open(prepared)
+def test_integers_that_stand_alone():
+  """As older writers encode them, one field for each."""
+  # Feature{int64_list{value: 300}} in an entry called 'a'.
+  integers = bytes([0x08, 0xAC, 0x02])
+  feature = bytes([0x1A, len(integers)]) + integers
+  entry = bytes([0x0A, 1]) + b'a' + bytes([0x12, len(feature)]) + feature
+  features = bytes([0x0A, len(entry)]) + entry
+  record = bytes([0x0A, len(features)]) + features
+  assert tfrecord_numpy.parse_example(memoryview(record)) == {'a': 300}
+  assert tf.train.Example.FromString(record).features.feature[
+    'a'
+  ].int64_list.value == [300]
+
+
+@hypothesis.given(st.binary(max_size=60))
+@hypothesis.settings(max_examples=100, deadline=None)
+def test_whatever_the_bytes_there_is_no_other_error(content):
+  with contextlib.suppress(ValueError):
+    tfrecord_numpy.parse_example(memoryview(content))
+
+
+def test_what_is_cut_short_is_no_example():
+  whole = encode_example({'image': [b'x' * 200], 'label': [3]})
+  for end in (1, 2, 10, len(whole) - 1):
+    with pytest.raises(ValueError, match='not a tf'):
+      tfrecord_numpy.parse_example(memoryview(whole[:end]))

@@ -4,9 +4,9 @@ from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 
-from semppl_jax.data.sources import index_cache, tfrecord_tf
-from semppl_jax.data.sources.random_access import read_records
+from semppl_jax.data.sources import tfrecord_index, tfrecord_tf
 from semppl_jax.data.sources.tfrecord_index import Shard
+from semppl_jax.data.sources.tfrecord_tf import read_records
 from semppl_jax.data.tf.runtime import tf
 from tests.helpers.image_sets import write_records
 
@@ -70,7 +70,7 @@ def test_places_are_kept_in_the_cache(files, monkeypatch):
   np.testing.assert_array_equal(again.offsets, first.offsets)
   np.testing.assert_array_equal(again.sizes, first.sizes)
   # An index of before, without places, is made anew.
-  monkeypatch.setattr(index_cache, '_INDEX_VERSION', 1)
+  monkeypatch.setattr(tfrecord_index, '_INDEX_VERSION', 1)
   with pytest.raises(TypeError):
     tfrecord_tf.index_records(shards, 'path')
 
