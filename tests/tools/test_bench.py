@@ -22,7 +22,7 @@ from semppl_jax.tools.profiling import (
 )
 from semppl_jax.tools.profiling.timing import CompiledStep
 from semppl_jax.training import aot, flops
-from tests.training import tiny
+from tests.helpers import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = hardware.Workload(64, 1)

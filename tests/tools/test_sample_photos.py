@@ -6,8 +6,9 @@ import io
 
 from absl.testing import flagsaver
 from PIL import Image
+import pytest
 
-from semppl_jax.runtime import errors
+from semppl_jax.runtime.errors import InputError
 from semppl_jax.tools import sample_photos
 
 
@@ -36,9 +37,9 @@ def test_a_folder_has_images_some_labels_and_a_test_set(tmp_path):
   assert image.size == (32, 32)
 
 
-def test_a_folder_in_use_is_left_alone(tmp_path, capsys):
+def test_a_folder_in_use_is_left_alone(tmp_path):
   (tmp_path / 'file').touch()
-  with flagsaver.flagsaver((sample_photos._OUT, str(tmp_path))):
-    assert sample_photos.main([]) == errors.BAD_INPUT
-  assert 'must be a new or empty folder' in capsys.readouterr().err
+  in_use = pytest.raises(InputError, match='must be a new or empty folder')
+  with flagsaver.as_parsed(out=str(tmp_path)), in_use:
+    sample_photos._write()
   assert [x.name for x in tmp_path.iterdir()] == ['file']

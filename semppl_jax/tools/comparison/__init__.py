@@ -1,0 +1,1 @@
+"""Comparison of configs over seeds, for `tools.compare`."""

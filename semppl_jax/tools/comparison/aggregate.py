@@ -12,6 +12,7 @@ import jax
 from semppl_jax.runtime import versions
 from semppl_jax.runtime.files import atomic_write, write_text
 from semppl_jax.tools.comparison import figure, markdown
+from semppl_jax.tools.comparison.markdown import Content
 
 JSON, PAGE, FIGURE = 'comparison.json', 'comparison.md', 'comparison.png'
 
@@ -58,13 +59,7 @@ class Report:
     settings: Mapping[str, object],
     methods: Mapping[str, Mapping[str, object]],
   ):
-    """Starts without runs.
-
-    Args:
-      out: directory of the results.
-      settings: facts that the runs share.
-      methods: facts of each method, by its name.
-    """
+    """Starts without runs, with the facts of all and of each method."""
     self._out = out
     self.content: dict[str, Any] = {
       **settings,
@@ -115,7 +110,7 @@ class Report:
   def _aggregate(self) -> None:
     """Computes figures over the seeds, of the methods and of the baselines."""
     # Those of a seed are equal in all of its runs.
-    baselines: dict[str, dict[str, Mapping[str, Any]]] = {}
+    baselines: dict[str, dict[str, Content]] = {}
     for method in self.content['methods'].values():
       runs = method['runs']
       method['figures'] = _over_seeds([run['figures'] for run in runs.values()])
@@ -128,7 +123,7 @@ class Report:
     }
 
 
-def _over_seeds(runs: list[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _over_seeds(runs: list[Content]) -> dict[str, Content]:
   names = dict.fromkeys(name for run in runs for name in run)
   spreads = {name: spread([run.get(name) for run in runs]) for name in names}
   return {name: x._asdict() for name, x in spreads.items() if x is not None}

@@ -17,6 +17,7 @@ from semppl_jax.config.loading import ConfigError
 from semppl_jax.runtime.files import write_text
 
 FILE = 'budget.json'
+_Content = dict[str, Any]
 _PATTERN = re.compile(r'\s*(\d+(?:\.\d+)?)\s+(step|minute)s?\s*')
 
 
@@ -77,7 +78,7 @@ class Lengths:
     """
     self._path, self._budget = out / FILE, budget
     self._evaluations = evaluations
-    self._content: dict[str, Any] = {
+    self._content: _Content = {
       'budget': str(budget),
       'evaluations': evaluations,
       # Runs in parallel are slower, and so steps of minutes are fewer.
@@ -113,7 +114,7 @@ class Lengths:
       self._path.parent.mkdir(parents=True, exist_ok=True)
       write_text(self._path, json.dumps(self._content, indent=2) + '\n')
 
-  def _read(self) -> dict[str, Any]:
+  def _read(self) -> _Content:
     try:
       content = json.loads(self._path.read_text())
       return {name: content[name] for name in self._content}

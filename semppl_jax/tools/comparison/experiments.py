@@ -21,13 +21,7 @@ _NO_TEST_SET = (
 
 
 class Entry(NamedTuple):
-  """One config of a comparison.
-
-  Attributes:
-    name: stem of the file, unique among the entries.
-    file: the file, as in the flag.
-    config: its config, with the overrides of the comparison.
-  """
+  """Unique name, file and config, with overrides, of one compared config."""
 
   name: str
   file: str
@@ -35,13 +29,7 @@ class Entry(NamedTuple):
 
 
 class Data(NamedTuple):
-  """Data of a config.
-
-  Attributes:
-    classes: number of classes C.
-    train: fingerprint of the train set.
-    test: fingerprint of the test set.
-  """
+  """Number of classes, and fingerprints of train and test set."""
 
   classes: int
   train: str
@@ -49,10 +37,10 @@ class Data(NamedTuple):
 
 
 class Summary(NamedTuple):
-  """Contents of the report that are known before a run.
+  """Facts of the report that are known before a run.
 
   Attributes:
-    shared: facts that the configs share, by the first of them.
+    shared: facts that the configs share.
     own: facts of each config, by its name.
     data: data of each config, by its name.
   """
@@ -63,11 +51,7 @@ class Summary(NamedTuple):
 
 
 def load(files: Sequence[str], overrides: Sequence[str] = ()) -> list[Entry]:
-  """Reads the config files.
-
-  Args:
-    files: config files, at least one.
-    overrides: `'field=value'`, for all of them.
+  """Reads the config files, and sets the overrides `'field=value'` in all.
 
   Raises:
     ConfigError: a file or a field is not found, or two files share a name.
@@ -127,9 +111,6 @@ def run_config(
 
 def summarize(configs: Mapping[str, ml_collections.ConfigDict]) -> Summary:
   """Checks every config against its data, and summarizes both.
-
-  Args:
-    configs: config of a run, by the name of its entry.
 
   Raises:
     InputError: a config or its data cannot be used, or there is no test set.

@@ -4,9 +4,9 @@ The palette is that of Okabe and Ito, safe for color blindness, without its
 yellow, which is too light on white; markers work in print.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 import os
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -102,7 +102,7 @@ def _columns(labels: list[str]) -> int:
 
 
 def _curves(
-  runs: Iterable[Mapping[str, Any]], axis: str, metric: str
+  runs: Iterable[Content], axis: str, metric: str
 ) -> tuple[np.ndarray, np.ndarray]:
   """Mean x [n] over the seeds, and accuracy in percent [seeds, n]."""
   curves = [

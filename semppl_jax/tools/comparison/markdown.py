@@ -61,7 +61,7 @@ def _columns(content: Content) -> dict[str, tuple[str, str]]:
   }
 
 
-def _cell(spread: Mapping[str, Any] | None, form: str) -> str:
+def _cell(spread: Content | None, form: str) -> str:
   if spread is None:
     return ''
   scale, form = (100, '.1f') if form == '%' else (1, form)
@@ -193,11 +193,11 @@ def _machine_notes(content: Content) -> Iterator[str]:
       yield f'**Not all runs were made {title}:** {_listed(values)}.'
 
 
-def _versions(summary: Mapping[str, Any]) -> str:
+def _versions(summary: Content) -> str:
   return ' '.join(f'{name} {x}' for name, x in summary['versions'].items())
 
 
-def _difference(x: Mapping[str, Any]) -> str:
+def _difference(x: Content) -> str:
   values = {name: repr(value) for name, value in x['values'].items()}
   return f'`{x["field"]}` {_listed(_by_value(values))}'
 

@@ -23,18 +23,11 @@ from semppl_jax.tools.comparison.run import FailedError
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.5
-_Results = Iterator[tuple[Any, Any]]
+Function = Callable[..., Any]
 
 
 class Task(NamedTuple):
-  """Arguments of one call of the function.
-
-  Attributes:
-    title: title for log messages.
-    key: identifies the task to the caller.
-    arguments: arguments of the function before the `Interrupts`.
-    log: file of its messages where it runs in parallel.
-  """
+  """One call of a function; in parallel, its messages go to the file `log`."""
 
   title: str
   key: Any
@@ -70,11 +63,11 @@ def check(jobs: int) -> None:
 
 
 def map_unordered(
-  function: Callable[..., Any],
+  function: Function,
   tasks: Iterable[Task],
   jobs: int,
   interrupts: Interrupts,
-) -> _Results:
+) -> Iterator[tuple[Any, Any]]:
   """Yields key and result of each task, in the order in which they end.
 
   Args:
@@ -91,17 +84,9 @@ def map_unordered(
     StoppedError: it was asked to stop; running tasks have saved their work.
     Exception: any other error of a task; the others are stopped.
   """
-  mapped = _in_sequence if jobs == 1 else _in_parallel
-  return mapped(function, tasks, jobs, interrupts)
-
-
-def _in_sequence(
-  function: Callable[..., Any],
-  tasks: Iterable[Task],
-  jobs: int,
-  interrupts: Interrupts,
-) -> _Results:
-  del jobs
+  if jobs > 1:
+    yield from _in_parallel(function, tasks, jobs, interrupts)
+    return
   for task in tasks:
     if interrupts.received():
       raise StoppedError
@@ -121,11 +106,11 @@ class _Child(NamedTuple):
 
 
 def _in_parallel(
-  function: Callable[..., Any],
+  function: Function,
   tasks: Iterable[Task],
   jobs: int,
   interrupts: Interrupts,
-) -> _Results:
+) -> Iterator[tuple[Any, Any]]:
   free = collections.deque(_shares(_cores(), jobs))
   waiting = iter(tasks)
   running: list[_Child] = []
@@ -149,9 +134,7 @@ def _in_parallel(
       child.process.join()
 
 
-def _start(
-  function: Callable[..., Any], task: Task, cores: list[int]
-) -> _Child:
+def _start(function: Function, task: Task, cores: list[int]) -> _Child:
   context = multiprocessing.get_context('spawn')
   receiver, sender = context.Pipe(duplex=False)
   task.log.parent.mkdir(parents=True, exist_ok=True)
@@ -182,7 +165,7 @@ def _work(
   sender: connection.Connection,
   cores: list[int],
   log: pathlib.Path,
-  function: Callable[..., Any],
+  function: Function,
   arguments: tuple[object, ...],
 ) -> None:
   """Runs a task in a process of its own."""

@@ -12,6 +12,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
+from semppl_jax.config import loading
 from semppl_jax.config.loading import ConfigError
 from semppl_jax.tools.comparison.experiments import Data
 from semppl_jax.training import (
@@ -19,6 +20,7 @@ from semppl_jax.training import (
   experiment as experiment_lib,
   summary as summary_lib,
 )
+from semppl_jax.training.summary import Summary
 
 Results = dict[str, Any]
 Record = Mapping[str, float]
@@ -41,11 +43,6 @@ def read_finished(
 ) -> Results | None:
   """Returns the results of a finished run of an earlier call, if there is one.
 
-  Args:
-    workdir: directory of the run.
-    config: config of the run that belongs there.
-    data: data of the config.
-
   Raises:
     ConfigError: the directory has a run of other settings or data, finished or
       not, or files that no run wrote.
@@ -56,9 +53,8 @@ def read_finished(
   try:
     old = ml_collections.ConfigDict(json.loads(file.read_text()))
     new = experiment_lib.with_classes(config, data.classes)
-    differing = checkpoint.differing_fields(
-      *map(checkpoint.plain_config, (old, new)), _FREE
-    )
+    before, now = map(loading.to_flat_dict, (old, new))
+    differing = checkpoint.differing_fields(before, now, _FREE)
     summary = summary_lib.read(workdir)
     results = None if summary is None else read(workdir, summary)
     if summary is not None:
@@ -76,7 +72,7 @@ def read_finished(
   return results
 
 
-def _differing_data(summary: Mapping[str, Any], data: Data) -> list[str]:
+def _differing_data(summary: Summary, data: Data) -> list[str]:
   return [
     f'the {title} images are others'
     for title, key, fingerprint in (
@@ -87,17 +83,12 @@ def _differing_data(summary: Mapping[str, Any], data: Data) -> list[str]:
   ]
 
 
-def read(workdir: pathlib.Path, summary: Mapping[str, Any]) -> Results:
-  """Returns the results of a finished run.
+def read(workdir: pathlib.Path, summary: Summary) -> Results:
+  """Returns the results of a finished run, by its directory and summary.
 
-  Args:
-    workdir: directory of the run.
-    summary: summary of the run.
-
-  Returns:
-    `figures`, `floors` (the figures of each baseline, where the run has them),
-    `curve` with an entry for each evaluation, and the `summary` without its
-    directory.
+  These are `figures`, `floors` (figures of each baseline, where the run has
+  them), `curve` with an entry for each evaluation, and the `summary` without
+  its directory.
   """
   records = _records(workdir / 'metrics.jsonl')
   batch_size = summary['images_seen'] // summary['steps']
@@ -127,7 +118,7 @@ def read(workdir: pathlib.Path, summary: Mapping[str, Any]) -> Results:
   }
 
 
-def _knn(summary: Mapping[str, Any], kind: str) -> dict[str, float | None]:
+def _knn(summary: Summary, kind: str) -> dict[str, float | None]:
   """Accuracy on some features, by the images that vote."""
   knn, k = summary['knn'], summary['knn_k']
   return {

@@ -3,7 +3,6 @@
 import logging
 import pathlib
 import shutil
-from typing import Any
 
 import ml_collections
 
@@ -13,6 +12,7 @@ from semppl_jax.runtime.errors import ProgramError, StoppedError
 from semppl_jax.runtime.signals import Interrupts
 from semppl_jax.tools.comparison.experiments import Entry, run_config
 from semppl_jax.training import checkpoint, loop
+from semppl_jax.training.summary import Summary
 
 _log = logging.getLogger(__name__)
 # Enough for three readings of the clock after one that is left out.
@@ -27,7 +27,7 @@ def run(
   config: ml_collections.ConfigDict,
   workdir: pathlib.Path,
   interrupts: Interrupts,
-) -> dict[str, Any]:
+) -> Summary:
   """Trains, or resumes a run, and returns its summary.
 
   Raises:
@@ -59,14 +59,7 @@ def steps_per_minute(
 ) -> float:
   """Times some steps with real batches, in a run that is then deleted.
 
-  Args:
-    entry: the config.
-    scratch: directory of that run; what is there already is deleted.
-    interrupts: those of the comparison.
-
-  Raises:
-    StoppedError: it was asked to stop.
-    FailedError: it failed.
+  Raises as `run`; the scratch directory is deleted before, too.
   """
   config = loading.copy(run_config(entry, 0, _TIMED_STEPS, _TIMED_STEPS))
   config.log_every = f'{_LOG_EVERY} steps'

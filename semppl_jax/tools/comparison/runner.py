@@ -28,23 +28,12 @@ from semppl_jax.tools.comparison.budget import Budget, Lengths
 from semppl_jax.tools.comparison.experiments import Entry, Summary
 from semppl_jax.tools.comparison.fairness import Difference
 from semppl_jax.tools.comparison.parallel import Task
-from semppl_jax.training import checkpoint
 
 _log = logging.getLogger(__name__)
 
 
 class Comparison(NamedTuple):
-  """Arguments of a comparison.
-
-  Attributes:
-    entries: configs.
-    budget: length of every run.
-    seeds: number of seeds, from 0 on.
-    evaluations: number of evaluations of every run.
-    overrides: fields that were set in all configs.
-    allow: compared fields that may differ.
-    jobs: number of parallel runs.
-  """
+  """Settings of a comparison, as in the flags of `tools.compare`."""
 
   entries: tuple[Entry, ...]
   budget: Budget
@@ -72,14 +61,7 @@ class _Run(NamedTuple):
 
 
 def run(comparison: Comparison, out: pathlib.Path) -> Report | None:
-  """Makes the missing runs, and reports.
-
-  Args:
-    comparison: what to compare.
-    out: directory of the results and of the runs.
-
-  Returns:
-    The report, or None if the program was asked to stop.
+  """Makes the missing runs; returns the report, or None if asked to stop.
 
   Raises:
     InputError: the configs are not comparable, a config or its data cannot be
@@ -150,7 +132,7 @@ def _report(
       'file': x.file,
       'steps': steps.get(x.name),
       **summary.own[x.name],
-      'config': checkpoint.plain_config(x.config),
+      'config': loading.to_flat_dict(x.config),
     }
     for x in comparison.entries
   }

@@ -1,0 +1,1 @@
+"""Compilation for absent TPUs, and its costs, for `tools.compile_check`."""

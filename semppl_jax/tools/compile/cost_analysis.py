@@ -27,12 +27,7 @@ _UNITS = {'K': 2**-20, 'M': 2**-10, 'G': 1.0, 'T': 2**10}  # In GiB.
 
 
 def measure(compiled: jax.stages.Compiled, core: Core) -> Report:
-  """Returns memory, arithmetic, traffic and time of one step on one device.
-
-  Args:
-    compiled: the compiled step.
-    core: figures of the device.
-  """
+  """Returns memory, arithmetic, traffic and time of one step on one device."""
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
   text = compiled.as_text()
   peak = device_memory.step_gib(compiled)
@@ -68,7 +63,7 @@ def roofline_ms(
     flops: arithmetic operations.
     accessed: bytes read from and written to memory.
     moved: bytes of each kind of collective.
-    core: figures of the device.
+    core: peak rates of the device.
   """
   return {
     'compute': flops / (core.tflops * 1e12) * 1e3,
@@ -108,33 +103,20 @@ def memory_ratio(report: Report) -> float:
   return (memory['peak'] or memory['capacity']) / memory['capacity']
 
 
-def overhead(
-  full: jax.stages.Compiled, alone: jax.stages.Compiled
-) -> dict[str, float]:
-  """Returns the additional cost of a step over another one.
+def overhead(full: Report, alone: Report) -> dict[str, float]:
+  """Returns the additional cost of a step, by the reports of both.
 
   Arithmetic, memory traffic and bytes on the links as a share of the other's;
   memory in GiB.
   """
-  some, other = (_totals(compiled) for compiled in (full, alone))
-  shares = {
-    name: some[name] / other[name] - 1.0
-    for name in ('flops', 'bytes', 'collectives')
-    if other[name]
-  }
-  return shares | {'hbm_gib': some['hbm_gib'] - other['hbm_gib']}
-
-
-def _totals(compiled: jax.stages.Compiled) -> dict[str, float]:
-  cost, text = compiled.cost_analysis(), compiled.as_text()
-  peak = device_memory.step_gib(compiled)
-  assert cost is not None and text is not None and peak is not None
-  return {
-    'flops': cost['flops'],
-    'bytes': cost['bytes accessed'],
-    'collectives': _link_bytes(hlo_collectives.count(text).bytes),
-    'hbm_gib': peak,
-  }
+  shares = {}
+  for name, key in (('flops', 'tflop'), ('bytes', 'gb_accessed')):
+    shares[name] = full[key] / alone[key] - 1.0
+  ours, theirs = (_link_bytes(x['collectives']) for x in (full, alone))
+  if theirs:
+    shares['collectives'] = ours / theirs - 1.0
+  ours, theirs = (x['hbm_gib']['peak'] for x in (full, alone))
+  return shares | {'hbm_gib': ours - theirs}
 
 
 def _link_bytes(moved: Mapping[str, int]) -> float:

@@ -30,10 +30,11 @@ _BITS = {
 }  # fmt: skip
 _COMPUTATION = re.compile(r'^(ENTRY )?%?([\w.\-]+) \(.*\{$')
 _INSTRUCTION = re.compile(r'^\s+(ROOT )?%?([\w.\-]+) = (.*)$')
-_OPCODE = re.compile(r' ([a-z][\w\-]*)\(')
+_DEFINITION = re.compile(r'^(.*?) ?\b([a-z][\w\-]*)\((.*)$')
 _LAYOUT = re.compile(r'\{[^{}]*\}')
 _ARRAY = re.compile(r'\b([a-z]+\d*\w*)\[([\d,<=]*)\]')
-_NAME = re.compile(r'%?([\w.\-]+)')
+_CONTEXT = re.compile(r'u32\[\]')
+_NAME = re.compile(r'[\w.\-]+')
 _CALLED = re.compile(
   r'(?:to_apply|calls|body|condition|true_computation|false_computation)='
   r'%?([\w.\-]+)'
@@ -66,7 +67,7 @@ def count(hlo: str) -> Collectives:
     for instruction in instructions.values():
       kind = instruction.opcode.removesuffix('-start')
       if kind in KINDS:
-        size[kind] += trips * _moved(instruction, instructions)
+        size[kind] += trips * _bytes_moved(instruction, instructions)
         number[kind] += trips
         unknown += not known
   return Collectives(dict(size), dict(number), unknown)
@@ -75,8 +76,8 @@ def count(hlo: str) -> Collectives:
 class _Instruction(NamedTuple):
   result: str
   opcode: str
-  operands: tuple[str, ...]
-  attributes: str
+  operands: list[str]
+  text: str
   root: bool
 
 
@@ -97,68 +98,35 @@ def _parse(hlo: str) -> _Program:
 
 
 def _instruction(text: str, root: bool) -> _Instruction:
-  # Layouts hold brackets and names that would be read as opcodes.
-  opcode = _OPCODE.search(' ' + _LAYOUT.sub(lambda m: ' ' * len(m[0]), text))
-  if opcode is None:
-    return _Instruction(text, '', (), '', root)
-  start = opcode.end() - 1  # The blank in front is not part of the text.
-  end = _closing(text, start)
-  inside = _LAYOUT.sub('', text[start:end])
-  operands = tuple(
-    _NAME.findall(part)[-1] for part in _split(inside) if _NAME.search(part)
-  )
-  result = text[: opcode.start()]
-  return _Instruction(result, opcode[1], operands, text[end:], root)
+  # Layouts have brackets, and names that look like opcodes.
+  match = _DEFINITION.match(_LAYOUT.sub('', text))
+  if match is None:
+    return _Instruction(text, '', [], text, root)
+  arguments = match[3].partition('), ')[0]
+  operands = re.findall(r'%([\w.\-]+)', arguments) or _NAME.findall(arguments)
+  return _Instruction(match[1], match[2], operands, text, root)
 
 
-def _closing(text: str, start: int) -> int:
-  """Position of the parenthesis that closes the one before `start`."""
-  depth = 1
-  for position in range(start, len(text)):
-    depth += {'(': 1, ')': -1}.get(text[position], 0)
-    if not depth:
-      return position
-  return len(text)
-
-
-def _split(text: str) -> Iterator[str]:
-  """Parts between the commas outside of brackets."""
-  depth, start = 0, 0
-  for position, letter in enumerate(text):
-    depth += (letter in '([') - (letter in ')]')
-    if letter == ',' and not depth:
-      yield text[start:position]
-      start = position + 1
-  yield text[start:]
-
-
-def _moved(instruction: _Instruction, others: dict[str, _Instruction]) -> int:
-  """The larger of operands and results, in bytes."""
+def _bytes_moved(
+  instruction: _Instruction, others: dict[str, _Instruction]
+) -> int:
+  """The larger of operands and results."""
   operands = sum(
     _size(others[name].result)
     for name in instruction.operands
     if name in others
   )
-  return max(operands, _size(_results(instruction)))
-
-
-def _results(instruction: _Instruction) -> str:
-  """Shapes of the results, without operands that a `-start` returns as well."""
-  result = _LAYOUT.sub('', instruction.result).strip()
-  if not result.startswith('('):
-    return result
-  parts = tuple(_split(result[1:-1]))
-  aliased = instruction.opcode in (
-    'all-gather-start',
-    'collective-permute-start',
-  )
-  return parts[1] if aliased else ','.join(parts)
+  results = _size(instruction.result)
+  if instruction.opcode in ('all-gather-start', 'collective-permute-start'):
+    # Theirs repeat the operands, and may have two scalars of context.
+    results -= operands + _size(','.join(_CONTEXT.findall(instruction.result)))
+  return max(operands, results)
 
 
 def _size(shapes: str) -> int:
   """Bytes of all arrays in a shape or tuple of shapes."""
   bits = 0
-  for kind, dimensions in _ARRAY.findall(_LAYOUT.sub('', shapes)):
+  for kind, dimensions in _ARRAY.findall(shapes):
     width = 8 if kind.startswith('f8') else _BITS.get(kind, 0)
     sizes = (int(d.removeprefix('<=')) for d in dimensions.split(',') if d)
     bits += width * math.prod(sizes)
@@ -194,24 +162,23 @@ def _calls(
   times = 1
   if instruction.opcode == 'while':
     times = _loop_trips(instruction, program)
-  for name in _CALLED.findall(instruction.attributes):
+  for name in _CALLED.findall(instruction.text):
     yield name, times
-  for names in _BRANCHES.findall(instruction.attributes):
-    for name in _NAME.findall(names):
-      yield name, times
+  for names in _BRANCHES.findall(instruction.text):
+    yield from ((name, times) for name in _NAME.findall(names))
 
 
 def _loop_trips(loop: _Instruction, program: _Program) -> int | None:
-  annotation = _TRIPS.search(loop.attributes)
+  annotation = _TRIPS.search(loop.text)
   if annotation:
     return int(annotation[1])
-  name = re.search(r'condition=%?([\w.\-]+)', loop.attributes)
+  name = re.search(r'condition=%?([\w.\-]+)', loop.text)
   condition = program.computations.get(name[1], {}) if name else {}
   root = next((i for i in condition.values() if i.root), None)
   if root is None or root.opcode != 'compare':
     return None
   limit = condition.get(root.operands[1])
-  if 'direction=LT' not in root.attributes or limit is None:
+  if 'direction=LT' not in root.text or limit is None:
     return None
   if limit.opcode != 'constant' or not limit.operands[0].isdigit():
     return None

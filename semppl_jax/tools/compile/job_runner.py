@@ -33,13 +33,7 @@ _Run = Callable[[Sequence[str], Limits], Finished]
 
 
 class Store(NamedTuple):
-  """Folder of records, and what decides which of them count.
-
-  Attributes:
-    folder: holds a JSON file for each row.
-    limits: limits of compiling a row.
-    versions: versions of the compiler's packages.
-  """
+  """Folder of records; those of other limits or versions may not count."""
 
   folder: pathlib.Path
   limits: Limits
@@ -71,13 +65,7 @@ def open_store(
 def compile_rows(
   rows: Sequence[Row], store: Store, run: _Run = subprocesses.run
 ) -> Iterator[tuple[Row, Record]]:
-  """Yields each row and its record, compiling those that are not kept.
-
-  Args:
-    rows: rows to compile.
-    store: where records are kept.
-    run: runs a command under limits.
-  """
+  """Yields each row and its record, compiling those that are not kept."""
   # The default of SIGTERM would leave a running compiler behind.
   with signals.raise_at_signal() as raise_if_signalled:
     for row in rows:
@@ -118,7 +106,7 @@ def _save(row: Row, store: Store, record: Record) -> Record:
   return record
 
 
-def _key(row: Row, store: Store) -> dict[str, object]:
+def _key(row: Row, store: Store) -> Record:
   """Values that a record shares with the row that it is used for."""
   return {
     'config': row.config,
@@ -128,7 +116,7 @@ def _key(row: Row, store: Store) -> dict[str, object]:
   }
 
 
-def _file(row: Row, key: dict[str, Any], store: Store) -> pathlib.Path:
+def _file(row: Row, key: Record, store: Store) -> pathlib.Path:
   topology = row.topology.replace(':', '-')
   stem = pathlib.Path(row.config).stem
   return store.folder / f'{stem}.{topology}.{key["fields"][:8]}.json'

@@ -31,12 +31,7 @@ _NO_FIGURES = ('',) * (len(_HEAD) - 4)
 def page(
   records: Mapping[Row, Record | None], versions: Mapping[str, str]
 ) -> str:
-  """Returns the table in Markdown, and a caption that explains it.
-
-  Args:
-    records: record of each row; None: not compiled yet.
-    versions: versions of the compiler's packages.
-  """
+  """Returns the table in Markdown, with a caption; a record may be missing."""
   rows = [_cells(row, record) for row, record in records.items()]
   return f'{tables.markdown([_HEAD, *rows])}\n\n{_caption(versions)}'
 
@@ -49,13 +44,7 @@ def longest(terms_ms: Mapping[str, float]) -> str:
 def epochs_per_hour(
   step_ms: float, batch_size: int, images: int = IMAGES
 ) -> float:
-  """Returns epochs per hour.
-
-  Args:
-    step_ms: milliseconds of a step.
-    batch_size: images of a step.
-    images: images of an epoch.
-  """
+  """Returns epochs per hour, by the milliseconds of a step."""
   return _MS_PER_HOUR / step_ms * batch_size / images
 
 

@@ -9,13 +9,7 @@ from semppl_jax.config import loading
 
 
 class Row(NamedTuple):
-  """Config and slice of one row of a table.
-
-  Attributes:
-    config: config file, relative to the root of the repository.
-    topology: slice, as `'v3:8x8'`.
-    overrides: fields to change, as `'batch_size=256'`.
-  """
+  """Config file, slice as `'v3:8x8'` and changed fields of a table's row."""
 
   config: str
   topology: str
@@ -80,9 +74,6 @@ CHIPS = (*_SHAPES,)
 def core_counts(chip: str) -> list[int]:
   """Returns the numbers of cores of a chip's slices, ascending.
 
-  Args:
-    chip: as `'v3'`.
-
   Raises:
     ConfigError: the chip is unknown.
   """
@@ -95,10 +86,6 @@ def core_counts(chip: str) -> list[int]:
 
 def with_cores(chip: str, cores: int) -> str:
   """Returns the slice of a chip with a number of cores.
-
-  Args:
-    chip: as `'v3'`.
-    cores: number of JAX devices.
 
   Raises:
     ConfigError: the chip or the slice is unknown.
@@ -119,7 +106,7 @@ def larger(topology: str, cores: int, memory_ratio: float) -> str | None:
   checked.
 
   Args:
-    topology: the slice that is too small, as `'v3:8x8'`.
+    topology: slice that is too small.
     cores: number of its cores.
     memory_ratio: memory of the step over the capacity; 1 where unknown.
   """
@@ -130,11 +117,7 @@ def larger(topology: str, cores: int, memory_ratio: float) -> str | None:
 
 
 def select(rows: Sequence[Row], pattern: str) -> list[Row]:
-  """Returns the rows whose title matches.
-
-  Args:
-    rows: rows to choose from.
-    pattern: regular expression, searched in `'resnet50_10pct v3:8x8'`.
+  """Returns the rows whose title matches a regular expression.
 
   Raises:
     ConfigError: it is invalid, or no row matches.

@@ -12,6 +12,7 @@ import ml_collections
 from semppl_jax import __version__
 from semppl_jax.config import loading
 from semppl_jax.runtime import device_memory, mesh as mesh_lib
+from semppl_jax.runtime.mesh import Device
 from semppl_jax.tools.compile import cost_analysis
 from semppl_jax.tools.profiling import hardware
 from semppl_jax.tools.profiling.step_variants import networks_only
@@ -55,10 +56,14 @@ def check(
   if overhead and compiled is not None:
     networks = run._replace(method=networks_only(run.method))
     alone = aot.lower_abstract(networks).compile()
-    report['overhead'] = cost_analysis.overhead(compiled, alone)
+    report['overhead'] = cost_analysis.overhead(
+      report, cost_analysis.measure(alone, core)
+    )
   if photometric and compiled is not None:
     plain = aot.lower_abstract(aot.without_photometric(run)).compile()
-    report['photometric'] = cost_analysis.overhead(compiled, plain)
+    report['photometric'] = cost_analysis.overhead(
+      report, cost_analysis.measure(plain, core)
+    )
   return {
     'topology': topology,
     'cores': mesh.size,
@@ -84,7 +89,7 @@ def versions() -> dict[str, str]:
   }
 
 
-def devices(topology: str) -> Sequence[jax.Device]:
+def devices(topology: str) -> Sequence[Device]:
   """Returns the devices of a TPU slice, to compile for but not to run on.
 
   Args:

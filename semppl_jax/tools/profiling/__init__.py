@@ -1,0 +1,1 @@
+"""Times of the train step and the input pipeline, for `tools.bench*`."""

@@ -18,7 +18,7 @@ import pathlib
 import re
 import tempfile
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -38,20 +38,13 @@ SCOPES = {
 _CROPS, _COLORS, _METHOD, _HEADS, _ENCODER, _UPDATE, _REST = SCOPES
 _INSTRUCTION = re.compile(r'^\s+(?:ROOT )?%?([\w.\-]+) = (.*)$')
 _OP_NAME = re.compile(r'op_name="([^"]*)"')
-# Their time is that of the instructions inside.
 _CONTAINER = re.compile(r' (?:while|conditional|call)\(')
 _OPERAND = re.compile(r'%([\w.\-]+)')
 _EVENT = re.compile(r'%?([\w.\-]+)')
 
 
 class Part(NamedTuple):
-  """One part of the step.
-
-  Attributes:
-    ms: milliseconds.
-    share: of the step.
-    measured: the scopes of the part.
-  """
+  """Milliseconds of a part, its share of the step, and its scopes."""
 
   ms: float
   share: float
@@ -84,11 +77,9 @@ def profile(
 
 
 def instruction_parts(hlo: str) -> dict[str, str]:
-  """Returns the part of each instruction of a compiled program.
+  """Returns the part of each instruction in the text of a compiled program.
 
-  Args:
-    hlo: text of the program. Loops and calls are left out, since what they run
-      is in it as well.
+  Loops and calls are left out: the instructions inside have the time.
   """
   parts, first_user, unnamed = {}, {}, []
   for line in hlo.splitlines():
@@ -111,11 +102,9 @@ def instruction_parts(hlo: str) -> dict[str, str]:
 
 
 def part_of(op_name: str) -> str:
-  """Returns the part that an `op_name` belongs to.
+  """Returns the part of an `op_name`, a path of scopes and transformations.
 
-  Args:
-    op_name: nested scopes, as
-      `'jit(train)/gradient/transpose(jvp(forward))/projector/linear/dot'`.
+  Such as `jit(train)/gradient/transpose(jvp(forward))/projector/linear/dot`.
   """
   scopes = {*re.findall(r'\w+', op_name)}
   if 'gradient' not in scopes:
@@ -129,9 +118,7 @@ def part_of(op_name: str) -> str:
   return _METHOD if 'loss' in scopes else _REST
 
 
-def _busy_seconds(
-  data: jax.profiler.ProfileData, parts: Mapping[str, str]
-) -> dict[str, float]:
+def _busy_seconds(data: Any, parts: Mapping[str, str]) -> dict[str, float]:
   """Returns the seconds of each part on a device, the mean over devices."""
   events = {plane.name: [*_events(plane, parts)] for plane in data.planes}
   events = {name: x for name, x in events.items() if x}
@@ -145,7 +132,7 @@ def _busy_seconds(
 
 
 def _events(
-  plane: jax.profiler.ProfilePlane, parts: Mapping[str, str]
+  plane: Any, parts: Mapping[str, str]
 ) -> Iterator[tuple[float, float, str]]:
   """Yields start, end and part of the instructions that a profile has."""
   for line in plane.lines:
@@ -158,10 +145,9 @@ def _events(
 def divide_time(
   events: Iterable[tuple[float, float, str]],
 ) -> dict[str, float]:
-  """Returns the time of each part, divided where several events overlap.
+  """Returns the time of each part, by events of start, end and part.
 
-  Args:
-    events: start, end and part, in any order.
+  Time in which several events overlap is divided among them.
   """
   changes = []
   for start, end, part in events:
@@ -184,7 +170,7 @@ def shares(
   Args:
     busy: seconds of each part in a profile.
     seconds: duration of the profile.
-    step_ms: milliseconds of a step.
+    step_ms: milliseconds of a step without a profile.
   """
   known = {name: busy[name] / seconds for name in SCOPES if name in busy}
   known.pop(_REST, None)

@@ -23,35 +23,6 @@ _DTYPES = ('bfloat16', 'float32')
 _CALLS, _ROUNDS = 8, 3
 
 
-class Chip(NamedTuple):
-  """Figures of one TPU chip.
-
-  Attributes:
-    cores: tensor cores, which share the rest evenly.
-    hbm_gib: memory, GiB.
-    tflops: peak bfloat16 matrix rate, 10^12 FLOP/s.
-    hbm_gbps: memory bandwidth, 10^9 bytes/s.
-    link_gbps: all its links to other chips, one direction, 10^9 bytes/s.
-  """
-
-  cores: int
-  hbm_gib: float
-  tflops: float
-  hbm_gbps: float
-  link_gbps: float
-
-
-# By the `device_kind` that JAX reports.
-CHIPS = {
-  'TPU v2': Chip(2, 16, 46, 700, 248),  # 4 links of 496 Gbit/s.
-  'TPU v3': Chip(2, 32, 123, 900, 328),  # 4 links of 656 Gbit/s.
-  'TPU v4': Chip(2, 32, 275, 1200, 300),  # 6 links of 50 GB/s.
-  'TPU v5 lite': Chip(1, 16, 197, 819, 200),  # v5e
-  'TPU v5': Chip(2, 95, 459, 2765, 600),  # v5p
-  'TPU v6 lite': Chip(1, 32, 918, 1638, 400),  # v6e
-}
-
-
 class Core(NamedTuple):
   """Figures of a JAX device: a core, or a chip whose cores act as one.
 
@@ -59,13 +30,24 @@ class Core(NamedTuple):
     hbm_gib: memory, GiB.
     tflops: peak bfloat16 matrix rate, 10^12 FLOP/s.
     hbm_gbps: memory bandwidth, 10^9 bytes/s.
-    link_gbps: its share of the chip's links, one direction, 10^9 bytes/s.
+    link_gbps: links to other chips, one direction, 10^9 bytes/s.
   """
 
   hbm_gib: float
   tflops: float
   hbm_gbps: float
   link_gbps: float
+
+
+# Cores and figures of a chip, by the `device_kind` that JAX reports.
+CHIPS = {
+  'TPU v2': (2, Core(16, 46, 700, 248)),  # 4 links of 496 Gbit/s.
+  'TPU v3': (2, Core(32, 123, 900, 328)),  # 4 links of 656 Gbit/s.
+  'TPU v4': (2, Core(32, 275, 1200, 300)),  # 6 links of 50 GB/s.
+  'TPU v5 lite': (1, Core(16, 197, 819, 200)),  # v5e
+  'TPU v5': (2, Core(95, 459, 2765, 600)),  # v5p
+  'TPU v6 lite': (1, Core(32, 918, 1638, 400)),  # v6e
+}
 
 
 def core(device_kind: str, cores: int = 1) -> Core:
@@ -82,18 +64,12 @@ def core(device_kind: str, cores: int = 1) -> Core:
     raise ValueError(
       f'The chip is {device_kind!r}; there are figures for {", ".join(CHIPS)}.'
     )
-  chip = CHIPS[device_kind]
-  share = cores / chip.cores
-  return Core(*(figure * share for figure in chip[1:]))
+  total, chip = CHIPS[device_kind]
+  return Core(*(figure * cores / total for figure in chip))
 
 
 class Workload(NamedTuple):
-  """Sizes of the arrays that measure a device.
-
-  Attributes:
-    product: rows and columns of the matrices.
-    copied: MiB of the copied array.
-  """
+  """Rows and columns of a matrix product, and MiB of a copied array."""
 
   product: int
   copied: int
@@ -123,9 +99,6 @@ def rates(device: Device) -> Rates:
   Those of a TPU in `CHIPS` are documented. Else the faster of large bfloat16
   and float32 matrix products is measured (a CPU may be slower at bfloat16), and
   a large negation, which reads and writes each number once.
-
-  Args:
-    device: device of this process.
   """
   if device.device_kind in CHIPS:
     each = core(device.device_kind, getattr(device, 'num_cores', 1))

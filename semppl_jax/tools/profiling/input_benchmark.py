@@ -22,13 +22,7 @@ _SHUFFLE_GIB = 0.01
 
 
 class Cost(NamedTuple):
-  """Cost of an image up to a stage.
-
-  Attributes:
-    cpu: seconds of CPU time over all cores.
-    wall: seconds.
-    images: number of measured images.
-  """
+  """CPU seconds over all cores, seconds, and number of measured images."""
 
   cpu: float
   wall: float
@@ -36,11 +30,7 @@ class Cost(NamedTuple):
 
 
 def measure(experiment: Experiment, seconds: float) -> dict[str, Cost]:
-  """Returns the cost of an image up to each stage.
-
-  Args:
-    experiment: a run whose host makes its batches.
-    seconds: minimal duration of each measurement.
+  """Returns the cost of an image up to each stage, of a host's pipeline.
 
   Raises:
     ValueError: the data cannot be read.
@@ -52,7 +42,7 @@ def measure(experiment: Experiment, seconds: float) -> dict[str, Cost]:
   def until(stage: str) -> Iterator[object]:
     return pipeline.train_stage(*data, stage, support=experiment.method.support)
 
-  def batches() -> Iterator[object]:
+  def batches() -> Iterator[pipeline.HostBatch]:
     return pipeline.train_batches(*data, support=experiment.method.support)
 
   def on_devices() -> Iterator[object]:
@@ -117,10 +107,10 @@ def table(costs: Mapping[str, Cost]) -> str:
 
 
 def cost_of(stream: Iterator[object], rows: int, seconds: float) -> Cost:
-  """Returns the cost of an image of a stream.
+  """Returns the cost of an image of an endless stream of batches.
 
   Args:
-    stream: endless stream of batches.
+    stream: the stream.
     rows: images of a batch.
     seconds: minimal duration of the measurement.
   """

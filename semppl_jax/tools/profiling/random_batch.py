@@ -39,9 +39,6 @@ def batch(run: AbstractRun) -> StepInput:
   """Returns a random batch on the devices, of the shapes of `abstract_inputs`.
 
   Pixels are noise, labels uniform, and `labelled_rows` of them visible.
-
-  Args:
-    run: config, method and devices.
   """
   shapes = abstract_inputs(run)
   shardings = jax.tree.map(lambda x: x.sharding, shapes)
@@ -99,7 +96,7 @@ def _with_labels(
   true = jax.random.randint(key, (size,), 0, classes, jnp.int32)
   rows = batch_layout.stream_positions(size, labelled_rows(run))[1]
   label = jnp.full_like(true, UNLABELLED).at[rows].set(true[rows])
-  changes = {
+  changes: dict[str, object] = {
     'label': label,
     'index': jnp.arange(size, dtype=jnp.int32),
     'diagnostic_label': true,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import itertools
-from typing import TypedDict
+from typing import Any
 
 import jax
 import ml_collections
@@ -20,25 +20,17 @@ from semppl_jax.tools.profiling import (
 )
 from semppl_jax.tools.profiling.breakdown import Part
 from semppl_jax.tools.profiling.step_variants import networks_only
-from semppl_jax.tools.profiling.timing import CompiledStep, Times
+from semppl_jax.tools.profiling.timing import CompiledStep
 from semppl_jax.training import aot, flops as flops_lib
 from semppl_jax.training.aot import AbstractRun
 from semppl_jax.training.profiling import Profiler
 
-Report = dict[str, object]
+Report = dict[str, Any]
 _MAX_PROFILED = 10
 _NO_PARTS = (
   'The networks alone do not fit this memory beside the step; try a smaller'
   ' config.batch_size for the parts.'
 )
-
-
-class _Costs(TypedDict):
-  """Figures of the compiled step that others are derived from."""
-
-  step_ms: float
-  tflop: float
-  gb_accessed: float
 
 
 def measure(
@@ -67,28 +59,26 @@ def measure(
   """
   run = aot.make_abstract_run(config, mesh_lib.make_mesh(devices))
   try:
-    report, costs = _on_devices(run, steps, warmup, parts, profiler)
+    report = _on_devices(run, steps, warmup, parts, profiler)
   except jax.errors.JaxRuntimeError as error:
     if not device_memory.is_out_of_memory(error):
       raise
     where = mesh_lib.describe(run.mesh)
     raise InputError(device_memory.too_large(run.config, where)) from error
   # Afterwards, when the memory of the device is free again.
-  roofline = _roofline(run, costs)
-  return _settings(run) | report | roofline | {'versions': versions.installed()}
+  report |= _roofline(run, report)
+  return _settings(run) | report | {'versions': versions.installed()}
 
 
 def text(report: Report) -> str:
   """Returns the report as aligned lines: figures, then parts."""
   figures = {k: v for k, v in report.items() if k not in ('parts', 'programs')}
   lines = [cost_analysis.table(figures)]
-  if 'parts' in report:
-    parts = report['parts']
-    if isinstance(parts, dict):
-      parts = {name: Part(**part) for name, part in parts.items()}
-      lines.append(breakdown.table(parts))
-    else:
-      lines.append(_NO_PARTS)
+  if parts := report.get('parts'):
+    parts = {name: Part(**part) for name, part in parts.items()}
+    lines.append(breakdown.table(parts))
+  elif 'parts' in report:
+    lines.append(_NO_PARTS)
   return '\n\n'.join(lines)
 
 
@@ -98,7 +88,7 @@ def _on_devices(
   warmup: int,
   parts: bool,
   profiler: Profiler | None,
-) -> tuple[Report, _Costs]:
+) -> Report:
   inputs = random_batch.batch(run)
   step = CompiledStep(run, inputs)
   call = _profiled(step, profiler) if profiler else step
@@ -107,11 +97,6 @@ def _on_devices(
     profiler.close()
   cost = step.compiled.cost_analysis()
   assert cost is not None
-  costs = _Costs(
-    step_ms=times.median_ms,
-    tflop=cost['flops'] / 1e12,
-    gb_accessed=cost['bytes accessed'] / 1e9,
-  )
   report: Report = {
     'step': times._asdict(),
     'images_per_second': 1e3 * run.config.batch_size / times.median_ms,
@@ -124,20 +109,27 @@ def _on_devices(
       'step': device_memory.step_gib(step.compiled),
       'device_peak': device_memory.device_peak_gib(run.mesh),
     },
-    'tflop': costs['tflop'],
-    'gb_accessed': costs['gb_accessed'],
+    'tflop': cost['flops'] / 1e12,
+    'gb_accessed': cost['bytes accessed'] / 1e9,
     'loops_counted_once': run.config.accumulate > 1,
   }
   if not parts:
-    return report, costs
+    return report
   try:
     bare = CompiledStep(run._replace(method=networks_only(run.method)), inputs)
     programs = timing.measure({'step': step, 'bare': bare}, steps, warmup)
   except jax.errors.JaxRuntimeError as error:
     if not device_memory.is_out_of_memory(error):
       raise
-    return report | {'parts': None}, costs
-  return report | _parts(step, steps, times, programs), costs
+    return report | {'parts': None}
+  hlo = step.compiled.as_text()
+  assert hlo is not None
+  profiled = min(steps, _MAX_PROFILED)
+  shares = breakdown.profile(step, hlo, profiled, times.median_ms)
+  return report | {
+    'parts': {name: part._asdict() for name, part in shares.items()},
+    'programs': {name: each._asdict() for name, each in programs.items()},
+  }
 
 
 def _profiled(
@@ -152,29 +144,16 @@ def _profiled(
   return call
 
 
-def _parts(
-  step: CompiledStep, steps: int, times: Times, programs: dict[str, Times]
-) -> Report:
-  hlo = step.compiled.as_text()
-  assert hlo is not None
-  profiled = min(steps, _MAX_PROFILED)
-  parts = breakdown.profile(step, hlo, profiled, times.median_ms)
-  return {
-    'parts': {name: part._asdict() for name, part in parts.items()},
-    'programs': {name: each._asdict() for name, each in programs.items()},
-  }
-
-
-def _roofline(run: AbstractRun, costs: _Costs) -> Report:
+def _roofline(run: AbstractRun, report: Report) -> Report:
   """Compares the step with the rates of a device."""
   rates = hardware.rates(run.mesh.local_devices[0])
   flops = flops_lib.model_flops(run.config)
-  ms, tflop = costs['step_ms'], costs['tflop']
+  ms, tflop = report['step']['median_ms'], report['tflop']
   model = tflop if flops is None else flops / run.mesh.size / 1e12
   # The compiler counts a loop once, and the model no work that is done twice.
   terms = {
     'compute': 1e3 * max(model, tflop) / rates.tflops,
-    'memory': 1e3 * costs['gb_accessed'] / rates.gbps,
+    'memory': 1e3 * report['gb_accessed'] / rates.gbps,
   }
   return {
     'model_tflop': model,

@@ -13,16 +13,7 @@ from semppl_jax.training.train_step import StepInput
 
 
 class Times(NamedTuple):
-  """Milliseconds of a call that was made many times.
-
-  Attributes:
-    median_ms: the median.
-    min_ms: the shortest call.
-    max_ms: the longest call.
-    p10_ms: the 10th percentile.
-    p90_ms: the 90th percentile.
-    calls: number of timed calls.
-  """
+  """Milliseconds of some calls: median, extremes and percentiles."""
 
   median_ms: float
   min_ms: float
@@ -73,12 +64,7 @@ class CompiledStep:
   """
 
   def __init__(self, run: AbstractRun, inputs: StepInput):
-    """Compiles the step as a run does, and initializes a state.
-
-    Args:
-      run: config, method and devices.
-      inputs: input of every step.
-    """
+    """Compiles the step as a run does, and initializes a state."""
     step = aot.abstract_step(run)
     self._inputs = inputs
     self._state = jax.jit(step.init, out_shardings=step.state_sharding)()
@@ -90,5 +76,5 @@ class CompiledStep:
 
   def __call__(self) -> None:
     """Takes a step, and returns when it is done."""
-    state, metrics = self.compiled(self._state, self._inputs)
-    self._state, _ = jax.block_until_ready((state, metrics))
+    results = self.compiled(self._state, self._inputs)
+    self._state, _ = jax.block_until_ready(results)

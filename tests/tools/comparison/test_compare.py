@@ -124,7 +124,7 @@ def test_started_again_it_trains_nothing_and_says_the_same(
   finished, monkeypatch
 ):
   plan, out, report = finished
-  monkeypatch.setattr(loop, '_train', None)  # Calling it would fail.
+  monkeypatch.setattr(loop, 'run', None)  # Calling it would fail.
   again = runner.run(plan, out)
   assert again is not None
   assert again.content == report.content
@@ -139,7 +139,7 @@ def test_runs_from_before_a_field_was_there_are_taken(
     config = json.loads(file.read_text())
     del config['views']['antialias']
     file.write_text(json.dumps(config))
-  monkeypatch.setattr(loop, '_train', None)  # Calling it would fail.
+  monkeypatch.setattr(loop, 'run', None)  # Calling it would fail.
   again = runner.run(_plan(files), tmp_path / 'out')
   assert again is not None and again.content == report.content
 
