@@ -1,4 +1,4 @@
-"""How the documentation is built: `make docs`."""
+"""Configuration of the documentation: `make docs`."""
 
 import pathlib
 import re
@@ -7,12 +7,12 @@ from docutils import nodes
 import latex2mathml.converter
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
-_SETUP = (_ROOT / 'setup.py').read_text()
+_INIT = (_ROOT / 'semppl_jax' / '__init__.py').read_text()
 
 project = 'semppl_jax'
 author = 'The authors of semppl_jax'
 copyright = 'The authors of semppl_jax, Apache-2.0'
-release = re.search(r"version='([^']+)'", _SETUP)[1]
+release = re.search(r"__version__ = '([^']+)'", _INIT)[1]
 
 extensions = [
   'myst_parser',
@@ -30,8 +30,8 @@ exclude_patterns = ['_build']
 myst_heading_anchors = 3
 myst_enable_extensions = ['dollarmath', 'deflist']
 
-# The pages of functions are read from the source, as two programs cannot be
-# imported into one process: both would define their flags.
+# API pages come from the source text: two commands cannot be imported into one
+# process, since both define their flags.
 autoapi_dirs = [str(_ROOT / 'semppl_jax')]
 autoapi_root = 'api'
 autoapi_add_toctree_entry = False
@@ -43,38 +43,38 @@ autoapi_own_page_level = 'module'
 
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-# Attributes as a part of the class: a NamedTuple has them a second time.
+# Else the fields of a NamedTuple appear twice.
 napoleon_use_ivar = True
 # Single backticks are code here.
 default_role = 'code'
 
 suppress_warnings = [
-  # Of constants that a module takes from another: their pages have them.
+  # Constants imported from another module: their own pages have them.
   'autoapi.python_import_resolution',
-  # Two rooms have an error of one name.
+  # Classes of the same name in several modules.
   'ref.python',
 ]
 
 
 def _as_plain_text(app, what, name, obj, options, lines):
-  """Docstrings are plain text with backticks: no other markup is meant."""
+  """Converts a docstring, plain text with backticks, to reStructuredText."""
   del app, name, obj, options
   text = _escaped('\n'.join(lines))
   if what == 'module':
-    # What a module sets apart, as a command or a table, stands as it is.
+    # Indented commands and tables are literal blocks.
     text = re.sub(r'\n\n(?=  )', '\n\n::\n\n', text)
   lines[:] = text.split('\n')
 
 
 def _escaped(text):
-  """Bars and stars outside of backticks, which reStructuredText would read."""
+  """Escapes bars and stars outside of backticks."""
   parts = text.split('`')
   parts[::2] = [re.sub(r'([|*])', r'\\\1', part) for part in parts[::2]]
   return '`'.join(parts)
 
 
 def _show_math(display):
-  """Returns what writes a formula as MathML, which browsers draw themselves."""
+  """Returns a visitor that writes a formula as MathML."""
 
   def visit(translator, node):
     mathml = latex2mathml.converter.convert(node.astext(), display=display)
@@ -87,8 +87,8 @@ def _show_math(display):
 
 
 def setup(app):
-  """Adds what stands above."""
-  # Before napoleon reads the sections.
+  """Registers the docstring conversion and the MathML renderer."""
+  # Before napoleon parses the sections.
   app.connect('autodoc-process-docstring', _as_plain_text, priority=100)
   app.add_html_math_renderer(
     'mathml', (_show_math('inline'), None), (_show_math('block'), None)
