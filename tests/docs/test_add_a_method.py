@@ -1,4 +1,4 @@
-"""The example of docs/add_a_method.md, as it stands there."""
+"""Runs the example of docs/add_a_method.md from its text."""
 
 import importlib
 import json
@@ -25,7 +25,7 @@ TEXT = (ROOT / 'docs' / 'add_a_method.md').read_text()
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-  """The two files of the document, where Python finds them."""
+  """Writes the two files of the document to a folder on the path."""
   names = re.findall(r'`(barlow_twins\w*\.py)`:', TEXT)
   blocks = re.findall(r'```python\n(.*?)```', TEXT, re.DOTALL)
   for name, block in zip(names, blocks, strict=True):

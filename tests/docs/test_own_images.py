@@ -1,4 +1,4 @@
-"""The worked example of docs/own_images.md, run from its very text."""
+"""Runs the example of docs/own_images.md from its text."""
 
 import os
 import pathlib
@@ -16,7 +16,7 @@ BLOCK = re.compile(r'```(bash|python|text)\n(.*?)```', re.DOTALL)
 
 
 def _blocks():
-  """Kind and content of each block, with the text before it."""
+  """Yields kind and content of each block, with the text before it."""
   end = 0
   for found in BLOCK.finditer(TEXT):
     yield found[1], found[2], TEXT[end : found.start()]
@@ -24,13 +24,13 @@ def _blocks():
 
 
 def _shape(line):
-  """A line without what another CPU may make otherwise."""
+  """Returns a line without the results that depend on the CPU."""
   line = re.sub(r'\b(airplane|automobile|bird|cat)$', 'class', line)
   return re.sub(r'[\d.]+', '0', ' '.join(line.split()))
 
 
 def _with_torchvision(folder):
-  """A place of modules in which torchvision can be imported, see there."""
+  """Returns a directory for PYTHONPATH that makes torchvision importable."""
   (folder / 'sitecustomize.py').write_text(
     f'import sys\nsys.path.insert(0, {str(ROOT)!r})\n'
     'from tests.helpers import torch_networks\ntorch_networks.torchvision()\n'
@@ -70,11 +70,11 @@ def test_every_command_runs_and_prints_what_the_document_says(
         assert _shape(line) in printed, (line, output)
   assert ran == 6
   page = tmp_path / 'runs' / 'photos' / 'report.html'
-  assert 'How many are right is not known' in page.read_text()
+  assert 'Their accuracy is unknown' in page.read_text()
 
 
 def test_the_commands_name_what_the_document_shows():
-  """Cheap, for the core tests: its files and flags are there."""
+  """Checks cheaply, for the core tests, that files and links exist."""
   files = re.findall(r'--config=(configs/[\w/]+\.py)', TEXT)
   assert files and all((ROOT / file).exists() for file in files)
   kinds = [kind for kind, *_ in _blocks()]
