@@ -30,6 +30,11 @@ _MINUTES = flags.DEFINE_float(
 _CHECK = flags.DEFINE_boolean(
   'check', False, 'Print the plan of the run and its problems, and stop.'
 )
+_PROFILE = flags.DEFINE_string(
+  'profile',
+  None,
+  'STEP:COUNT, the steps to profile into DIR/profile (TensorBoard, Perfetto).',
+)
 _REPORT = flags.DEFINE_boolean(
   'report', True, 'Write DIR/report.html at the end of the run.'
 )
@@ -41,14 +46,15 @@ def main(_) -> int:
 
 
 def _run() -> int:
-  from semppl_jax.training import loop, summary
+  from semppl_jax.training import loop, profiling, summary
 
   if not _WORKDIR.value:
     raise loading.ConfigError(
       '--workdir=DIR is missing: the folder or bucket of the run.'
     )
+  profile = profiling.parse(_PROFILE.value)
   with cli.stop_after(_MINUTES.value):
-    result = loop.run(_CONFIG.value, _WORKDIR.value)
+    result = loop.run(_CONFIG.value, _WORKDIR.value, profile=profile)
   if result is None:
     return errors.STOPPED
   if jax.process_index() == 0:

@@ -13,18 +13,29 @@ os.environ.setdefault(
 )
 
 import jax
+from jaxtyping import install_import_hook
 import pytest
 
-from tests.helpers import tiny
+# Shapes and types of arguments and results are checked in every test. Before
+# the rooms are imported, as by the helpers.
+CHECKED_ROOMS = ('losses', 'methods', 'models', 'evaluators')
+install_import_hook(
+  [f'semppl_jax.{room}' for room in CHECKED_ROOMS], 'beartype.beartype'
+)
+
+from tests.helpers import tiny  # noqa: E402
 
 # Compiling takes most of the time of the tests, and a fraction of it so. Only
-# for a version that is known to know the flags: an unknown one ends the
-# process. tests/training/test_main.py has a run that is compiled as users' are.
-if jax.__version_info__[:2] == (0, 10):
-  os.environ.setdefault(
-    'XLA_FLAGS',
-    '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false',
-  )
+# for versions that are known to know the flags: an unknown one ends the
+# process. tests/test_main.py has a run that is compiled as users' are.
+XLA_FLAGS = {
+  (0, 10): (
+    '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
+  ),
+  (0, 12): '--xla_backend_optimization_level=0',
+}
+if jax.__version_info__[:2] in XLA_FLAGS:
+  os.environ.setdefault('XLA_FLAGS', XLA_FLAGS[jax.__version_info__[:2]])
 jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_dtype_promotion', 'strict')
 jax.config.update('jax_numpy_rank_promotion', 'raise')

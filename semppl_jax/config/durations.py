@@ -1,4 +1,4 @@
-"""Durations and queue sizes of a config, in steps and rows.
+"""Durations and queue sizes of a config, in steps and rows; times in words.
 
 An epoch is as many examples as the train set has, so that a duration stays
 right when the batch size changes. A duration is cut down to whole batches
@@ -78,3 +78,14 @@ def queue_rows(size: str, batch_size: int) -> int:
       f' {float(rows)} rows at batch size {batch_size}.'
     )
   return int(rows)
+
+
+def in_words(seconds: float) -> str:
+  """Returns a time in words, such as `12.3 s`, `5.0 min` or `3.5 h`."""
+  if seconds < 100:
+    return f'{seconds:.1f} s'
+  if seconds < 6000:
+    return f'{seconds / 60:.1f} min'
+  if seconds < 48 * 3600:
+    return f'{seconds / 3600:.1f} h'
+  return f'{seconds / 86400:.0f} days'

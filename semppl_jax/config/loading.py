@@ -5,12 +5,16 @@ path relative to the repository works from any directory, and an unknown field,
 a value of the wrong type or a missing file is a `ConfigError` of one sentence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import contextlib
 import difflib
+import importlib
+import importlib.util
 import json
 import pathlib
 import re
 import sys
+import types
 from typing import Any
 
 from absl import flags
@@ -18,7 +22,13 @@ from ml_collections import config_flags, ConfigDict
 
 from semppl_jax.runtime.errors import InputError
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+# `configs/` is inside of the package in a wheel, since a package of this name
+# would stand beside those of other people; in a checkout it is beside it.
+_ROOT = next(
+  (x for x in (_PACKAGE, _PACKAGE.parent) if (x / 'configs').is_dir()),
+  _PACKAGE.parent,
+)
 
 
 class ConfigError(InputError):
@@ -67,9 +77,10 @@ def parse_flags(
   """
   argv = _with_absolute_path(argv)
   given = [x.partition('=')[2] for x in argv if x.startswith('--config=')]
-  if given:
-    _check_names(_read(given[-1]), argv)
-  rest = flag_values(argv)
+  with _configs_importable():
+    if given:
+      _check_names(_read(given[-1]), argv)
+    rest = flag_values(argv)
   required = required or any(re.match(r'--?(no)?config\.', x) for x in argv)
   if required and not given:
     raise ConfigError(
@@ -164,10 +175,36 @@ def _find(path: str) -> pathlib.Path:
   )
 
 
-def _read(path: str) -> ConfigDict:
-  # The files of configs/ import each other by that name.
-  if str(_ROOT) not in sys.path:
+@contextlib.contextmanager
+def _configs_importable() -> Iterator[None]:
+  """Lets config files import each other as `from configs import base`.
+
+  A copy of `configs/` in the working directory has precedence. Any other
+  package of that name has not, and is there again afterwards.
+  """
+  if _PACKAGE.parent == _ROOT and str(_ROOT) not in sys.path:
     sys.path.insert(0, str(_ROOT))
+  found = importlib.util.find_spec('configs')
+  places = (found and found.submodule_search_locations) or ()
+  ours = {str(folder / 'configs') for folder in (pathlib.Path.cwd(), _ROOT)}
+  if any(x in ours and (pathlib.Path(x) / 'base.py').is_file() for x in places):
+    yield
+    return
+  theirs = _pop_configs()
+  sys.modules['configs'] = importlib.import_module(f'{_PACKAGE.name}.configs')
+  try:
+    yield
+  finally:
+    _pop_configs()
+    sys.modules.update(theirs)
+
+
+def _pop_configs() -> dict[str, types.ModuleType]:
+  names = [x for x in sys.modules if x.partition('.')[0] == 'configs']
+  return {name: sys.modules.pop(name) for name in names}
+
+
+def _read(path: str) -> ConfigDict:
   values = flags.FlagValues()
   holder = define_flag(values, [''])
   values(['', f'--config={path}'])

@@ -73,7 +73,9 @@ def make_abstract_run(
   config = experiment_lib.with_classes(config, _CLASSES)
   # Lengths of durations in epochs change no shape.
   examples = _TOTAL_STEPS * config.batch_size
-  method = methods.make(config, MethodContext(mesh, config.batch_size, examples))
+  method = methods.make(
+    config, MethodContext(mesh, config.batch_size, examples)
+  )
   return AbstractRun(config, mesh, method)
 
 

@@ -1,9 +1,9 @@
-"""Checkpoints of a whole run: a thin cover of orbax.
+"""Checkpoints of a run, written by orbax.
 
 A checkpoint holds the train state (queues and seed included), the config and
 the label subset, so that a restart needs a directory and the same command.
-Orbax writes to a temporary name and renames: a run that is killed, or a disk
-that fills up, leaves the checkpoints before it as they were.
+Orbax writes to a temporary name and renames: a killed run or a full disk leaves
+the earlier checkpoints unchanged.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,6 +11,7 @@ import contextlib
 from typing import Any, NamedTuple
 
 from etils import epath
+from jaxtyping import PyTree
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
@@ -20,7 +21,7 @@ from semppl_jax.runtime import errors
 from semppl_jax.runtime.errors import count_and_names, InputError, ProgramError
 
 # Fields that change what is printed and kept, and where and how fast a run
-# works, but not what comes of it.
+# works, but not its result.
 WORKING_FIELDS = (
   'log_every',
   'on_nonfinite',
@@ -32,8 +33,8 @@ WORKING_FIELDS = (
   'data.threads',
   'data.device_gib',
 )
-# Nor do these change the training beyond rounding, but what it takes of memory
-# and what it is judged by.
+# These do not change the training beyond rounding either, only its memory and
+# its evaluation.
 _FREE_FIELDS = (
   *WORKING_FIELDS,
   'network.remat',
@@ -45,10 +46,10 @@ BEST_METRIC = 'best'
 
 
 class Identity(NamedTuple):
-  """What must be the same for a run to go on from a checkpoint.
+  """Identity of a run: equal for a run and the checkpoints it can continue.
 
   Attributes:
-    config: the run's config as plain values.
+    config: config of the run by dotted name.
     data: fingerprint of the train set.
     labels: hash of the label subset.
     labelled: ids of the labelled images, str [M].
@@ -56,7 +57,7 @@ class Identity(NamedTuple):
     masks: checksum of the saliency masks, or '' without a store of them.
   """
 
-  config: dict[str, Any]
+  config: dict[str, object]
   data: str
   labels: str
   labelled: np.ndarray
@@ -65,11 +66,11 @@ class Identity(NamedTuple):
 
 
 class MismatchError(InputError):
-  """A checkpoint belongs to another config, data set, labels or masks."""
+  """A checkpoint has another config, data set, label subset or masks."""
 
 
 class WriteError(ProgramError, RuntimeError):
-  """A checkpoint could not be written; those before it are as they were."""
+  """A checkpoint could not be written; earlier ones are unchanged."""
 
   # The destructors of a failed write would not end.
   abort = True
@@ -104,13 +105,13 @@ class Checkpointer:
     )
 
   def latest_step(self) -> int | None:
-    """Step of the newest whole checkpoint, or None."""
+    """Returns the step of the newest complete checkpoint, or None."""
     return self._manager.latest_step()
 
   def save(
-    self, step: int, state: Any, metrics: Mapping[str, float] | None = None
+    self, step: int, state: PyTree, metrics: Mapping[str, float] | None = None
   ) -> None:
-    """Starts to write a checkpoint; a step that is there already is kept.
+    """Starts to write a checkpoint; an existing one of this step is kept.
 
     Raises:
       WriteError: this write, or the one before it, failed.
@@ -128,16 +129,16 @@ class Checkpointer:
         metrics=dict(metrics) if metrics else None,
       )
 
-  def restore(self, step: int, like: Any) -> Any:
-    """Reads a state, laid out over devices as `like` says.
+  def restore(self, step: int, abstract_state: PyTree) -> PyTree:
+    """Reads a state into the shapes and shardings of an abstract state.
 
     Args:
       step: step of the checkpoint.
-      like: tree of `jax.ShapeDtypeStruct` with shardings; the devices may be
-        others, and of another number, than when it was saved.
+      abstract_state: tree of `jax.ShapeDtypeStruct` with shardings; devices and
+        their number may differ from those of the run that saved it.
 
     Raises:
-      MismatchError: it was made by another config, data, label subset or masks.
+      MismatchError: it has another config, data set, label subset or masks.
     """
     saved = self._manager.restore(
       step, args=ocp.args.Composite(identity=ocp.args.JsonRestore())
@@ -151,7 +152,8 @@ class Checkpointer:
         f' {"; ".join(differ)}. Take the old settings, or another --workdir.'
       )
     return self._manager.restore(
-      step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
+      step,
+      args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state)),
     ).state
 
   def _other_labels(self, step: int) -> str:
@@ -170,11 +172,11 @@ class Checkpointer:
     return f'the labelled subset is another one ({", ".join(changes)})'
 
   def evaluated(self, step: int) -> bool:
-    """Whether a checkpoint was saved with the figures of an evaluation."""
+    """Returns True if a checkpoint has the scores of an evaluation."""
     return self._manager.metrics(step) is not None
 
   def wait(self) -> None:
-    """Waits for the write that is under way.
+    """Waits for the current write.
 
     Raises:
       WriteError: it failed.
@@ -183,14 +185,14 @@ class Checkpointer:
       self._manager.wait_until_finished()
 
   def close(self) -> None:
-    """Waits for writes and lets the directory go; raises as `wait`."""
+    """Waits for writes and closes the manager; raises as `wait`."""
     with _writing(self.directory):
       self._manager.close()
 
 
 @contextlib.contextmanager
 def _writing(directory: epath.Path) -> Iterator[None]:
-  """Turns whatever a failed write raises into one sentence."""
+  """Raises WriteError, one sentence, for any error of a write."""
   try:
     yield
   # Orbax passes on the errors of its threads: OSError, tensorstore's
@@ -210,7 +212,7 @@ def _plain(identity: Identity) -> dict[str, Any]:
 
 
 def _differing(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
-  """Every field that differs and would change the training, and the data."""
+  """Returns each difference that would change the training."""
   differ = differing_fields(saved['config'], now['config'], _FREE_FIELDS)
   if saved['data'] != now['data']:
     differ.append('the train set holds other images or labels')
@@ -221,14 +223,14 @@ def _differing(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def differing_fields(
-  old: dict[str, Any], new: dict[str, Any], free: tuple[str, ...]
+  old: dict[str, object], new: dict[str, object], free: tuple[str, ...]
 ) -> list[str]:
-  """Returns a sentence of each field that differs.
+  """Returns a sentence for each field that differs.
 
   Args:
     old: a saved config, from `loading.to_flat_dict`; it may lack newer fields.
     new: the config of now, likewise.
-    free: fields that begin so may differ.
+    free: prefixes of fields that may differ.
   """
   old = _with_new_fields(old, new)
   return [
@@ -239,11 +241,11 @@ def differing_fields(
 
 
 def _with_new_fields(
-  old: dict[str, Any], new: dict[str, Any]
-) -> dict[str, Any]:
-  """A saved config with the fields that it is too old to have.
+  old: dict[str, object], new: dict[str, object]
+) -> dict[str, object]:
+  """Adds newer fields to an old saved config, at their defaults.
 
-  What a new field stands at by default is what was before there was one.
+  The default of a new field is the behaviour before the field existed.
   """
   if new.keys() <= old.keys():
     return old

@@ -10,6 +10,7 @@ from jaxtyping import PyTree
 import ml_collections
 import numpy as np
 
+from semppl_jax.config import durations
 from semppl_jax.data import inspection, labels, masks
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.runtime.tables import fixed_width
@@ -97,8 +98,8 @@ class CostEstimate(NamedTuple):
       ),
       (
         'time',
-        f'about {_duration(self.hours)} ({self.tflop:.3g} TFLOP a step and'
-        f' device, at {_EFFICIENCY:.0%} of its matrix-product rate)',
+        f'about {durations.in_words(3600 * self.hours)} ({self.tflop:.3g} TFLOP'
+        f' a step and device, at {_EFFICIENCY:.0%} of its matrix-product rate)',
       ),
     )
     return fixed_width(rows, ('<22', ''))
@@ -187,9 +188,3 @@ def _matmul_rate(experiment: Experiment) -> float:
     product(x, x).block_until_ready()
     times.append(time.perf_counter() - start)
   return 2 * size**3 / float(np.min(times))
-
-
-def _duration(hours: float) -> str:
-  if hours < 1:
-    return f'{max(60 * hours, 1):.0f} minutes'
-  return f'{hours:.1f} hours' if hours < 48 else f'{hours / 24:.0f} days'

@@ -95,7 +95,9 @@ def build(
     return durations.steps(duration, config.batch_size, examples)
 
   config = with_classes(config, len(splits.train.class_names))
-  method = methods.make(config, MethodContext(mesh, config.batch_size, examples))
+  method = methods.make(
+    config, MethodContext(mesh, config.batch_size, examples)
+  )
   total = steps(config.duration)
   step = make_train_step(
     config, method, mesh, total, steps(config.optimizer.warmup)
@@ -135,7 +137,7 @@ def _first_weights(
   like = jax.eval_shape(step.init)
   try:
     weights = load.load(path)
-    _, _, heads = weights_lib.merged(
+    _, _, heads = weights_lib.merge(
       weights, like.params, like.net_state, config.init_heads
     )
   except ValueError as error:
@@ -153,7 +155,7 @@ def initial_state(experiment: Experiment) -> TrainState:
   state = untrained_state(experiment)
   if experiment.weights is None:
     return state
-  params, net_state, _ = weights_lib.merged(
+  params, net_state, _ = weights_lib.merge(
     experiment.weights,
     state.params,
     state.net_state,

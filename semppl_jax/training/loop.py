@@ -147,7 +147,7 @@ class _Trainer:
     self._checkpoints, self._interrupts = checkpoints, interrupts
     self._stack = stack
     self._profiler = Profiler(profile, workdir / 'profile')
-    self._evaluate = online.make(
+    self._evaluate = online.OnlineEvaluator(
       experiment.config, experiment.step.network, experiment.mesh
     )
 
@@ -195,6 +195,7 @@ class _Trainer:
     if self._interrupts.should_stop(start):
       _log.info('Asked to stop before the first step: nothing new to save.')
       return None
+    log_step_memory(self._writer, start, self._compiled)
     throughput = Throughput(self._experiment.config.batch_size, batches)
     inflight = collections.deque()
     self._timer.start_training()
@@ -249,7 +250,6 @@ class _Trainer:
     with self._timer.timed(start, 'compile'):
       compiled = aot.compile_step(self._experiment.step, state, inputs)
     distributed.barrier('first step')
-    log_step_memory(self._writer, start, compiled)
     return compiled
 
   def _next_input(
@@ -351,7 +351,7 @@ class _Trainer:
     baselines = {}
     if experiment.config.eval.baselines:
       with self._timer.timed(experiment.total_steps, 'floors'):
-        baselines = self._evaluate.floors(
+        baselines = self._evaluate.baselines(
           experiment_lib.untrained_state(experiment),
           experiment.splits,
           experiment.subset,

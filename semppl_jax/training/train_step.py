@@ -308,7 +308,9 @@ def make_train_step(
       config.optimizer, config.batch_size, warmup_steps, total_steps
     ),
     ema_decay=schedules.ema_decay(config.ema, total_steps),
-    probe=linear_probe.make(config.probe, config.network.classifier.classes),
+    probe=linear_probe.make_probe(
+      config.probe, config.network.classifier.classes
+    ),
     augment=augment_lib.make_augment(config.augment, config.saliency),
     crop=views_lib.make_views(config, mesh),
     value_and_grad=grad_cache.make_value_and_grad(config.accumulate),
