@@ -1,4 +1,4 @@
-"""What one step of training sees."""
+"""Rows of one training step, as views, as whole images or as a data set."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -7,20 +7,21 @@ import jax
 
 UNLABELLED = -1
 
-# Of the host, of the devices, or the shape of one.
+# A NumPy, JAX or TensorFlow array, or the shape of one.
 Array = jax.Array | Any
+_SUPPORT_PREFIX = 'support_'
 
 
 class Support(NamedTuple):
-  """Labelled rows of one step, as many of each of its classes, uncoloured.
+  """Labelled rows of one step, the same number of each class, not augmented.
 
-  S = classes x images per class rows, those of a class side by side.
+  S = classes x images per class rows, ordered by class.
 
   Attributes:
     large: large crops [S, v, H, W, 3], uint8.
     label: class of the row, int32 [S].
-    column: place of that class among those of the support batch, int32 [S].
-    index: position of the image in the train set, int32 [S]; its identity.
+    column: position of that class in the support batch, int32 [S].
+    index: position of the image in the train set, int32 [S].
   """
 
   large: Array
@@ -30,17 +31,17 @@ class Support(NamedTuple):
 
 
 class Batch(NamedTuple):
-  """Rows of one step, uncoloured: colour operations run inside the step.
+  """Rows of one step before color augmentation, which the step applies.
 
   Attributes:
     large: large crops [B, L, H, W, 3], uint8.
     small: small crops [B, S, h, w, 3], uint8; S may be 0.
-    label: class of the row, int32 [B], or -1 where the run may not know it.
-    index: position of the image in the train set, int32 [B]; its identity.
-    diagnostic_label: true class where the data has one, int32 [B], else -1;
-      for metrics and for the oracle ablation alone.
+    label: class of the row, int32 [B]; -1 where it is unlabelled.
+    index: position of the image in the train set, int32 [B].
+    diagnostic_label: true class, int32 [B], -1 where the data has none; only
+      for metrics and the oracle ablation.
     mask: foreground of each large crop [B, L, H, W], uint8 0 or 1, or None.
-    support: labelled rows of a method that asks for them, or None.
+    support: labelled rows of a method that needs them, or None.
   """
 
   large: Array
@@ -52,22 +53,79 @@ class Batch(NamedTuple):
   support: Support | None = None
 
 
-_OF_SUPPORT = 'support_'
+class Canvas(NamedTuple):
+  """Images of different sizes, each in the top left of a fixed-size array.
+
+  Attributes:
+    image: uint8 [B, H, W, 3].
+    extent: height and width of each image in the array, int32 [B, 2].
+    mask: foreground, uint8 [B, H, W] of 0 and 1, or None.
+    transposed: True where rows of the array are columns of the image, bool
+      [B]; None where no image is transposed.
+  """
+
+  image: Array
+  extent: Array
+  mask: Array | None = None
+  transposed: Array | None = None
 
 
-def to_arrays(batch: Batch) -> dict[str, Any]:
+class UncroppedSupport(NamedTuple):
+  """Support rows before the device crops them, see `Support`."""
+
+  canvas: Canvas
+  label: Array
+  column: Array
+  index: Array
+
+
+class UncroppedBatch(NamedTuple):
+  """Rows of one step before the device crops them, see `Batch`."""
+
+  canvas: Canvas
+  label: Array
+  index: Array
+  diagnostic_label: Array
+  support: UncroppedSupport | None = None
+
+
+class DeviceDataset(NamedTuple):
+  """A whole train set of n images, from which the step samples its rows.
+
+  Attributes:
+    canvas: all n images.
+    label: class that the run may use, int32 [n], or -1.
+    diagnostic_label: true class, int32 [n], -1 where the data has none.
+    populations: positions that each stream samples from, int32 [m] each.
+    support: images of each class, int32 [C, m], and their number, int32 [C];
+      None for a method without support rows.
+  """
+
+  canvas: Canvas
+  label: Array
+  diagnostic_label: Array
+  populations: tuple[Array, ...]
+  support: tuple[Array, Array] | None = None
+
+
+StepInput = DeviceDataset | UncroppedBatch | Batch
+
+
+def to_arrays(batch: Batch) -> dict[str, Array]:
   """Returns the arrays of a batch by name, to be saved in one file."""
   arrays = batch._replace(support=None)._asdict()
   if batch.support is not None:
     for name, value in batch.support._asdict().items():
-      arrays[_OF_SUPPORT + name] = value
+      arrays[_SUPPORT_PREFIX + name] = value
   return {name: value for name, value in arrays.items() if value is not None}
 
 
 def from_arrays(arrays: Mapping[str, Array]) -> Batch:
-  """Returns the batch of which `to_arrays` made these."""
-  own = {k: v for k, v in arrays.items() if not k.startswith(_OF_SUPPORT)}
+  """Inverts `to_arrays`."""
+  own = {k: v for k, v in arrays.items() if not k.startswith(_SUPPORT_PREFIX)}
   support = {
-    k.removeprefix(_OF_SUPPORT): v for k, v in arrays.items() if k not in own
+    k.removeprefix(_SUPPORT_PREFIX): v
+    for k, v in arrays.items()
+    if k not in own
   }
   return Batch(**own, support=Support(**support) if support else None)

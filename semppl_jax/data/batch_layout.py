@@ -1,93 +1,96 @@
-"""Which rows of the global batch come from which stream, and who makes them.
+"""Layout of the global batch: rows of each stream, and the process of each row.
 
-Nothing here depends on the number of processes but `share`, which picks.
+The layout does not depend on the number of processes; `share` then selects the
+part of one process.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-BLOCK = 8
+BLOCK = 8  # Rows decoded together, at least.
 
 
 class Stream(NamedTuple):
-  """Rows of every step that are drawn from one set of images.
+  """Rows of every step that are sampled from one set of images.
 
   Attributes:
     population: positions of the images in the train set, ascending int32 [n].
-    places: their rows in the global batch, ascending int [rows].
-    number: tells the streams of a run apart.
+    positions: rows of the stream in the global batch, ascending int [rows].
+    number: seed of the stream within a run.
   """
 
   population: np.ndarray
-  places: np.ndarray
+  positions: np.ndarray
   number: int
 
   @property
   def rows(self) -> int:
-    """Rows per step, over all processes."""
-    return len(self.places)
+    """Number of rows per step, over all processes."""
+    return len(self.positions)
 
   @property
   def block(self) -> int:
-    """Rows of a block."""
+    """Number of rows of a block."""
     return block_size(self.rows)
 
 
 class Share(NamedTuple):
-  """What one process makes of a stream.
+  """Part of a stream that one process loads.
 
   Attributes:
-    blocks: blocks of each step that hold its rows.
+    blocks: blocks of each step that contain its rows.
     keep: its rows among those of the blocks.
-    places: where they go in its part of the batch, int [own rows].
+    positions: their rows in its part of the batch, int [own rows].
   """
 
   blocks: range
   keep: slice
-  places: np.ndarray
+  positions: np.ndarray
 
 
 def block_size(rows: int) -> int:
-  """Smallest divisor of `rows` that is at least `BLOCK`, or `rows`."""
+  """Returns the smallest divisor of `rows` from `BLOCK` on, or `rows`."""
   return next((n for n in range(BLOCK, rows) if rows % n == 0), rows)
 
 
 def streams(
-  batch_size: int, labelled_per_batch: int, known: np.ndarray
+  batch_size: int, labelled_per_batch: int, labelled: np.ndarray
 ) -> list[Stream]:
-  """Returns one stream of all images, or one of the labelled and one of others.
+  """Returns one stream of all images, or one labelled and one unlabelled.
 
   Args:
     batch_size: rows of the global batch B.
-    labelled_per_batch: rows that show a labelled image; 0: as they come.
-    known: whether an image may show its label, bool [n].
+    labelled_per_batch: labelled rows per batch; 0 samples from all images.
+    labelled: True where the run may use the label of an image, bool [n].
 
   Raises:
     ValueError: more labelled rows than rows, or a stream without images.
   """
-  own = (np.ones_like(known), known, ~known)
-  parts = [
-    Stream(np.flatnonzero(own[number]).astype(np.int32), rows, number)
-    for number, rows in places(batch_size, labelled_per_batch).items()
+  members = (np.ones_like(labelled), labelled, ~labelled)
+  result = [
+    Stream(np.flatnonzero(members[number]).astype(np.int32), rows, number)
+    for number, rows in stream_positions(batch_size, labelled_per_batch).items()
   ]
-  for part in parts:
-    if not len(part.population):
-      kind = {0: 'train', 1: 'labelled', 2: 'unlabelled'}[part.number]
+  for stream in result:
+    if not len(stream.population):
+      kind = ('train', 'labelled', 'unlabelled')[stream.number]
       raise ValueError(
         f'config.data.labelled_per_batch={labelled_per_batch} of'
-        f' config.batch_size={batch_size} asks for {part.rows} {kind} rows, and'
+        f' config.batch_size={batch_size} needs {stream.rows} {kind} rows, but'
         ' the train set has no such images.'
       )
-  return parts
+  return result
 
 
-def places(batch_size: int, labelled_per_batch: int) -> dict[int, np.ndarray]:
-  """The rows of each stream that has any, by its number, ascending int [rows].
+def stream_positions(
+  batch_size: int, labelled_per_batch: int
+) -> dict[int, np.ndarray]:
+  """Returns the rows of each non-empty stream by number, ascending int [rows].
 
   Args:
     batch_size: rows of the global batch B.
-    labelled_per_batch: rows that show a labelled image; 0: as they come.
+    labelled_per_batch: labelled rows per batch; 0 samples from all images.
 
   Raises:
     ValueError: more labelled rows than rows.
@@ -109,7 +112,7 @@ def places(batch_size: int, labelled_per_batch: int) -> dict[int, np.ndarray]:
 def process_rows(
   batch_size: int, process_index: int, process_count: int
 ) -> range:
-  """Rows of the global batch that belong to a process.
+  """Returns the rows of the global batch that belong to a process.
 
   Raises:
     ValueError: the batch cannot be split evenly.
@@ -124,12 +127,14 @@ def process_rows(
 
 
 def share(stream: Stream, rows: range) -> Share:
-  """What a process with `rows` of the global batch makes of a stream."""
-  first, last = np.searchsorted(stream.places, [rows.start, rows.stop])
-  blocks = range(int(first) // stream.block, -(-int(last) // stream.block))
+  """Returns the part of a stream for a process with `rows` of the batch."""
+  first, last = map(
+    int, np.searchsorted(stream.positions, [rows.start, rows.stop])
+  )
+  blocks = range(first // stream.block, -(-last // stream.block))
   start = blocks.start * stream.block
   return Share(
     blocks=blocks,
-    keep=slice(int(first) - start, int(last) - start),
-    places=stream.places[first:last] - rows.start,
+    keep=slice(first - start, last - start),
+    positions=stream.positions[first:last] - rows.start,
   )

@@ -1,4 +1,4 @@
-"""How many images of an epoch may be unreadable."""
+"""Limit on the unreadable images of an epoch."""
 
 import logging
 
@@ -18,7 +18,7 @@ class CorruptCount:
   """
 
   def __init__(self, train: Dataset, limit: float) -> None:
-    """Starts at none.
+    """Starts at zero.
 
     Args:
       train: the train set.
@@ -26,17 +26,17 @@ class CorruptCount:
     """
     self._train = train
     self._limit = limit
-    self._seen: dict[int, None] = {}
-    self._named: set[int] = set()
+    self._epoch: dict[int, None] = {}
+    self._logged: set[int] = set()
 
   def start_epoch(self) -> None:
-    """Counts from none again; an image is still named only once."""
-    self._seen = {}
+    """Restarts at zero; an image is still logged only once."""
+    self._epoch = {}
 
   @property
   def count(self) -> int:
     """Distinct unreadable images of the epoch."""
-    return len(self._seen)
+    return len(self._epoch)
 
   def add(self, indices: np.ndarray) -> None:
     """Adds positions in the train set, int [n]; logs each image once.
@@ -45,14 +45,14 @@ class CorruptCount:
       ValueError: more than the allowed share is unreadable.
     """
     for index in np.asarray(indices).tolist():
-      self._seen[index] = None
-      if index not in self._named:
-        self._named.add(index)
+      self._epoch[index] = None
+      if index not in self._logged:
+        self._logged.add(index)
         _log.warning('Skipped an unreadable image: %s', self._train.ids[index])
     self.check(self.count)
 
   def check(self, total: int) -> None:
-    """Compares the images of all processes with the limit.
+    """Compares the number of images of all processes with the limit.
 
     Raises:
       ValueError: more than the allowed share is unreadable.
@@ -60,11 +60,10 @@ class CorruptCount:
     share = total / self._train.size
     if share > self._limit:
       # A copy first: the thread that reads the input may add to it meanwhile.
-      names = [self._train.ids[index] for index in list(self._seen)]
+      names = [self._train.ids[index] for index in list(self._epoch)]
       here = '' if total == len(names) else f' here and {total} in all'
+      images = count_and_names(f'unreadable image(s){here}', names)
       raise ValueError(
-        f'{self._train.name!r} has '
-        f'{count_and_names(f"unreadable image(s){here}", names)} ({share:.2%} of '
-        f'{self._train.size}); config.data.max_corrupt={self._limit} allows '
-        f'{self._limit:.2%}.'
+        f'{self._train.name!r} has {images} ({share:.2%} of {self._train.size})'
+        f'; config.data.max_corrupt={self._limit} allows {self._limit:.2%}.'
       )

@@ -1,46 +1,57 @@
 """Batches for training and evaluation.
 
 The global batch of a step is a pure function of (seed, step): neither the
-number of processes nor the step that a run began at changes a byte of it.
+number of processes nor the first step of a resumed run changes a byte of it.
 Process p of P has rows [p B / P, (p + 1) B / P).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
+from jaxtyping import PyTree
 from ml_collections import ConfigDict
 import numpy as np
 
 from semppl_jax.data import batch_layout, support_set as support_set_lib
-from semppl_jax.data.batch import Batch, Support, UNLABELLED
-from semppl_jax.data.canvas import Canvas, Uncut, UncutSupport
+from semppl_jax.data.batch import (
+  Batch,
+  Canvas,
+  Support,
+  UncroppedBatch,
+  UncroppedSupport,
+  UNLABELLED,
+)
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.data.labels import LabelSubset
+from semppl_jax.data.sources.folder import FileSource
+from semppl_jax.data.sources.npz import ArraySource
+from semppl_jax.data.sources.tfrecord_index import RecordSource
 from semppl_jax.runtime.errors import count_and_names
 
 
 class HostBatch(NamedTuple):
-  """One step's rows of this process.
+  """Rows of one step that this process loads.
 
   Attributes:
-    batch: NumPy arrays, leading axis [B / P]; of the support rows [S / P]. An
-      `Uncut` where the devices cut the views.
-    corrupt: positions in the train set of images that these rows were to show
-      and that could not be read, int32 [n]; a neighbour stands in for each.
-    unmasked: rows whose image has no mask, or a blank one; None where no view
-      is masked.
+    batch: NumPy arrays, leading axis [B / P]; [S / P] for support rows. An
+      `UncroppedBatch` where the device crops.
+    corrupt: positions in the train set of unreadable images that these rows
+      should show, int32 [n]; another image of the block replaces each.
+    unmasked: number of rows whose image has no mask or a blank one; None where
+      no view is masked.
   """
 
-  batch: Batch | Uncut
+  batch: Batch | UncroppedBatch
   corrupt: np.ndarray
   unmasked: int | None = None
 
 
 class EvalBatch(NamedTuple):
-  """Rows of an evaluation, b of them.
+  """b rows of an evaluation.
 
   Attributes:
-    image: centre crops [b, crop, crop, 3], uint8.
+    image: center crops [b, crop, crop, 3], uint8.
     label: true class, int32 [b], or -1.
     index: position in the data set, int32 [b]; -1 for padding.
     valid: bool [b]; False for padding and for unreadable images.
@@ -50,6 +61,20 @@ class EvalBatch(NamedTuple):
   label: np.ndarray
   index: np.ndarray
   valid: np.ndarray
+
+
+class _InputSpec(NamedTuple):
+  """Part of every step that this process loads.
+
+  Attributes:
+    parts: streams of which it loads rows, and those rows.
+    support: support rows, or None.
+    labelled: True where the run may use the label of an image, bool [n].
+  """
+
+  parts: list[tuple[batch_layout.Stream, batch_layout.Share]]
+  support: support_set_lib.SupportRows | None
+  labelled: np.ndarray
 
 
 def train_batches(
@@ -62,39 +87,38 @@ def train_batches(
   process_count: int = 1,
   support: bool = False,
 ) -> Iterator[HostBatch]:
-  """Endless batches, from `start_step` on.
+  """Returns endless batches, from `start_step` on.
 
   Each epoch shows every image once, in a new order; batches straddle the ends
   of epochs. With `labelled_per_batch` there are two such streams, one of the
-  labelled images and one of the others, whose rows are spread evenly. A
-  resume costs nothing for files; for records see `streams`. An unreadable
-  image is replaced by the next readable one of its block of at least 8 rows
-  (fewer if the stream has no such divisor), see `decode`.
+  labelled images and one of the others, whose rows are spread evenly. The cost
+  of a resume is described in `tf.streams`. An unreadable image is replaced by
+  the next readable one of its block of at least 8 rows (fewer if the stream has
+  no such divisor), see `tf.decode`.
 
   Support rows come beside them, S = classes x images of `config.support`:
-  process p has rows [p S / P, (p + 1) S / P), class by class, see `support`.
+  process p has rows [p S / P, (p + 1) S / P), ordered by class, see
+  `support_set`.
 
   Args:
     config: the whole config.
     train: the train set.
-    subset: the images that may show their label.
+    subset: the labelled images.
     start_step: the first step.
     process_index: this process.
     process_count: P; must divide `batch_size`, and S.
-    support: whether batches have support rows.
+    support: True to add support rows.
 
   Raises:
     ValueError: a batch that cannot be split, a stream without images, support
-      rows that the data has not, or (on the way) a block in which no image can
-      be read.
+      rows that the data cannot fill, or (while iterating) a block without a
+      readable image.
   """
-  plan = _plan(config, train, subset, process_index, process_count, support)
-  elements = _elements(config, train, plan, start_step)
-  if plan.support is None:
-    return (_host_batch(x, plan.parts, train, plan.known) for x in elements)
-  return _with_support(
-    elements, plan.parts, plan.support, start_step, train, plan.known
+  spec = _input_spec(
+    config, train, subset, process_index, process_count, support
   )
+  elements = _elements(config, train, spec, start_step)
+  return _host_batches(elements, spec, start_step, train)
 
 
 def train_stage(
@@ -105,50 +129,39 @@ def train_stage(
   *,
   support: bool = False,
 ) -> Iterator[Any]:
-  """Steps of one process up to a stage of `pipeline.STAGES`, to measure by."""
-  plan = _plan(config, train, subset, 0, 1, support)
-  return _elements(config, train, plan, 0, until)
+  """Returns steps up to a stage of `tf.pipeline.STAGES`, for benchmarks."""
+  spec = _input_spec(config, train, subset, 0, 1, support)
+  return _elements(config, train, spec, 0, until)
 
 
-class _Plan(NamedTuple):
-  """What this process makes of each step."""
-
-  parts: list[tuple[batch_layout.Stream, batch_layout.Share]]
-  support: support_set_lib.SupportRows | None
-  known: np.ndarray
-
-
-def _plan(
+def _input_spec(
   config: ConfigDict,
   train: Dataset,
   subset: LabelSubset,
   process_index: int,
   process_count: int,
   support: bool,
-) -> _Plan:
-  rows = batch_layout.process_rows(
-    config.batch_size, process_index, process_count
+) -> _InputSpec:
+  process = process_index, process_count
+  rows = batch_layout.process_rows(config.batch_size, *process)
+  labelled = np.isin(np.arange(train.size), subset.index)
+  streams = batch_layout.streams(
+    config.batch_size, config.data.labelled_per_batch, labelled
   )
-  known = np.zeros(train.size, bool)
-  known[subset.index] = True
-  parts = [
-    (stream, batch_layout.share(stream, rows))
-    for stream in batch_layout.streams(
-      config.batch_size, config.data.labelled_per_batch, known
-    )
-  ]
-  extra = None
-  if support:
-    extra = support_set_lib.support_rows(
-      config, train, subset, process_index, process_count
-    )
-  return _Plan([(x, own) for x, own in parts if own.blocks], extra, known)
+  parts = [(stream, batch_layout.share(stream, rows)) for stream in streams]
+  return _InputSpec(
+    parts=[(stream, share) for stream, share in parts if share.blocks],
+    support=support_set_lib.support_rows(config, train, subset, *process)
+    if support
+    else None,
+    labelled=labelled,
+  )
 
 
 def _elements(
   config: ConfigDict,
   train: Dataset,
-  plan: _Plan,
+  spec: _InputSpec,
   start_step: int,
   until: str = 'crops',
 ) -> Iterator[Any]:
@@ -156,13 +169,18 @@ def _elements(
 
   return pipeline.train_steps(
     config,
-    train.source,
-    plan.parts,
+    _encoded_source(train),
+    spec.parts,
     start_step,
-    plan.support,
+    spec.support,
     train.masks,
     until,
   )
+
+
+def _encoded_source(dataset: Dataset) -> FileSource | RecordSource:
+  assert not isinstance(dataset.source, ArraySource)  # For 'device' alone.
+  return dataset.source
 
 
 def eval_batches(
@@ -174,10 +192,10 @@ def eval_batches(
   process_index: int = 0,
   process_count: int = 1,
 ) -> Iterator[EvalBatch]:
-  """Centre crops of the images at `indices`, each once and in that order.
+  """Yields center crops of the images at `indices`, once and in that order.
 
   Every process yields the same number of batches; the last one is padded.
-  Records that are not asked for are read but not decoded.
+  Records of other images are read but not decoded.
 
   Args:
     config: the whole config.
@@ -197,114 +215,104 @@ def eval_batches(
   padded = np.full(-len(indices) % batch_size + len(indices), -1, np.int32)
   padded[: len(indices)] = indices
   own = padded.reshape(-1, batch_size)[:, rows.start : rows.stop].reshape(-1)
-  for image, _, wanted, good in _eval_steps(config, dataset, own, len(rows)):
-    label = np.where(wanted >= 0, dataset.labels[wanted], UNLABELLED)
-    yield EvalBatch(image, label.astype(np.int32), wanted, good)
-
-
-def _eval_steps(
-  config: ConfigDict, dataset: Dataset, indices: np.ndarray, rows: int
-) -> Iterator[Any]:
+  steps: Iterator[Any]
   if config.data.backend == 'device':
     from semppl_jax.data import in_memory
 
-    return in_memory.eval_steps(config, dataset, indices, rows)
-  from semppl_jax.data.tf import pipeline  # TensorFlow.
+    steps = in_memory.eval_steps(config, dataset.source, own, len(rows))
+  else:
+    from semppl_jax.data.tf import pipeline  # TensorFlow.
 
-  elements = pipeline.eval_steps(config, dataset.source, indices, rows)
-  return elements.as_numpy_iterator()
+    source = _encoded_source(dataset)
+    steps = pipeline.eval_steps(config, source, own, len(rows))
+  for image, _, requested, readable in steps:
+    label = np.where(requested >= 0, dataset.labels[requested], UNLABELLED)
+    yield EvalBatch(image, label.astype(np.int32), requested, readable)
+
+
+def _host_batches(
+  elements: Iterator[Any], spec: _InputSpec, start_step: int, train: Dataset
+) -> Iterator[HostBatch]:
+  for step, element in enumerate(elements, start_step):
+    if spec.support is None:
+      yield _host_batch(element, spec, train)
+    else:
+      host = _host_batch(element[:-1], spec, train)
+      yield _add_support(host, element[-1], spec.support, step, train)
 
 
 def _host_batch(
-  element: Any,
-  parts: list[tuple[batch_layout.Stream, batch_layout.Share]],
-  train: Dataset,
-  known: np.ndarray,
+  element: Sequence[Any], spec: _InputSpec, train: Dataset
 ) -> HostBatch:
-  for (stream, _), decoded in zip(parts, element, strict=True):
-    _check_blocks(decoded.wanted, decoded.good, stream.block, train)
-  kept = [
-    _map(lambda x, share=share: x[share.keep], decoded)
-    for (_, share), decoded in zip(parts, element, strict=True)
-  ]
-  row, index, wanted, good = _merge(kept, [s.places for _, s in parts])
+  parts = []
+  for (stream, share), decoded in zip(spec.parts, element, strict=True):
+    _check_blocks(decoded.requested, decoded.readable, stream.block, train)
+    parts.append(jax.tree.map(lambda x, own=share.keep: x[own], decoded))
+  positions = [share.positions for _, share in spec.parts]
+  row, index, requested, readable = _merge(parts, positions)
   label = train.labels[index]
-  facts: dict[str, Any] = dict(
-    label=np.where(known[index], label, UNLABELLED).astype(np.int32),
-    index=index,
-    diagnostic_label=label,
-  )
-  views = row.crops._replace(mask=row.crops.mask if len(row.masked) else None)
+  known = np.where(spec.labelled[index], label, UNLABELLED).astype(np.int32)
+  views = row.views
+  if not len(row.masked):
+    views = views._replace(mask=None)
   if isinstance(views, Canvas):
-    batch = Uncut(views, **facts)
+    batch = UncroppedBatch(views, known, index, label)
   else:
-    batch = Batch(**views._asdict(), **facts)
+    batch = Batch(views.large, views.small, known, index, label, views.mask)
   unmasked = int((~row.masked).sum()) if len(row.masked) else None
-  return HostBatch(batch, wanted[~good], unmasked)
+  return HostBatch(batch, requested[~readable], unmasked)
 
 
-def _with_support(
-  elements: Iterator[Any],
-  parts: list[tuple[batch_layout.Stream, batch_layout.Share]],
+def _add_support(
+  host: HostBatch,
+  decoded: Any,
   rows: support_set_lib.SupportRows,
-  start_step: int,
+  step: int,
   train: Dataset,
-  known: np.ndarray,
-) -> Iterator[HostBatch]:
-  for step, (*element, decoded) in enumerate(elements, start_step):
-    host = _host_batch(element, parts, train, known)
-    images = rows.draw.at(step)
-    wanted = images[decoded.wanted]
-    _check_blocks(wanted, decoded.good, rows.stream.block, train)
-    keep = rows.share.keep
-    slot, index = decoded.index[keep], images[decoded.index[keep]]
-    facts: dict[str, Any] = dict(
-      label=train.labels[index], column=rows.draw.columns(slot), index=index
-    )
-    views = _map(lambda x, keep=keep: x[keep], decoded.rows)
-    if isinstance(views, Canvas):
-      support = UncutSupport(views._replace(mask=None), **facts)
-    else:
-      support = Support(views, **facts)
-    lost = wanted[keep][~decoded.good[keep]]
-    yield host._replace(
-      batch=host.batch._replace(support=support),
-      corrupt=np.concatenate([host.corrupt, lost]),
-    )
+) -> HostBatch:
+  images = rows.sampler.at(step)
+  _check_blocks(
+    images[decoded.requested], decoded.readable, rows.stream.block, train
+  )
+  views, slot, requested, readable = jax.tree.map(
+    lambda x: x[rows.share.keep], tuple(decoded)
+  )
+  index = images[slot]
+  facts = train.labels[index], rows.sampler.columns(slot), index
+  if isinstance(views, Canvas):
+    support = UncroppedSupport(views._replace(mask=None), *facts)
+  else:
+    support = Support(views, *facts)
+  corrupt = images[requested[~readable]]
+  return host._replace(
+    batch=host.batch._replace(support=support),
+    corrupt=np.concatenate([host.corrupt, corrupt]),
+  )
 
 
 def _check_blocks(
-  wanted: np.ndarray, good: np.ndarray, block: int, train: Dataset
+  requested: np.ndarray, readable: np.ndarray, block: int, train: Dataset
 ) -> None:
-  """Raises if a block has nothing to fill its gaps with."""
-  dead = ~good.reshape(-1, block).any(axis=1)
-  if dead.any():
-    names = train.ids[wanted.reshape(-1, block)[dead][0]]
+  """Raises ValueError if no image of a block is readable."""
+  unreadable = ~readable.reshape(-1, block).any(axis=1)
+  if unreadable.any():
+    names = train.ids[requested.reshape(-1, block)[unreadable][0]]
     raise ValueError(
-      f'{train.name!r} has {count_and_names("unreadable image(s)", names)}, which are '
-      'all of a block of rows, so that none can stand in for another.'
+      f'{train.name!r} has {count_and_names("unreadable image(s)", names)}, '
+      'which are all of a block of rows, so that none can stand in for another.'
     )
 
 
-def _merge(trees: list[Any], places: list[np.ndarray]) -> Any:
-  """Puts the rows of several streams where they belong in the batch."""
+def _merge(trees: list[PyTree], positions: list[np.ndarray]) -> PyTree:
+  """Puts the rows of several streams at their positions in the batch."""
   if len(trees) == 1:
     return trees[0]
-  total = sum(map(len, places))
+  total = sum(map(len, positions))
 
   def join(*arrays: np.ndarray) -> np.ndarray:
     joined = np.empty((total, *arrays[0].shape[1:]), arrays[0].dtype)
-    for array, place in zip(arrays, places, strict=True):
-      joined[place] = array
+    for array, rows in zip(arrays, positions, strict=True):
+      joined[rows] = array
     return joined
 
-  return _map(join, *trees)
-
-
-def _map(f: Any, *trees: Any) -> Any:
-  """Maps over tuples of tuples of arrays, as tf.data gives them."""
-  if isinstance(trees[0], tuple):
-    made = [_map(f, *leaves) for leaves in zip(*trees, strict=True)]
-    kind: Any = type(trees[0])
-    return kind(*made) if hasattr(kind, '_fields') else tuple(made)
-  return f(*trees)
+  return jax.tree.map(join, *trees)

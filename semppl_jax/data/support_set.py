@@ -1,8 +1,8 @@
-"""Which labelled images the support batch of a step shows.
+"""Sampling of the labelled images in the support batch of each step.
 
-A pure function of (seed, step), whatever the number of processes and the step
-that a run began at. So it keeps no account of what it has shown: over several
-steps the images of a class come up equally often in the mean alone.
+A pure function of (seed, step), independent of the number of processes and of
+the first step of a run. It keeps no record of what was shown: over several
+steps the images of a class appear equally often only on average.
 """
 
 import functools
@@ -19,58 +19,59 @@ from semppl_jax.data.labels import LabelSubset
 from semppl_jax.runtime.errors import count_and_names
 
 _log = logging.getLogger(__name__)
-_STREAM = 3  # Those of `batch_layout.streams` are 0 to 2.
+_STREAM = 3  # `batch_layout.streams` uses 0 to 2.
 
 
-class Draw:
-  """The support images of every step, S = classes x each of them."""
+class SupportSampler:
+  """Sampler of support images, S = classes x images per class of each step."""
 
   def __init__(
-    self, images: list[np.ndarray], classes: int, each: int, seed: int
+    self, images: list[np.ndarray], classes: int, per_class: int, seed: int
   ) -> None:
-    """Keeps what the draw depends on.
+    """Stores the parameters of the distribution.
 
     Args:
       images: positions of the labelled images of each class, int [n].
-      classes: distinct classes of a step, at most as many as there are.
-      each: images of each of them.
+      classes: distinct classes of a step, at most `len(images)`.
+      per_class: images of each of them.
       seed: seed of the run.
     """
     self._images = images
     self._classes = classes
-    self._each = each
+    self._per_class = per_class
     self._seed = seed
     # The images are read some steps before their labels are looked up.
-    self._drawn = functools.lru_cache(maxsize=64)(self._draw)
+    self._cached = functools.lru_cache(maxsize=64)(self._draw)
 
   def at(self, step: int) -> np.ndarray:
-    """Returns the images of one step, class by class, int32 [S]."""
-    return self._drawn(step)
+    """Returns the images of one step, ordered by class, int32 [S]."""
+    return self._cached(step)
 
   def columns(self, slots: np.ndarray) -> np.ndarray:
-    """Returns the place of the class of each slot among those of the step."""
-    return slots // self._each
+    """Returns the position of the class of each slot in the support batch."""
+    return slots // self._per_class
 
   def _draw(self, step: int) -> np.ndarray:
     rng = np.random.default_rng([self._seed, _STREAM, step])
     classes = rng.choice(len(self._images), self._classes, replace=False)
-    # A class that has too few images shows them again, from the first on.
+    # A class with too few images repeats them, from the first on.
     rows = [
-      np.resize(rng.permutation(self._images[c]), self._each) for c in classes
+      np.resize(rng.permutation(self._images[c]), self._per_class)
+      for c in classes
     ]
     return np.concatenate(rows).astype(np.int32)
 
 
 class SupportRows(NamedTuple):
-  """What one process makes of the support batches.
+  """Part of the support batches that one process loads.
 
   Attributes:
-    draw: which image each slot shows; a slot is a row of the support batch.
+    sampler: the image of each slot; a slot is a row of the support batch.
     stream: the slots, as blocks.
     share: the slots of this process.
   """
 
-  draw: Draw
+  sampler: SupportSampler
   stream: batch_layout.Stream
   share: batch_layout.Share
 
@@ -82,25 +83,14 @@ def support_rows(
   process_index: int,
   process_count: int,
 ) -> SupportRows:
-  """Lays out the support batches; logs what they cannot show.
-
-  Args:
-    config: the whole config.
-    train: the train set.
-    subset: the images that may show their label; no others are drawn.
-    process_index: this process.
-    process_count: P; must divide S.
-
-  Raises:
-    ValueError: counts of `config.support` that the data or the processes do not
-      allow.
-  """
+  """Lays out the support batches; logs and raises as `class_images`."""
   images = class_images(config, train, subset, process_count)
-  shown, each = _counts(config)
-  stream = batch_layout.Stream(subset.index, np.arange(shown * each), _STREAM)
+  classes, per_class = _counts(config)
+  positions = np.arange(classes * per_class)
+  stream = batch_layout.Stream(subset.index, positions, _STREAM)
   own = batch_layout.process_rows(stream.rows, process_index, process_count)
   return SupportRows(
-    Draw(images, shown, each, config.seed),
+    SupportSampler(images, classes, per_class, config.seed),
     stream,
     batch_layout.share(stream, own),
   )
@@ -114,13 +104,13 @@ def class_images(
 ) -> list[np.ndarray]:
   """Returns the labelled images of each class that has any, int [n] each.
 
-  Logs what support batches cannot show of them.
+  Logs a warning for classes with too few images, or too few classes per batch.
 
   Args:
     config: the whole config.
     train: the train set.
-    subset: the images that may show their label.
-    process_count: processes that the rows of a support batch are split over.
+    subset: the labelled images.
+    process_count: processes over which support rows are split.
 
   Raises:
     ValueError: counts of `config.support` that the data or the processes do not
@@ -139,40 +129,41 @@ def _counts(config: ConfigDict) -> tuple[int, int]:
   return config.support.classes_per_batch, config.support.images_per_class
 
 
-def _check(config: ConfigDict, classes: int, process_count: int) -> None:
+def _check(config: ConfigDict, available: int, process_count: int) -> None:
   for field in ('classes_per_batch', 'images_per_class', 'views'):
     if config.support[field] < 1:
       raise ValueError(must(config, f'support.{field}', 'be at least 1'))
-  shown, each = _counts(config)
-  if shown > classes:
-    rule = f'be at most the {classes} classes that have labelled images'
+  classes, per_class = _counts(config)
+  if classes > available:
+    rule = f'be at most the {available} classes that have labelled images'
     raise ValueError(must(config, 'support.classes_per_batch', rule))
-  if shown * each % process_count:
+  rows = classes * per_class
+  if rows % process_count:
     raise ValueError(
-      f'config.support gives {shown} classes x {each} images = {shown * each} '
+      f'config.support gives {classes} classes x {per_class} images = {rows} '
       f'rows, which must be a multiple of the {process_count} processes.'
     )
 
 
 def _warn(
-  shown: int, each: int, names: list[str], images: list[np.ndarray]
+  classes: int, per_class: int, names: list[str], images: list[np.ndarray]
 ) -> None:
   short = [
     f'{name} ({len(own)})'
     for name, own in zip(names, images, strict=True)
-    if len(own) < each
+    if len(own) < per_class
   ]
   if short:
     _log.warning(
-      'config.support.images_per_class=%d meets %s; a support batch repeats '
-      'them.',
-      each,
-      count_and_names('class(es) with fewer labelled images', short),
+      'config.support.images_per_class=%d exceeds the labelled images of %s; '
+      'a support batch repeats them.',
+      per_class,
+      count_and_names('class(es)', short),
     )
-  if 2 * shown < len(names):
+  if 2 * classes < len(names):
     _log.warning(
-      'A support batch shows %d of the %d classes; an unlabelled image of any '
-      'other is compared with these alone.',
-      shown,
+      'A support batch has %d of the %d classes; unlabelled images of the '
+      'other classes are compared with these alone.',
+      classes,
       len(names),
     )

@@ -1,4 +1,4 @@
-"""Data sets that are prepared on the disk already; nothing is downloaded."""
+"""Splits of prepared TFDS data sets; nothing is downloaded."""
 
 from collections.abc import Mapping
 import os
@@ -9,18 +9,18 @@ from ml_collections import ConfigDict
 
 from semppl_jax.data import dataset
 from semppl_jax.data.dataset import Dataset
-from semppl_jax.data.sources.tfds_home import home
+from semppl_jax.data.sources.tfds_numpy import prepared_dir
 
 _Entry = TypeVar('_Entry')
 
 
 def known(kind: str, table: Mapping[str, _Entry], name: str) -> _Entry:
-  """Returns a set of a table.
+  """Returns an entry of a table of data sets.
 
   Args:
-    kind: what the table has, for the message.
+    kind: kind of the sets, for the message.
     table: sets by name.
-    name: its name.
+    name: key in it.
 
   Raises:
     ValueError: unknown name.
@@ -31,25 +31,21 @@ def known(kind: str, table: Mapping[str, _Entry], name: str) -> _Entry:
 
 
 def find(name: str, data_dir: str) -> str:
-  """Returns `name` with its newest version on the disk, or '' without one.
+  """Returns `name` with its newest prepared version, or '' without one.
 
-  The version that is there is read, be it not the one that the installed
-  tensorflow_datasets would prepare.
+  The installed tensorflow_datasets may prefer another version.
 
   Args:
     name: TFDS name, such as `cifar10` or `voc/2007`.
-    data_dir: folder of prepared data sets; '' for TFDS's own.
+    data_dir: folder of prepared data sets; '' for the default of TFDS.
   """
   from semppl_jax.data.tf.runtime import tf
 
-  pattern = os.path.join(home(data_dir), name, '*', 'dataset_info.json')
-  folders = [
-    os.path.basename(os.path.dirname(x)) for x in tf.io.gfile.glob(pattern)
-  ]
+  pattern = os.path.join(prepared_dir(data_dir), name, '*', 'dataset_info.json')
   versions = [
-    tuple(map(int, x.split('.')))
-    for x in folders
-    if re.fullmatch(r'\d+\.\d+\.\d+', x)
+    tuple(map(int, match.groups()))
+    for path in tf.io.gfile.glob(pattern)
+    if (match := re.search(r'/(\d+)\.(\d+)\.(\d+)/[^/]+$', path))
   ]
   return f'{name}:{".".join(map(str, max(versions)))}' if versions else ''
 
@@ -60,20 +56,20 @@ def load(name: str, split: str, data_dir: str) -> Dataset:
   Args:
     name: TFDS name.
     split: such as `test` or `train+validation`.
-    data_dir: folder of prepared data sets; '' for TFDS's own.
+    data_dir: folder of prepared data sets; '' for the default of TFDS.
 
   Raises:
     ValueError: it is not prepared, or has no such split.
   """
-  found = find(name, data_dir)
-  if not found:
-    raise ValueError(f'{name!r} is not prepared in {home(data_dir)!r}.')
+  version = find(name, data_dir)
+  if not version:
+    raise ValueError(f'{name!r} is not prepared in {prepared_dir(data_dir)!r}.')
   config = ConfigDict(
     dict(
       kind='tfds',
       backend='tfdata',
-      name=found,
-      path=home(data_dir),
+      name=version,
+      path=prepared_dir(data_dir),
       train_split=split,
       test_split='',
       test_holdout=0,

@@ -25,22 +25,22 @@ def test_a_folder(on_device, tmp_path):
   c = on_device
   c.data.update(kind='folder', path=write_folder(tmp_path / 'x', 12))
   c.data.labels, c.batch_size, c.data.labelled_per_batch = 'per_class:2', 8, 4
-  train, subset, (pool, unreadable, _) = _load(c)
+  train, subset, (data, unreadable, _) = _load(c)
   assert not len(unreadable)
   # From 9 to 13 px high and 11 to 13 px wide.
-  assert pool.canvas.image.shape == (12, 13, 13, 3)
-  assert pool.canvas.mask is None and pool.support is None
+  assert data.canvas.image.shape == (12, 13, 13, 3)
+  assert data.canvas.mask is None and data.support is None
   for row, name in enumerate(train.ids):
     number = int(pathlib.Path(name).stem)
-    height, width = pool.canvas.extent[row]
+    height, width = data.canvas.extent[row]
     assert (height, width) == (9 + number % 5, 11 + number % 3)
-    own = pool.canvas.image[row]
+    own = data.canvas.image[row]
     assert own[:height, :width].any()
     assert not own[height:].any() and not own[:, width:].any()
   known = np.isin(np.arange(12), subset.index)
-  np.testing.assert_array_equal(pool.label, np.where(known, train.labels, -1))
-  np.testing.assert_array_equal(pool.diagnostic_label, train.labels)
-  for found, rows in zip(pool.populations, (known, ~known), strict=True):
+  np.testing.assert_array_equal(data.label, np.where(known, train.labels, -1))
+  np.testing.assert_array_equal(data.diagnostic_label, train.labels)
+  for found, rows in zip(data.populations, (known, ~known), strict=True):
     np.testing.assert_array_equal(found, np.flatnonzero(rows))
 
 
@@ -48,13 +48,13 @@ def test_records_with_masks(on_device, tmp_path):
   c = on_device
   c.data.update(kind='tfrecord', path=write_records(tmp_path, mask=True))
   c.batch_size = 8
-  _, _, (pool, _, figures) = _load(c)
-  assert pool.canvas.mask.shape == (48, 12, 10)
-  assert figures == {'data/masks_missing': 0.0}
-  assert set(np.unique(pool.canvas.mask)) == {0, 1}
+  _, _, (data, _, metrics) = _load(c)
+  assert data.canvas.mask.shape == (48, 12, 10)
+  assert metrics == {'data/masks_missing': 0.0}
+  assert set(np.unique(data.canvas.mask)) == {0, 1}
   c.saliency.probability = 0.0
-  _, _, (pool, _, _) = _load(c)
-  assert pool.canvas.mask is None
+  _, _, (data, _, _) = _load(c)
+  assert data.canvas.mask is None
 
 
 def test_unreadable_images_are_never_drawn(on_device, tmp_path):
@@ -62,13 +62,13 @@ def test_unreadable_images_are_never_drawn(on_device, tmp_path):
   c.data.update(kind='tfrecord', path=write_records(tmp_path, bad=(3, 30)))
   c.batch_size, c.data.labels = 8, 'all'
   c.support.update(classes_per_batch=2, images_per_class=4)
-  _, _, (pool, unreadable, _) = _load(c, support=True)
+  _, _, (data, unreadable, _) = _load(c, support=True)
   np.testing.assert_array_equal(unreadable, [3, 30])
-  assert not set(pool.populations[0]) & {3, 30}
-  table, counts = pool.support
+  assert not set(data.populations[0]) & {3, 30}
+  table, counts = data.support
   np.testing.assert_array_equal(counts, [23, 23])  # One of each class is bad.
   for n, (row, count) in enumerate(zip(table, counts, strict=True)):
-    assert (pool.label[row[:count]] == n).all()
+    assert (data.label[row[:count]] == n).all()
     assert not set(row[:count]) & {3, 30}
 
 
@@ -87,10 +87,10 @@ def test_large_images_fit_the_canvas(on_device, tmp_path):
   c = on_device
   c.data.update(kind='folder', path=write_folder(tmp_path / 'x', 12))
   c.batch_size, c.data.canvas = 8, (6, 100)
-  _, _, (pool, unreadable, _) = _load(c)
+  _, _, (data, unreadable, _) = _load(c)
   assert not len(unreadable)
-  assert pool.canvas.image.shape[1] == 6
-  assert (pool.canvas.extent[:, 0] == 6).all()
+  assert data.canvas.image.shape[1] == 6
+  assert (data.canvas.extent[:, 0] == 6).all()
 
 
 def _npz(path, count=20, **changed):
@@ -114,9 +114,9 @@ def test_arrays(on_device, tmp_path):
   assert splits.test is None
   assert splits.train.class_names == ('0', '1', '2')
   assert splits.train.ids.tolist() == [str(n) for n in range(20)]
-  _, _, (pool, _, _) = _load(c)
-  np.testing.assert_array_equal(pool.canvas.image, made['images'])
-  np.testing.assert_array_equal(pool.label, made['labels'])
+  _, _, (data, _, _) = _load(c)
+  np.testing.assert_array_equal(data.canvas.image, made['images'])
+  np.testing.assert_array_equal(data.label, made['labels'])
   c.data.update(path=str(tmp_path / 'b.npz'), test_path=str(tmp_path / 'b.npz'))
   assert dataset.load(c.data).test.class_names == ('x', 'y', 'z')
 
@@ -162,7 +162,7 @@ def _rows(config, indices, size, process=(0, 1)):
 def test_evaluation_sees_what_it_sees_with_tensorflow(
   config, tmp_path, process
 ):
-  """Where nothing is scaled; one image is unreadable, and there is padding."""
+  """No image is scaled; one is unreadable, and the last batch is padded."""
   c = config
   c.data.update(kind='tfrecord', path=write_records(tmp_path, bad=(5,)))
   c.eval.update(resize=10, crop=10)

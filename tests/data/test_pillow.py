@@ -72,7 +72,7 @@ def test_what_is_no_image_is_unreadable(content):
   st.integers(1, 600),
 )  # fmt: skip
 def test_what_is_fitted_is_no_larger_and_keeps_its_shape(h, w, most_h, most_w):
-  height, width = pillow.fitted((h, w), (most_h, most_w))
+  height, width = pillow.fit((h, w), (most_h, most_w))
   assert 1 <= height <= most_h and 1 <= width <= most_w
   if h <= most_h and w <= most_w:
     assert (height, width) == (h, w)
@@ -92,7 +92,7 @@ def test_large_images_are_scaled_down(kind):
   assert found.shape == (40, 20, 3)
   expected = ramp.reshape(40, 5).mean(axis=1)
   assert np.abs(found[:, 10, 1] - expected).max() < 4
-  assert pillow.extent(stream.getvalue()) == (200, 100)
+  assert pillow.image_size(stream.getvalue()) == (200, 100)
 
 
 def test_a_mask_has_the_shape_of_its_image():
@@ -111,8 +111,8 @@ def test_the_centre_is_that_of_the_other_path(shape):
   """The same box; without scaling, the same pixels."""
   image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
   for resize, crop in ((16, 12), (min(shape), min(shape)), (8, 8)):
-    ours = pillow.centre_crop(image, resize, crop, 'bilinear')
-    [theirs] = random_resized_crop.centre_crops(
+    ours = pillow.center_crop(image, resize, crop, 'bilinear')
+    [theirs] = random_resized_crop.center_crops(
       [tf.constant(image)], resize, crop, 'bilinear'
     ).numpy()
     assert ours.shape == theirs.shape == (crop, crop, 3)

@@ -2,10 +2,12 @@ import functools
 import itertools
 import pathlib
 
+from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 
 from semppl_jax.data import dataset, labels, pipeline
+from semppl_jax.data.support_set import SupportSampler
 from tests.helpers.image_sets import encoded, grey, write_folder, write_records
 from tests.helpers.train_steps import KINDS, steps
 
@@ -42,20 +44,15 @@ def numbers_of(train):
 def test_resume_and_process_count_change_nothing(any_config):
   c = ask(any_config, 2, 12)
   c.data.labels = 'per_class:9'
-  whole = batches(c, 5)
-  for a, b in zip(whole[1:3], batches(c, 2, 1), strict=True):
-    for x, y in zip(a.batch.support, b.batch.support, strict=True):
-      assert x.dtype == y.dtype
-      np.testing.assert_array_equal(x, y)
+  whole = batches(c, 5)[3:]
   # Six rows of a process are less than a block of rows.
-  for count in (2, 4):
-    parts = [batches(c, 2, 3, (p, count)) for p in range(count)]
-    for step in range(2):
-      shares = [part[step].batch.support for part in parts]
-      assert {len(share.label) for share in shares} == {24 // count}
-      rows = zip(*shares, strict=True)
-      for x, y in zip(whole[3 + step].batch.support, rows, strict=True):
-        np.testing.assert_array_equal(x, np.concatenate(y))
+  for process in (1, 3):
+    part = batches(c, 2, 3, (process, 4))
+    rows = slice(6 * process, 6 * process + 6)
+    for a, b in zip(whole, part, strict=True):
+      for x, y in zip(a.batch.support, b.batch.support, strict=True):
+        assert x.dtype == y.dtype
+        np.testing.assert_array_equal(x[rows], y)
 
 
 def test_the_other_rows_are_the_same_with_and_without(any_config):
@@ -155,7 +152,7 @@ def damage(config, tmp_path, bad):
     (pathlib.Path(config.data.path) / name).write_bytes(b'')
 
 
-def test_an_unreadable_image_is_replaced_and_told(grey_config, tmp_path):
+def test_an_unreadable_image_is_replaced_and_reported(grey_config, tmp_path):
   c = ask(grey_config, 4, 6)
   c.batch_size = 4
   whole = batches(c, 4)
@@ -184,11 +181,11 @@ def test_an_unreadable_image_is_replaced_and_told(grey_config, tmp_path):
     )
     np.testing.assert_array_equal(rows.label, number[rows.index] % 4)
   assert replaced > 3
-  # Each process tells of its own rows, which share a block.
+  # Each process reports its own rows, which share a block.
   parts = [batches(c, 4, 0, (p, 2)) for p in range(2)]
   for step, b in enumerate(damaged):
-    told = [x for part in parts for x in part[step].corrupt]
-    assert sorted(told) == sorted(b.corrupt)
+    reported = [x for part in parts for x in part[step].corrupt]
+    assert sorted(reported) == sorted(b.corrupt)
 
 
 def test_a_block_without_a_readable_image_stops(grey_config, tmp_path):
@@ -252,9 +249,7 @@ def test_impossible_counts_are_named(
     batches(ask(config, *wanted), 1, 0, (0, processes))
 
 
-def test_what_a_support_batch_cannot_show_is_said_once(
-  config, tmp_path, caplog
-):
+def test_missing_images_and_classes_are_logged_once(config, tmp_path, caplog):
   config.data.kind = 'folder'
   config.data.path = write_folder(tmp_path, 18, CLASSES)
   batches(ask(config, 2, 4), 4)
@@ -262,8 +257,65 @@ def test_what_a_support_batch_cannot_show_is_said_once(
   # Five images of the first two classes, four of the others.
   batches(ask(config, 1, 5), 4)
   assert [record.getMessage() for record in caplog.records] == [
-    'config.support.images_per_class=5 meets 2 class(es) with fewer labelled '
-    "images: 'cat (4)', 'dog (4)'; a support batch repeats them.",
-    'A support batch shows 1 of the 4 classes; an unlabelled image of any '
-    'other is compared with these alone.',
+    'config.support.images_per_class=5 exceeds the labelled images of 2 '
+    "class(es): 'cat (4)', 'dog (4)'; a support batch repeats them.",
+    'A support batch has 1 of the 4 classes; unlabelled images of the other '
+    'classes are compared with these alone.',
   ]
+
+
+def random_classes(sizes, seed=0):
+  images = np.random.default_rng(seed).permutation(200)[: sum(sizes)]
+  return np.split(images, np.cumsum(sizes)[:-1])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_draw_is_balanced_and_a_function_of_the_step(data):
+  sizes = data.draw(st.lists(st.integers(1, 15), min_size=1, max_size=9))
+  classes = data.draw(st.integers(1, len(sizes)))
+  per_class = data.draw(st.integers(1, 24))
+  seed, step = (data.draw(st.integers(0, 2**31 - 1)) for _ in range(2))
+  images = random_classes(sizes)
+  draw = SupportSampler(images, classes, per_class, seed)
+  drawn = draw.at(step)
+  assert drawn.dtype == np.int32 and drawn.shape == (classes * per_class,)
+  of = {int(i): c for c, own in enumerate(images) for i in own}
+  shown = []
+  for row in drawn.reshape(classes, per_class):
+    (number,) = {of[int(i)] for i in row}
+    shown.append(number)
+    _, counts = np.unique(row, return_counts=True)
+    assert len(counts) == min(per_class, sizes[number])
+    assert counts.max() - counts.min() <= 1
+  assert len(set(shown)) == classes
+  np.testing.assert_array_equal(
+    draw.columns(np.arange(classes * per_class)),
+    np.repeat(range(classes), per_class),
+  )
+  # Whatever was asked before, of this draw or of another.
+  other = SupportSampler(images, classes, per_class, seed)
+  other.at(step + 1)
+  np.testing.assert_array_equal(other.at(step), drawn)
+
+
+def test_draws_differ_between_steps_and_seeds():
+  images = random_classes([20] * 5)
+  drawn = {
+    tuple(SupportSampler(images, 3, 4, seed).at(step).tolist())
+    for seed in range(20)
+    for step in range(20)
+  }
+  assert len(drawn) == 400
+
+
+def test_classes_and_images_come_up_equally_often():
+  sizes = (6, 6, 12, 12, 12, 12)
+  images = random_classes(sizes)
+  draw = SupportSampler(images, 3, 4, 0)
+  drawn = np.concatenate([draw.at(step) for step in range(2000)])
+  shown = np.bincount(drawn, minlength=200)
+  for size, own in zip(sizes, images, strict=True):
+    # In half of the steps, four of its images: 4000 rows, give or take 5 %.
+    np.testing.assert_allclose(shown[own].sum(), 4000, rtol=0.05)
+    np.testing.assert_allclose(shown[own], 4000 / size, rtol=0.2)

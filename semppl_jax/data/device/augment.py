@@ -1,12 +1,12 @@
-"""Photometric operations on the accelerator, inside the jitted step.
+"""Photometric augmentation on the accelerator, inside the jitted step.
 
-Views arrive as uint8 crops and leave normalised. Every draw has shape [B, V]
-and comes from one key, and no operation looks beyond its own image: the result
-does not depend on the device count and costs no communication.
+Every draw has shape [B, V] and comes from one key, and each operation depends
+on its own image alone: the result is independent of the device count and needs
+no communication.
 
-Choices where the sources differ: brightness multiplies, as in torchvision and
-SimCLRv2 (BYOL adds); blur reflects at the border, as in torchvision (BYOL pads
-with black).
+Where the sources differ, brightness multiplies, as in torchvision and SimCLRv2
+(BYOL adds), and blur reflects at the border, as in torchvision (BYOL pads with
+black).
 """
 
 from collections.abc import Callable, Sequence
@@ -28,10 +28,10 @@ def make_augment(
   config_augment: ml_collections.ConfigDict,
   config_saliency: ml_collections.ConfigDict,
 ) -> Augment:
-  """Builds the photometric part of a view, in the order of BYOL.
+  """Builds the photometric augmentation of views, in the order of BYOL.
 
   An operation of probability 0 is not built. Pairs of probabilities alternate
-  over the views: the first is that of views 0, 2, ..., the second of 1, 3, ...
+  over the views: the first for views 0, 2, ..., the second for 1, 3, ...
   (BYOL, arXiv 2006.07733, appendix B).
 
   Args:
@@ -39,12 +39,12 @@ def make_augment(
     config_saliency: probability of masking the background, and its fill.
 
   Returns:
-    `(views, key, mask=None) -> views`: from uint8 [B, V, H, W, 3] to float32
-    of the same shape, normalised. `mask` is uint8 [B, V, H, W], 1 on the
+    `(views, key, mask=None) -> views`: from uint8 [B, V, H, W, 3] to normalized
+    float32 of the same shape. `mask` is uint8 [B, V, H, W], 1 on the
     foreground, or None. V may be 0.
   """
   c = config_augment
-  fill = _make_fill(config_saliency, c.mean)
+  fill = _make_background_fill(config_saliency, c.mean)
   operations = (
     _make_jitter(c),
     _sometimes((c.grayscale, c.grayscale), color_ops.grayscale),
@@ -58,8 +58,8 @@ def make_augment(
     chex.assert_type(views, jnp.uint8)
     if not views.size:
       return jnp.zeros(views.shape, jnp.float32)
-    # One key for each operation, built or not: what one image looks like does
-    # not hang on which others there are.
+    # One key for each operation, built or not: the draws of one do not depend
+    # on which others exist.
     fill_key, *keys = jax.random.split(key, 1 + len(operations))
     planes = color_ops.to_planes(views)
     if mask is not None and fill is not None:
@@ -76,10 +76,10 @@ def make_augment(
 def normalize(
   images: Array, mean: Sequence[float], std: Sequence[float]
 ) -> Array:
-  """Brings uint8 [..., H, W, 3] to float32 less `mean`, over `std`.
+  """Returns (images / 255 - mean) / std, float32.
 
   Args:
-    images: red, green and blue in 0 to 255.
+    images: RGB, uint8 [..., H, W, 3].
     mean: mean of each channel, for values in [0, 1].
     std: standard deviation of each channel, for values in [0, 1].
   """
@@ -89,20 +89,20 @@ def normalize(
   )
 
 
-def _make_fill(
+def _make_background_fill(
   config: ml_collections.ConfigDict, mean: Sequence[float]
 ) -> Callable[[Planes, Array, Array], Planes] | None:
-  """Replaces the background of some views by one constant colour."""
+  """Builds the replacement of some views' background by a constant color."""
   if not config.probability:
     return None
 
   def fill(planes: Planes, key: Array, mask: Array) -> Planes:
-    chosen_key, grey_key = jax.random.split(key)
+    chosen_key, gray_key = jax.random.split(key)
     shape = mask.shape[:2]
     chosen = jax.random.bernoulli(chosen_key, config.probability, shape)
     keep = (mask != 0) | ~chosen[..., None, None]
     constants = {
-      'grey': (jax.random.uniform(grey_key, (*shape, 1, 1)),) * 3,
+      'grey': (jax.random.uniform(gray_key, (*shape, 1, 1)),) * 3,
       'mean': tuple(mean),
       'black': (0.0, 0.0, 0.0),
     }[config.fill]
@@ -116,13 +116,12 @@ def _make_fill(
 
 
 def _make_jitter(c: ml_collections.ConfigDict) -> Operation | None:
-  """Brightness, contrast, saturation and hue, in random order per image.
+  """Builds brightness, contrast, saturation and hue in random order per image.
 
-  Running all 24 orders, or four rounds that each select one of four results,
-  costs 16 operations and 4 means. Contrast and hue, the dear ones, are marks
-  instead: each of the other two has its place before, between or after them.
-  An operation out of its place gets the strength that leaves an image exactly
-  as it is. So contrast and hue run twice.
+  Running four rounds that each select one of four results costs 16 operations.
+  Instead, the expensive contrast and hue run twice, and each of the other two
+  has its turn before, between or after them. An operation out of its turn gets
+  the strength that leaves an image unchanged.
   """
   strengths = (c.brightness, c.contrast, c.saturation, c.hue)
   if not c.jitter or not any(strengths):
@@ -144,7 +143,7 @@ def _make_jitter(c: ml_collections.ConfigDict) -> Operation | None:
       return jnp.where(chosen & here, factor, identity)
 
     def blends(planes: Planes, past_c: Array, past_h: bool) -> Planes:
-      """Brightness and saturation of the images that have them here."""
+      """Applies brightness and saturation to images whose turn is here."""
       b_here, s_here = (
         ((turn > turn_c) == past_c) & ((turn > turn_h) == past_h)
         for turn in (turn_b, turn_s)
@@ -159,7 +158,7 @@ def _make_jitter(c: ml_collections.ConfigDict) -> Operation | None:
       return planes
 
     def half(planes: Planes, past_c: Array) -> tuple[Planes, None]:
-      """What comes before contrast, and contrast; then what comes after."""
+      """Applies the operations before contrast, or those after it."""
       planes = blends(planes, past_c, False)
       if c.hue:
         here = (turn_h > turn_c) == past_c
@@ -169,8 +168,8 @@ def _make_jitter(c: ml_collections.ConfigDict) -> Operation | None:
         planes = color_ops.contrast(planes, at(~past_c, contrasted))
       return planes, None
 
-    # A loop and not a chain: XLA:CPU fuses the chain into one function that
-    # takes half a minute to compile.
+    # Unrolled, XLA:CPU fuses both halves into one function that takes half a
+    # minute to compile.
     planes, _ = jax.lax.scan(half, planes, jnp.asarray([False, True]))
     return planes
 
@@ -180,11 +179,11 @@ def _make_jitter(c: ml_collections.ConfigDict) -> Operation | None:
 def _make_blur(
   probabilities: Sequence[float], sigmas: Sequence[float]
 ) -> Operation | None:
-  """Gaussian blur by two products with a banded matrix [H, H] per image.
+  """Builds a Gaussian blur: two products with a banded matrix per image.
 
-  A convolution with weights of its own for each image is what accelerators do
-  worst, and a matrix product what they do best. Their default precision is
-  enough: its error is below one level of 255.
+  Convolutions with separate weights per image are slow on accelerators, and
+  matrix products fast. The error of their default precision is below one level
+  of 255.
   """
   if not any(probabilities):
     return None
@@ -210,12 +209,12 @@ def _make_blur(
 
 
 def blur_radius(size: int) -> int:
-  """Returns r of the kernel of 2 r + 1 pixels: a tenth of the image, odd."""
+  """Returns r of a kernel of 2 r + 1 pixels, about a tenth of the image."""
   return size // 20
 
 
 def _blur_matrix(sigma: Array, size: int, radius: int) -> Array:
-  """Returns the matrices [B, V, size, size] of a blur that reflects."""
+  """Returns matrices [B, V, size, size] of a blur that reflects at borders."""
   out = jnp.arange(size)[:, None]
   source = jnp.arange(size)[None, :]
   end = size - 1
@@ -225,7 +224,7 @@ def _blur_matrix(sigma: Array, size: int, radius: int) -> Array:
     gauss = jnp.exp(-squares / (2 * sigma * sigma)[..., None, None])
     return jnp.where((jnp.abs(distance) <= radius)[None, None], gauss, 0.0)
 
-  # A tap beyond either border falls on the pixel as far inside of it.
+  # Each border reflects the taps beyond it.
   total = (
     weight(out - source)
     + jnp.where((source > 0)[None, None], weight(out + source), 0.0)
@@ -237,7 +236,7 @@ def _blur_matrix(sigma: Array, size: int, radius: int) -> Array:
 def _sometimes(
   probabilities: Sequence[float], operation: Callable[[Planes], Planes]
 ) -> Operation | None:
-  """Applies `operation` to a view with its probability; None where all 0."""
+  """Applies `operation` to a view at random; None if it never applies."""
   if not any(probabilities):
     return None
 

@@ -1,7 +1,8 @@
 """Boxes of random resized crops, drawn on the accelerator.
 
-The same distribution as `data.crops` draws from, with other numbers: each is a
-function of (seed, step, example) alone, whatever row or device an image is on.
+The distribution is that of `data.tf.random_resized_crop`, with other numbers:
+each is a function of (seed, step, example) alone, whatever the row or device of
+an image.
 """
 
 from collections.abc import Sequence
@@ -17,8 +18,8 @@ TRIES = 10
 _DRAWS = 2 * TRIES + 3  # Area and aspect of each try; top, left, flip.
 
 
-class Ranges(NamedTuple):
-  """What the crops of an image are drawn from, a pair for each of V views.
+class CropRanges(NamedTuple):
+  """Distribution of the crops of an image, a pair for each of V views.
 
   Attributes:
     area: share of the image, from and to.
@@ -36,7 +37,7 @@ class Boxes(NamedTuple):
 
   Attributes:
     box: top, left, height and width in pixels, int32 [B, V, 4].
-    flip: whether left and right change places, bool [B, V].
+    flip: True to mirror left and right, bool [B, V].
   """
 
   box: Array
@@ -47,73 +48,75 @@ class Boxes(NamedTuple):
     return Boxes(self.box[:, views], self.flip[:, views])
 
 
-def draw(key: Array, example: Array, extent: Array, ranges: Ranges) -> Boxes:
+def draw(key: Array, example: Array, size: Array, ranges: CropRanges) -> Boxes:
   """Draws the crops of B images.
 
   Args:
-    key: that of the step.
-    example: what tells the images of a step apart, uint32 [B].
-    extent: height and width of each image in pixels, int32 [B, 2].
-    ranges: of V views.
+    key: key of the step.
+    example: distinct numbers of the images of a step, uint32 [B].
+    size: height and width of each image in pixels, int32 [B, 2].
+    ranges: distribution of V views.
   """
-  chex.assert_rank([example, extent], [1, 2])
+  chex.assert_rank([example, size], [1, 2])
   keys = jax.vmap(jax.random.fold_in, (None, 0))(key, example)
   count = len(ranges.area)
   numbers = jax.vmap(lambda k: jax.random.uniform(k, (count, _DRAWS)))(keys)
   return Boxes(
-    box=boxes_of(numbers, extent, ranges),
+    box=crop_boxes(numbers, size, ranges),
     flip=numbers[..., -1] < ranges.flip,
   )
 
 
-def boxes_of(numbers: Array, extent: Array, ranges: Ranges) -> Array:
-  """Boxes of random resized crops, int32 [B, V, 4].
+def crop_boxes(numbers: Array, size: Array, ranges: CropRanges) -> Array:
+  """Returns boxes of random resized crops, int32 [B, V, 4].
 
   Area uniform in its range, aspect log-uniform in its own (Szegedy et al.,
   arXiv 1409.4842, section 6). The first of ten tries that fits is taken; if
-  none does, the largest centred box whose aspect is in range.
+  none does, the largest centered box whose aspect is in range.
 
   Args:
     numbers: uniform in [0, 1), [B, V, draws].
-    extent: height and width in pixels, int32 [B, 2].
-    ranges: of V views.
+    size: height and width in pixels, int32 [B, 2].
+    ranges: distribution of V views.
   """
-  height, width = jnp.moveaxis(extent.astype(jnp.float32), -1, 0)[:, :, None]
-  tried = numbers[..., :TRIES], numbers[..., TRIES : 2 * TRIES]
-  area = _between(ranges.area, tried[0]) * (height * width)[..., None]
+  height, width = jnp.moveaxis(size.astype(jnp.float32), -1, 0)[:, :, None]
+  tries = numbers[..., :TRIES], numbers[..., TRIES : 2 * TRIES]
+  area = _between(ranges.area, tries[0]) * (height * width)[..., None]
   logs = jnp.log(jnp.asarray(ranges.aspect, jnp.float32))
-  aspect = jnp.exp(_between(logs, tried[1]))
+  aspect = jnp.exp(_between(logs, tries[1]))
   # A try is at least one pixel, so that tiny images have crops too.
   w = jnp.maximum(jnp.round(jnp.sqrt(area * aspect)), 1.0)
   h = jnp.maximum(jnp.round(jnp.sqrt(area / aspect)), 1.0)
   fits = (w <= width[..., None]) & (h <= height[..., None])
   first = jnp.argmax(fits, axis=-1)[..., None]
-  found = jnp.any(fits, axis=-1)
-  centre_h, centre_w = _centre_size(height, width, ranges.aspect)
-  h = jnp.where(found, jnp.take_along_axis(h, first, -1)[..., 0], centre_h)
-  w = jnp.where(found, jnp.take_along_axis(w, first, -1)[..., 0], centre_w)
-  top, left = (
+  any_fits = jnp.any(fits, axis=-1)
+  center_h, center_w = _center_size(height, width, ranges.aspect)
+  h = jnp.where(any_fits, jnp.take_along_axis(h, first, -1)[..., 0], center_h)
+  w = jnp.where(any_fits, jnp.take_along_axis(w, first, -1)[..., 0], center_w)
+
+  def start(u: Array, room: Array) -> Array:
+    random = jnp.floor(u * (room + 1))
     # A number next to 1 times a large height can round up to the height.
-    jnp.minimum(
-      jnp.where(found, jnp.floor(u * (room + 1)), jnp.floor(room / 2)), room
-    )
-    for u, room in (
-      (numbers[..., -3], height - h),
-      (numbers[..., -2], width - w),
-    )
+    return jnp.minimum(jnp.where(any_fits, random, jnp.floor(room / 2)), room)
+
+  top, left = (
+    start(numbers[..., -3], height - h),
+    start(numbers[..., -2], width - w),
   )
   return jnp.stack([top, left, h, w], axis=-1).astype(jnp.int32)
 
 
-def _between(pairs, u: Array) -> Array:
-  """Brings numbers [B, V, tries] in [0, 1) between the ends of each view."""
+def _between(pairs: Array | Sequence[tuple[float, float]], u: Array) -> Array:
+  """Maps numbers [B, V, tries] in [0, 1) to the range of each view."""
   low, high = jnp.moveaxis(jnp.asarray(pairs, jnp.float32), -1, 0)
   low, high = (x[None, :, None] for x in (low, high))
   return low + (high - low) * u
 
 
-def _centre_size(height, width, aspect) -> tuple[Array, Array]:
-  """Height and width [B, V] of the largest box with an aspect in range."""
+def _center_size(
+  height: Array, width: Array, aspect: Sequence[tuple[float, float]]
+) -> tuple[Array, Array]:
+  """Returns height and width [B, V] of the largest box of allowed aspect."""
   low, high = jnp.moveaxis(jnp.asarray(aspect, jnp.float32), -1, 0)[:, None]
   allowed = jnp.clip(width / height, low, high)
   w = jnp.minimum(width, jnp.round(height * allowed))

@@ -1,10 +1,10 @@
-"""Boxes of images scaled to squares, as two matrix products for each.
+"""Boxes of images resized to squares by two matrix products each.
 
-A resize is separable: rows and columns are mixed by a matrix each, which is
-what accelerators do best, and a flip is the matrix with its rows reversed.
-Shrinking widens the filter, as Pillow and torchvision do (`antialias`), at no
-further cost. A box knows nothing of what is around it: weights beyond its edges
-are left out and the others brought to a sum of 1, again as Pillow's.
+A resize is separable: rows and columns are mixed by one matrix each, which is
+what accelerators do best, and a flip reverses the rows of a matrix. Shrinking
+widens the filter (`antialias`), at no further cost. Pixels outside a box are
+ignored: their weights are dropped and the others normalized to a sum of 1. Both
+are as in Pillow.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 Array = jax.Array
-_NUDGE = 2**-10  # Of a level.
+_NUDGE = 2**-10  # In levels of 255.
 
 
 def _triangle(x: Array) -> Array:
@@ -22,7 +22,7 @@ def _triangle(x: Array) -> Array:
 
 
 def _cubic(x: Array) -> Array:
-  """Keys's kernel with a = -0.5 (Keys 1981, equation 15)."""
+  """Computes Keys's kernel with a = -0.5 (Keys 1981, equation 15)."""
   x = jnp.abs(x)
   near = (1.5 * x - 2.5) * x * x + 1
   far = ((-0.5 * x + 2.5) * x - 4) * x + 2
@@ -44,15 +44,15 @@ def weights(
   size: int,
   kernel: str,
 ) -> Array:
-  """Matrices [..., size, pixels] that scale a stretch of pixels to `size`.
+  """Returns matrices [..., size, pixels] that resize an interval to `size`.
 
   Args:
-    start: first pixel of the stretch, [...].
+    start: first pixel of the interval, [...].
     length: pixels in it, at least 1, [...].
-    flip: whether to reverse the result, bool [...].
-    pixels: pixels of the line that the stretch is a part of.
+    flip: True to reverse the result, bool [...].
+    pixels: pixels of the whole line.
     size: pixels of the result.
-    kernel: of `KERNELS`.
+    kernel: interpolation, a key of `KERNELS`.
   """
   start, length = (
     x.astype(jnp.float32)[..., None, None] for x in (start, length)
@@ -62,11 +62,11 @@ def weights(
   out = jnp.where(flip[..., None, None], size - 1 - out, out)
   pixel = jnp.arange(pixels, dtype=jnp.float32).reshape(*shape, 1, pixels) + 0.5
   scale = length / size
-  centre = start + (out + 0.5) * scale
-  found = KERNELS[kernel]((pixel - centre) / jnp.maximum(scale, 1.0))
+  center = start + (out + 0.5) * scale
+  values = KERNELS[kernel]((pixel - center) / jnp.maximum(scale, 1.0))
   inside = (pixel > start) & (pixel < start + length)
-  found = jnp.where(inside, found, 0.0)
-  return found / jnp.sum(found, axis=-1, keepdims=True)
+  values = jnp.where(inside, values, 0.0)
+  return values / jnp.sum(values, axis=-1, keepdims=True)
 
 
 def crop(
@@ -76,9 +76,9 @@ def crop(
   *,
   size: int,
   kernel: str,
-  turned: Array | None = None,
+  transposed: Array | None = None,
 ) -> Array:
-  """Cuts and scales boxes of images, uint8 [B, V, size, size, channels].
+  """Crops and resizes boxes of images, uint8 [B, V, size, size, channels].
 
   The products run at the device's default precision, whose error is below one
   level of 255.
@@ -86,15 +86,16 @@ def crop(
   Args:
     images: uint8 [B, H, W, channels].
     boxes: top, left, height and width in pixels, [B, V, 4].
-    flips: whether to mirror left and right, bool [B, V].
+    flips: True to mirror left and right, bool [B, V].
     size: side of the result in pixels.
-    kernel: of `KERNELS`.
-    turned: whether rows of the array are columns of the image, which boxes,
-      flips and the result are of; bool [B], or None: of no image.
+    kernel: interpolation, a key of `KERNELS`.
+    transposed: True where rows of the array are columns of the image, bool [B];
+      None if no image is transposed. Boxes, flips and result are those of the
+      upright image.
   """
   chex.assert_rank([images, boxes, flips], [4, 3, 2])
   chex.assert_type(images, jnp.uint8)
-  down, across = _matrices(images, boxes, flips, size, kernel, turned)
+  down, across = _matrices(images, boxes, flips, size, kernel, transposed)
   # By channel: a last axis of 3 would fill 3 of an accelerator's 128 lanes.
   planes = [
     jnp.einsum(
@@ -105,19 +106,19 @@ def crop(
     )
     for channel in range(images.shape[-1])
   ]
-  scaled = jnp.clip(_level(jnp.stack(planes, axis=-1)), 0, 255)
-  scaled = scaled.astype(jnp.uint8)
-  if turned is None:
-    return scaled
-  upright = turned[:, None, None, None, None]
-  return jnp.where(upright, jnp.swapaxes(scaled, 2, 3), scaled)
+  resized = jnp.clip(_round(jnp.stack(planes, axis=-1)), 0, 255)
+  resized = resized.astype(jnp.uint8)
+  if transposed is None:
+    return resized
+  swap = transposed[:, None, None, None, None]
+  return jnp.where(swap, jnp.swapaxes(resized, 2, 3), resized)
 
 
-def _level(x: Array) -> Array:
-  """Rounds to whole levels, of two that are as near to the higher one.
+def _round(x: Array) -> Array:
+  """Rounds half up, robustly.
 
-  Scaled levels often lie in the middle of two but for the order of a sum, which
-  changes with the number of devices: the nudge is larger than any such error.
+  Many resized values lie halfway between two levels but for the order of a sum,
+  which depends on the number of devices: the nudge exceeds any such error.
   """
   return jnp.floor(x + (0.5 + _NUDGE))
 
@@ -128,16 +129,16 @@ def crop_mask(
   flips: Array,
   *,
   size: int,
-  turned: Array | None = None,
+  transposed: Array | None = None,
 ) -> Array:
-  """Cuts masks like images: 1 where most of what is shown is 1.
+  """Crops masks like images: 1 where most of the box's pixels are 1.
 
   Args:
     masks: uint8 [B, H, W], 0 or 1.
-    boxes: as of `crop`.
-    flips: as of `crop`.
+    boxes: see `crop`.
+    flips: see `crop`.
     size: side of the result in pixels.
-    turned: as of `crop`.
+    transposed: see `crop`.
 
   Returns:
     uint8 [B, V, size, size], 0 or 1.
@@ -148,24 +149,29 @@ def crop_mask(
     flips,
     size=size,
     kernel='bilinear',
-    turned=turned,
+    transposed=transposed,
   )
   return (levels[..., 0] >= 128).astype(jnp.uint8)
 
 
 def _matrices(
-  images, boxes, flips, size, kernel, turned
+  images: Array,
+  boxes: Array,
+  flips: Array,
+  size: int,
+  kernel: str,
+  transposed: Array | None,
 ) -> tuple[Array, Array]:
-  """Weights down and across the array, each [B, V, size, pixels]."""
+  """Returns weights for rows and columns of the array [B, V, size, pixels]."""
   top, left, height, width = jnp.moveaxis(boxes, -1, 0)
   down = top, height, jnp.zeros_like(flips)
   across = left, width, flips
-  if turned is not None:
-    pairs = [
-      tuple(jnp.where(turned[:, None], x, y) for x, y in ((b, a), (a, b)))
-      for a, b in zip(down, across, strict=True)
-    ]
-    down, across = zip(*pairs, strict=True)
+  if transposed is not None:
+    swap = transposed[:, None]
+    down, across = (
+      [jnp.where(swap, b, a) for a, b in zip(down, across, strict=True)],
+      [jnp.where(swap, a, b) for a, b in zip(down, across, strict=True)],
+    )
   return (
     weights(*down, pixels=images.shape[1], size=size, kernel=kernel),
     weights(*across, pixels=images.shape[2], size=size, kernel=kernel),

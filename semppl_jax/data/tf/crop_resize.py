@@ -1,14 +1,14 @@
-"""Boxes of images scaled to squares, as TensorFlow graph code.
+"""Crops of images, resized to squares, as TensorFlow graph code.
 
 `'bicubic'` is Keys's kernel with a = -0.5 and `'bilinear'` the triangle, with
-half-pixel centres; what lies outside a box has no part in it. Plain, a kernel
-takes 4 or 2 pixels of each row and column, as by default in `tf.image.resize`;
-antialiased, it widens by as much as the box shrinks, as in Pillow and
-torchvision.
+half-pixel centers; pixels outside a box are ignored. Without antialiasing, a
+kernel covers 4 or 2 pixels of each row and column, as by default in
+`tf.image.resize`; with it, the kernel widens as the box shrinks, as in Pillow
+and torchvision.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from semppl_jax.data.tf.runtime import tf
 
@@ -17,60 +17,63 @@ _PLAIN = {
   'bilinear': tf.raw_ops.ResizeBilinear,
 }
 _ANTIALIASED = {'bicubic': 'keyscubic', 'bilinear': 'triangle'}
-INTERPOLATIONS = tuple(_ANTIALIASED)
-# Of squares that are rounded and mirrored together: what a core's own cache
-# holds with room to spare.
+# Squares that are rounded and mirrored together fit into a core's own cache.
 _GROUP_BYTES = 2**18
+# From a crop [h, w * C] and its number to a resized crop [1, size, size, C].
+_Resize = Callable[[tf.Tensor, int], tf.Tensor]
 
 
 class Filter(NamedTuple):
-  """How a box is scaled.
+  """Interpolation of a resize.
 
   Attributes:
     interpolation: `'bicubic'` or `'bilinear'`.
-    antialias: whether the kernel widens as the box shrinks.
+    antialias: True to widen the kernel as the box shrinks.
   """
 
   interpolation: str
   antialias: bool = False
 
 
-class Flat(NamedTuple):
+class Matrices(NamedTuple):
   """Images as matrices, of which whole rows are copied at once.
 
   Attributes:
-    matrices: [height, width x C] each, uint8, n of them.
+    values: [height, width x C] each, uint8, n of them.
     channels: C.
   """
 
-  matrices: list[tf.Tensor]
+  values: list[tf.Tensor]
   channels: int
 
 
-def shapes(images: Sequence[tf.Tensor]) -> tf.Tensor:
+def image_sizes(images: Sequence[tf.Tensor]) -> tf.Tensor:
   """Returns height and width of each image, int32 [n, 2]."""
   return tf.stack([tf.shape(image) for image in images])[:, :2]
 
 
-def flatten(images: Sequence[tf.Tensor], sizes: tf.Tensor) -> Flat:
-  """Takes images [height, width, C] and their `shapes`; copies nothing."""
-  channels: Any = images[0].shape[-1]
-  ends = tf.unstack(sizes * [1, channels], num=len(images))
-  pairs = zip(images, ends, strict=True)
-  return Flat([tf.reshape(image, end) for image, end in pairs], channels)
+def to_matrices(images: Sequence[tf.Tensor], sizes: tf.Tensor) -> Matrices:
+  """Reshapes images [height, width, C] of known `image_sizes`."""
+  channels: int = images[0].shape[-1]  # pyright: ignore[reportAssignmentType]
+  shapes = tf.unstack(sizes * [1, channels], num=len(images))
+  return Matrices([*map(tf.reshape, images, shapes)], channels)
 
 
-def squares(
-  images: Flat, boxes: tf.Tensor, flips: tf.Tensor, size: int, kind: Filter
+def crop_and_resize(
+  images: Matrices,
+  boxes: tf.Tensor,
+  flips: tf.Tensor,
+  size: int,
+  resize_filter: Filter,
 ) -> tf.Tensor:
-  """Cuts boxes out of images and scales them: [n, V, size, size, C], uint8.
+  """Crops boxes of images and resizes them to [n, V, size, size, C], uint8.
 
   Args:
-    images: n of them.
+    images: n images.
     boxes: top, left, height, width in pixels, int32 [n, V, 4].
-    flips: whether to mirror the columns, bool [n, V].
+    flips: True to mirror the columns, bool [n, V].
     size: side of the squares in pixels.
-    kind: how to scale.
+    resize_filter: interpolation.
   """
   matrices, channels = images
   count = boxes.shape[1]
@@ -79,105 +82,109 @@ def squares(
   total = len(matrices) * count
   corners = tf.reshape(boxes * [1, channels, 1, channels], [total, 2, 2])
   begins, extents = map(tf.unstack, tf.unstack(corners, axis=1))
-  make = _antialiased if kind.antialias else _plain
-  scale = make(boxes[:, :, 2:], size, channels, kind.interpolation)
+  make = _antialiased if resize_filter.antialias else _plain
+  resize = make(boxes[:, :, 2:], size, channels, resize_filter.interpolation)
   finish = _finisher(tf.reshape(flips, [total]), size, channels)
-  together = max(_GROUP_BYTES // (4 * size * size * channels), 1)
-  made: list[tf.Tensor] = []
-  for first in range(0, total, together):
-    scaled: list[tf.Tensor] = []
-    for place in range(first, min(first + together, total)):
+  group = max(_GROUP_BYTES // (4 * size * size * channels), 1)
+  finished: list[tf.Tensor] = []
+  for first in range(0, total, group):
+    resized: list[tf.Tensor] = []
+    for number in range(first, min(first + group, total)):
       # One at a time: all at once, they would push each other out of the
       # cache. Blocks of images are the parallelism.
-      with tf.control_dependencies(scaled[-1:] or made[-1:]):
-        matrix = matrices[place // count]
-        cut = tf.slice(matrix, begins[place], extents[place])
-      scaled.append(scale(cut, place))
-    made.append(finish(scaled, first))
-  joined = tf.concat(made, axis=0) if made[1:] else made[0]
+      with tf.control_dependencies(resized[-1:] or finished[-1:]):
+        matrix = matrices[number // count]
+        crop = tf.slice(matrix, begins[number], extents[number])
+      resized.append(resize(crop, number))
+    finished.append(finish(resized, first))
+  joined = tf.concat(finished, axis=0) if finished[1:] else finished[0]
   return tf.reshape(joined, [len(matrices), count, size, size, channels])
 
 
-def _plain(sides, size: int, channels: int, interpolation: str):
-  """Returns a function from a cut and its number to [1, size, size, C]."""
+def _plain(
+  sides: tf.Tensor, size: int, channels: int, interpolation: str
+) -> _Resize:
   ones = tf.ones_like(sides[:, :, :1])
-  ends = tf.concat([ones, sides, ones * channels], axis=2)
-  ends = tf.unstack(tf.reshape(ends, [-1, 4]))
-  settings = dict(size=[size, size], half_pixel_centers=True)
+  shapes = tf.concat([ones, sides, ones * channels], axis=2)
+  shapes = tf.unstack(tf.reshape(shapes, [-1, 4]))
 
-  def scaled(cut: tf.Tensor, place: int) -> tf.Tensor:
-    # The operation reads each pixel several times, and is slower where it reads
-    # bytes.
-    image = tf.reshape(tf.cast(cut, tf.float32), ends[place])
+  def resize(crop: tf.Tensor, number: int) -> tf.Tensor:
+    # The operation reads each pixel several times, and bytes more slowly.
+    image = tf.reshape(tf.cast(crop, tf.float32), shapes[number])
     image.set_shape([1, None, None, channels])
-    return _PLAIN[interpolation](images=image, **settings)
+    return _PLAIN[interpolation](
+      images=image, size=[size, size], half_pixel_centers=True
+    )
 
-  return scaled
+  return resize
 
 
-def _antialiased(sides, size: int, channels: int, interpolation: str):
-  """As `_plain`.
+def _antialiased(
+  sides: tf.Tensor, size: int, channels: int, interpolation: str
+) -> _Resize:
+  """Resizes rows, transposes, and resizes again.
 
-  The operation is quick down columns, where it works on whole rows, and slow
-  along rows. So rows become columns in between.
+  The operation is fast along columns, where it works on whole rows, and slow
+  along rows.
   """
   sides = tf.reshape(sides, [-1])
   ones = tf.ones_like(sides)
-  tall = tf.unstack(tf.stack([ones, sides, ones, -ones], axis=1))
+  shapes = tf.unstack(tf.stack([ones, sides, ones, -ones], axis=1))
   factors = size / tf.cast(sides, tf.float32)
   factors = tf.unstack(tf.stack([factors, tf.ones_like(factors)], axis=1))
 
-  def shrunk(columns: tf.Tensor, number: int) -> tf.Tensor:
+  def resize_columns(columns: tf.Tensor, side: int) -> tf.Tensor:
     return tf.raw_ops.ScaleAndTranslate(
-      images=tf.reshape(columns, tall[number]),
+      images=tf.reshape(columns, shapes[side]),
       size=[size, 1],
-      scale=factors[number],
+      scale=factors[side],
       translation=[0.0, 0.0],
       kernel_type=_ANTIALIASED[interpolation],
       antialias=True,
     )
 
-  def scaled(cut: tf.Tensor, place: int) -> tf.Tensor:
-    rows = tf.reshape(shrunk(cut, 2 * place), [size, -1, channels])
+  def resize(crop: tf.Tensor, number: int) -> tf.Tensor:
+    rows = tf.reshape(resize_columns(crop, 2 * number), [size, -1, channels])
     columns = tf.transpose(rows, [1, 0, 2])
-    made = to_uint8(shrunk(columns, 2 * place + 1))
-    made = tf.reshape(made, [1, size, size, channels])
-    return tf.transpose(made, [0, 2, 1, 3])
+    pixels = to_uint8(resize_columns(columns, 2 * number + 1))
+    pixels = tf.reshape(pixels, [1, size, size, channels])
+    return tf.transpose(pixels, [0, 2, 1, 3])
 
-  return scaled
+  return resize
 
 
-def _finisher(flips: tf.Tensor, size: int, channels: int):
-  """Returns a function from squares, and the number of the first, to uint8.
+def _finisher(
+  flips: tf.Tensor, size: int, channels: int
+) -> Callable[[list[tf.Tensor], int], tf.Tensor]:
+  """Returns a function that rounds and mirrors squares [n, size, size, C].
 
-  It rounds and mirrors them: [n, size, size, C].
+  It takes the squares, and the number of the first.
   """
-  # `reverse` has quick code for the middle of three axes; [1, 1, all] stays.
-  mirrored, whole = [size, size, channels], [1, 1, size * size * channels]
-  turned = tf.unstack(tf.where(flips[:, None], [mirrored], [whole]))
+  # `reverse` is fast for the middle of three axes; [1, 1, all] is unchanged.
+  square, whole = [size, size, channels], [1, 1, size * size * channels]
+  shapes = tf.unstack(tf.where(flips[:, None], [square], [whole]))
 
-  def finished(scaled: list[tf.Tensor], first: int) -> tf.Tensor:
-    count = len(scaled)
-    pixels = tf.concat(scaled, axis=0) if count > 1 else scaled[0]
+  def finish(resized: list[tf.Tensor], first: int) -> tf.Tensor:
+    count = len(resized)
+    pixels = tf.concat(resized, axis=0) if count > 1 else resized[0]
     if pixels.dtype != tf.uint8:
       pixels = to_uint8(pixels)
-    shape = [count, *mirrored]
     if count == 1:
-      pixels = tf.reverse(tf.reshape(pixels, turned[first]), [1])
-      return tf.reshape(pixels, shape)
-    others = tf.reverse(tf.reshape(pixels, [-1, *mirrored[1:]]), [1])
+      pixels = tf.reverse(tf.reshape(pixels, shapes[first]), [1])
+      return tf.reshape(pixels, [1, *square])
+    mirrored = tf.reverse(tf.reshape(pixels, [-1, size, channels]), [1])
     return tf.raw_ops.Select(
       condition=flips[first : first + count],
-      x=tf.reshape(others, shape),
+      x=tf.reshape(mirrored, [count, *square]),
       y=pixels,
     )
 
-  return finished
+  return finish
 
 
 def to_uint8(pixels: tf.Tensor) -> tf.Tensor:
-  """Clips to 0 to 255 and rounds, halves to even, in one pass."""
-  quantised = tf.raw_ops.QuantizeV2(
+  """Clips to [0, 255] and rounds half to even, in one pass."""
+  quantized = tf.raw_ops.QuantizeV2(
     input=pixels,
     min_range=0.0,
     max_range=255.0,
@@ -185,4 +192,4 @@ def to_uint8(pixels: tf.Tensor) -> tf.Tensor:
     mode='SCALED',
     round_mode='HALF_TO_EVEN',
   )
-  return tf.bitcast(quantised.output, tf.uint8)
+  return tf.bitcast(quantized.output, tf.uint8)

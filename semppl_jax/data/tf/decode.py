@@ -1,27 +1,29 @@
-"""From the bytes of a block of images to its rows, some of them unreadable.
+"""Decoding of a block of images, some of which are unreadable.
 
 TensorFlow cannot catch the error of a decoder, only drop the element that
-raised it, which would move every later row. So images go through the decoder
-in blocks of a few rows, each block a small dataset of three elements: the block
-as it is, a copy in which the next readable image of the block stands in for
-each that is unreadable, and black images, where none is readable, or one is no
-more that was just before. The first of them that goes through is taken, so the
-copies are made only where they are needed. Blocks do not depend on the number
-of processes, nor on where the stream began.
+raised it, which would shift every later row. So images are decoded in blocks
+of a few rows, each a small dataset of three elements: the block as it is; a
+copy in which the next readable image of the block replaces each unreadable one;
+and black images, where no image is readable, or files vanish while they are
+read. The first element without an error is taken, so the copies are computed
+only where they are needed. Blocks depend neither on the number of processes
+nor on the first step.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from jaxtyping import PyTree
 
 from semppl_jax.data.tf.runtime import tf
 
 
-class Raw(NamedTuple):
+class EncodedBlock(NamedTuple):
   """A block of n images before decoding.
 
   Attributes:
     content: image bytes, string [n].
-    mask: mask bytes (PNG), string [n]; '' where there is none.
+    mask: mask bytes (PNG), string [n]; '' for no mask.
     index: position in the data set, int32 [n].
     step: training step, int64 scalar.
   """
@@ -32,162 +34,121 @@ class Raw(NamedTuple):
   step: tf.Tensor
 
 
-class Decoded(NamedTuple):
+class DecodedBlock(NamedTuple):
   """A block of n rows.
 
   Attributes:
-    rows: what the row function made, leading axis [n].
+    rows: result of the row function, leading axis [n].
     index: position of the image that each row shows, int32 [n].
-    wanted: position of the image that each row was to show, int32 [n].
-    good: whether they are the same, bool [n].
+    requested: position of the image that each row should show, int32 [n].
+    readable: True where they are the same, bool [n].
   """
 
-  rows: Any
+  rows: PyTree
   index: tf.Tensor
-  wanted: tf.Tensor
-  good: tf.Tensor
+  requested: tf.Tensor
+  readable: tf.Tensor
 
 
 # `(content, mask, index, step)` of a block to tensors of its images, of any
-# shapes; an error where one of them cannot be read.
-OpenFn = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], Any]
-# `(opened, index, step)` of a block to its rows, leading axis [n]; no error.
-RowsFn = Callable[[Any, tf.Tensor, tf.Tensor], Any]
-# Blocks of more images, as of a prime number of rows, are decoded one by one:
-# those of a block are in memory together, in each thread.
-AT_ONCE = 16
-# A black image, which stands in where no image of a block can be read.
+# shapes; an error where an image cannot be read.
+DecodeFn = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], PyTree]
+# `(decoded, index, step)` of a block to its rows, leading axis [n]; no error.
+RowsFn = Callable[[PyTree, tf.Tensor, tf.Tensor], PyTree]
+# Larger blocks, as of a prime number of rows, are decoded image by image: all
+# images of a block are in memory together, in each thread.
+MAX_JOINT = 16
 BLACK = tf.io.encode_png(tf.zeros([1, 1, 3], tf.uint8)).numpy()
 
 
 def decode_image(content: tf.Tensor) -> tf.Tensor:
-  """Decodes JPEG, PNG, BMP or GIF (first frame) to [H, W, 3], uint8.
-
-  Grey, palette, alpha and CMYK become RGB.
-  """
+  """Decodes JPEG, PNG, BMP or GIF (first frame) to RGB [H, W, 3], uint8."""
   # One kernel for all formats; for JPEG it runs the same code as decode_jpeg.
   image = tf.io.decode_image(content, channels=3, expand_animations=False)
   return tf.ensure_shape(image, [None, None, 3])
 
 
-def _rows(index: tf.Tensor) -> Any:
-  """Number of rows, which is known."""
-  return index.shape[0]
+def decode_block(
+  block: EncodedBlock, decode: DecodeFn, make_rows: RowsFn
+) -> DecodedBlock:
+  """Returns the rows of one block; no unreadable image can stop the stream."""
+  size: int = block.index.shape[0]  # pyright: ignore[reportAssignmentType]
+  if size > MAX_JOINT:
+    decode, make_rows = _one_by_one(decode, make_rows)
+  once = tf.data.Dataset.from_tensors(block)
+  whole = once.map(lambda block: (block, tf.range(size), tf.constant(True)))
+  repaired = once.map(
+    lambda block: (*_replace_unreadable(block, decode), tf.constant(True))
+  )
+  black = once.map(
+    lambda block: (_black(block), tf.range(size), tf.constant(False))
+  )
 
+  def decoded(block, sources, exact):
+    return decode(*block), block.index, sources, exact
 
-def decode_block(raw: Raw, open_images: OpenFn, rows: RowsFn) -> Decoded:
-  """Makes the rows of one block; none of its images can stop the stream.
-
-  Args:
-    raw: the block.
-    open_images: decodes.
-    rows: makes rows of what is decoded.
-  """
-  block = _rows(raw.index)
-  if block > AT_ONCE:
-    open_images, rows = _one_by_one(open_images, rows)
-  once: Any = tf.data.Dataset.from_tensors(raw)
-  whole = once.map(lambda raw: (raw, tf.range(block), True))
-  mended = once.map(lambda raw: (*_mended(raw, open_images), True))
-  black = once.map(lambda raw: (_black(raw), tf.range(block), False))
-
-  def opened(tried, shown, readable):
-    return open_images(*tried), tried.index, shown, readable
-
-  # Only what may fail is in it: a dataset looks at each operation of its
-  # functions anew for each block.
-  tries: Any = whole.concatenate(mended).concatenate(black).map(opened)
-  tries = tries.ignore_errors().take(1)
-  images, index, shown, readable = tries.get_single_element()
-  return Decoded(
-    rows=rows(images, index, raw.step),
+  # Only what can fail is in the dataset, which inspects each operation of its
+  # functions again for every block.
+  candidates = whole.concatenate(repaired)
+  candidates = candidates.concatenate(black).map(decoded)
+  candidates = candidates.ignore_errors().take(1)
+  images, index, sources, exact = candidates.get_single_element()
+  return DecodedBlock(
+    rows=make_rows(images, index, block.step),
     index=index,
-    wanted=raw.index,
-    good=tf.equal(shown, tf.range(block)) & readable,
+    requested=block.index,
+    readable=tf.equal(sources, tf.range(size)) & exact,
   )
 
 
-def _one_by_one(open_images: OpenFn, rows: RowsFn) -> tuple[OpenFn, RowsFn]:
+def _one_by_one(decode: DecodeFn, make_rows: RowsFn) -> tuple[DecodeFn, RowsFn]:
   """Makes the row of an image before the next one is decoded."""
 
-  def open_all(content, mask, index, step):
+  def decode_to_rows(content, mask, index, step):
     def one(*image):
       content, mask, index = (x[None] for x in image)
-      return rows(open_images(content, mask, index, step), index, step)
+      return make_rows(decode(content, mask, index, step), index, step)
 
     images = tf.data.Dataset.from_tensor_slices((content, mask, index))
-    count = _rows(index)
-    made = images.map(one).batch(count).get_single_element()
-    return tf.nest.map_structure(
-      lambda x: tf.reshape(x, [count, *x.shape[2:]]), made
-    )
+    count = index.shape[0]
+    rows = images.map(one).batch(count).get_single_element()
+    return flatten_blocks(rows, count)
 
-  return open_all, lambda made, index, step: made
+  return decode_to_rows, lambda rows, index, step: rows
 
 
-def _mended(raw: Raw, open_images: OpenFn) -> tuple[Raw, tf.Tensor]:
-  """Puts readable images in the place of unreadable ones; an error without any.
+def flatten_blocks(tree: PyTree, rows: int) -> PyTree:
+  """Reshapes tensors [blocks, n, ...] to [rows, ...]."""
+  return tf.nest.map_structure(
+    lambda x: tf.reshape(x, [rows, *x.shape[2:]]), tree
+  )
 
-  Returns:
-    The block, and which of its images each row shows [n].
+
+def _replace_unreadable(
+  block: EncodedBlock, decode: DecodeFn
+) -> tuple[EncodedBlock, tf.Tensor]:
+  """Replaces each unreadable image by the next readable one, cyclically.
+
+  Returns the block and the source row of each row [n]; fails without a readable
+  image.
   """
-  block = _rows(raw.index)
+  size: int = block.index.shape[0]  # pyright: ignore[reportAssignmentType]
 
-  def tried(content, mask, index, slot):
-    # The images too, or they are not decoded.
-    one = (content[None], mask[None], index[None])
-    return open_images(*one, raw.step), slot
+  def attempt(content, mask, index, row):
+    # The images are returned too, or they would not be decoded.
+    return decode(content[None], mask[None], index[None], block.step), row
 
-  slots = tf.range(block)
-  images = tf.data.Dataset.from_tensor_slices((*raw[:3], slots))
-  readable: Any = images.map(tried).ignore_errors().map(lambda _, slot: slot)
-  end = tf.data.Dataset.from_tensors(block)
-  kept = readable.concatenate(end).batch(block + 1).get_single_element()[:-1]
-  # The next readable image at or after each slot, around the end.
-  place = tf.searchsorted(kept, slots) % tf.maximum(tf.size(kept), 1)
-  shown = tf.gather(kept, place)
-  content, mask, index = (tf.gather(x, shown) for x in raw[:3])
-  return Raw(content, mask, index, raw.step), shown
+  rows = tf.range(size)
+  images = tf.data.Dataset.from_tensor_slices((*block[:3], rows))
+  readable = images.map(attempt).ignore_errors().map(lambda _, row: row)
+  end = tf.data.Dataset.from_tensors(size)
+  usable = readable.concatenate(end).batch(size + 1).get_single_element()[:-1]
+  place = tf.searchsorted(usable, rows) % tf.maximum(tf.size(usable), 1)
+  sources = tf.gather(usable, place)
+  content, mask, index = (tf.gather(x, sources) for x in block[:3])
+  return EncodedBlock(content, mask, index, block.step), sources
 
 
-def _black(raw: Raw) -> Raw:
-  shape = tf.shape(raw.content)
-  return raw._replace(content=tf.fill(shape, BLACK), mask=tf.fill(shape, ''))
-
-
-def decode_blocks(
-  raws: tf.data.Dataset,
-  open_images: OpenFn,
-  rows: RowsFn,
-  *,
-  block: int,
-  blocks: int,
-  threads: int,
-  unpack: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
-) -> tf.data.Dataset:
-  """Decodes blocks in parallel and joins `blocks` of them to one `Decoded`.
-
-  Args:
-    raws: elements (content [block], index [block], step), content as stored.
-    open_images: decodes a block.
-    rows: makes rows of what is decoded.
-    block: rows in a block.
-    blocks: blocks in an element of the result.
-    threads: blocks decoded at once.
-    unpack: from content as stored to image and mask bytes [block].
-  """
-
-  def make(stored, index, step):
-    content, mask = unpack(stored)
-    content, mask, index = (
-      tf.ensure_shape(x, [block]) for x in (content, mask, index)
-    )
-    return decode_block(Raw(content, mask, index, step), open_images, rows)
-
-  def join(decoded):
-    return tf.nest.map_structure(
-      lambda x: tf.reshape(x, [blocks * block, *x.shape[2:]]), decoded
-    )
-
-  made = raws.map(make, num_parallel_calls=threads)
-  return made.batch(blocks, drop_remainder=True).map(join)
+def _black(block: EncodedBlock) -> EncodedBlock:
+  shape = tf.shape(block.content)
+  return block._replace(content=tf.fill(shape, BLACK), mask=tf.fill(shape, ''))

@@ -1,14 +1,17 @@
-"""TensorFlow as this package uses it: on the CPU, quiet, repeatable.
+"""TensorFlow as this package uses it: on the CPU, quiet, deterministic.
 
-Only modules that read or decode images import this one, and the rest of the
-package imports them inside functions: without TensorFlow everything but the
-tf.data path runs.
+Only modules that read or decode images import this module, and the rest of the
+package imports those inside functions: without TensorFlow everything except the
+tf.data pipeline works.
 """
 
+from collections.abc import Callable, Sequence
 import os
 
+import numpy as np
+
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-# oneDNN speeds up no operation that is used here, and says so at every start.
+# oneDNN speeds up no operation used here, and logs a line at every start.
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 import tensorflow as tf
@@ -21,8 +24,8 @@ tf.config.set_visible_devices([], 'GPU')
 tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
-def repeatable(dataset: tf.data.Dataset, threads: int) -> tf.data.Dataset:
-  """Returns `dataset` with a thread pool of its own and elements in order.
+def deterministic(dataset: tf.data.Dataset, threads: int) -> tf.data.Dataset:
+  """Returns `dataset` with ordered elements and a private thread pool.
 
   Args:
     dataset: any dataset.
@@ -30,8 +33,8 @@ def repeatable(dataset: tf.data.Dataset, threads: int) -> tf.data.Dataset:
   """
   options = tf.data.Options()
   options.deterministic = True
-  # Nothing here is left to it, and its thread, asleep for ever longer, can
-  # hold up the end of a stream, the longer the stream was.
+  # No setting is left to autotune, and its thread, which sleeps for ever longer
+  # periods, can delay the end of a stream.
   options.autotune.enabled = False
   options.threading.private_threadpool_size = worker_count(threads)
   options.threading.max_intra_op_parallelism = 1
@@ -39,5 +42,29 @@ def repeatable(dataset: tf.data.Dataset, threads: int) -> tf.data.Dataset:
 
 
 def worker_count(threads: int) -> int:
-  """Number of worker threads for `config.data.threads` (0: all cores)."""
+  """Returns the number of workers for `config.data.threads` (0: all cores)."""
   return threads or os.cpu_count() or 1
+
+
+def python_strings(
+  read: Callable[..., Sequence[str] | Sequence[bytes]],
+  inputs: list[tf.Tensor],
+  failures: list[Exception],
+) -> tf.Tensor:
+  """Calls a Python function inside a graph; returns its strings [n].
+
+  Args:
+    read: from NumPy values of `inputs` to n strings.
+    inputs: its arguments.
+    failures: receives a ValueError of `read`, of which TensorFlow itself keeps
+      only the text.
+  """
+
+  def call(*values: np.ndarray) -> np.ndarray:
+    try:
+      return np.array(read(*values), object)
+    except ValueError as error:
+      failures.append(error)
+      raise
+
+  return tf.ensure_shape(tf.numpy_function(call, inputs, tf.string), [None])

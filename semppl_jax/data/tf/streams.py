@@ -1,37 +1,38 @@
-"""Endless streams of undecoded blocks, from files and from records.
+"""Streams of undecoded blocks of images, from files and from TFRecords.
 
-Both give rows to blocks in a way that depends on (seed, step) alone. Files
-are opened in any order, so their order is a permutation per epoch. Records
-are read front to back: R readers, a number that does not depend on the
-process count, each pass over an equal share of the records; reader r gives
-rows [r w, (r + 1) w) of each step, w = rows / R. A reader's epoch is its
-pieces of files in a seeded order, then a seeded shuffle buffer. A process runs
-only the readers of its own rows.
+The assignment of images to rows depends on (seed, step) alone. Files can be
+opened in any order, so their order is a permutation per epoch. TFRecords are
+read sequentially by R readers, a number independent of the process count, each
+over an equal share of the records; reader r provides rows [r w, (r + 1) w) of
+each step, w = rows / R. A reader's epoch is its pieces of files in a seeded
+order, then a seeded shuffle buffer. A process runs only the readers of its own
+rows.
 
-A resume finds the epoch by arithmetic. For files that is all. Records up to
-the place in the epoch are read again, neither parsed nor decoded: at most one
-pass over the share of this process's readers, at the speed of the disk, half
-a pass on average. A reader whose images all fit twice into its part of the
-shuffle buffer, as the few labelled ones of a large set, reads them once.
+A resumed run finds its epoch by arithmetic. For files that is all. Records up
+to the position in the epoch are read again, but neither parsed nor decoded: at
+most one pass over the share of this process's readers. A reader whose images
+fit twice into its part of the shuffle buffer reads them once.
 """
 
+from collections.abc import Callable
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from semppl_jax.data.batch_layout import Stream
-from semppl_jax.data.sources.files import FileSource
+from semppl_jax.data.sources.folder import FileSource
 from semppl_jax.data.sources.tfrecord_index import RecordSource
-from semppl_jax.data.sources.tfrecord_tf import records
-from semppl_jax.data.tf.order import Order
-from semppl_jax.data.tf.runtime import tf
+from semppl_jax.data.sources.tfrecord_tf import read_records, records
+from semppl_jax.data.support_set import SupportRows
+from semppl_jax.data.tf.runtime import python_strings, tf
 
 MAX_READERS = 64
-_FOREVER = np.iinfo(np.int64).max
+Source = FileSource | RecordSource
 
 
-def stream_blocks(
-  source: FileSource | RecordSource,
+def train_blocks(
+  source: Source,
   stream: Stream,
   blocks: range,
   *,
@@ -39,48 +40,99 @@ def stream_blocks(
   start_step: int,
   shuffle_gib: float,
 ) -> tf.data.Dataset:
-  """Blocks of one stream: elements (content [n], index [n], step).
+  """Returns endless blocks of one stream: (content [n], index [n], step).
 
   Args:
-    source: what reads the images.
-    stream: which images, and how many per step.
-    blocks: which blocks of each step this process needs.
+    source: reader of the images.
+    stream: the images, and their rows per step.
+    blocks: blocks of each step that this process needs.
     seed: seed of the run.
     start_step: the first step.
-    shuffle_gib: GiB for the shuffle buffers of all readers together.
+    shuffle_gib: GiB for the shuffle buffers of all R readers together.
   """
   if isinstance(source, FileSource):
     return _file_blocks(source, stream, blocks, seed, start_step)
   return _record_blocks(source, stream, blocks, seed, start_step, shuffle_gib)
 
 
-def listed_blocks(
-  source: FileSource | RecordSource, indices: np.ndarray, block: int
+def eval_blocks(
+  source: Source, indices: np.ndarray, block: int
 ) -> tf.data.Dataset:
-  """Blocks of the images at `indices`, once and in that order.
+  """Returns blocks of the images at `indices`, once and in that order.
 
-  Args:
-    source: what reads the images.
-    indices: ascending positions, int32 [n]; then -1 up to a multiple of
-      `block`, for which the content is empty.
-    block: rows in a block.
+  `indices` are ascending positions, int32 [n], then -1 up to a multiple of
+  `block`, for which the content is empty.
   """
   count = int((indices >= 0).sum())
   padding = len(indices) - count
   if isinstance(source, FileSource):
-    content = tf.constant(
-      [*source.select(indices[:count]).full_paths()] + [''] * padding, tf.string
+    paths = [*source.select(indices[:count]).full_paths(), *[''] * padding]
+    listed = tf.data.Dataset.from_tensor_slices(
+      (tf.constant(paths, tf.string), indices)
     )
-    listed = tf.data.Dataset.from_tensor_slices((content, indices))
   else:
-    empty = tf.data.Dataset.from_tensors(('', np.int32(-1))).repeat(padding)
-    listed = empty
+    listed = tf.data.Dataset.from_tensors(('', np.int32(-1))).repeat(padding)
     if count:
       pieces = _pieces(source, indices[:count])
       order = tf.range(len(pieces.file))
-      listed = _read(source, pieces, indices[:count], order).concatenate(empty)
+      listed = _read(source, pieces, indices[:count], order).concatenate(listed)
   step = tf.constant(0, tf.int64)
   return listed.batch(block).map(lambda content, index: (content, index, step))
+
+
+def support_blocks(
+  source: Source,
+  rows: SupportRows,
+  start_step: int,
+  failures: list[Exception],
+) -> tf.data.Dataset:
+  """Returns endless blocks of support rows: (content [n], slot [n], step).
+
+  `failures` receives the error of a file that cannot be read.
+  """
+  block, blocks = rows.stream.block, rows.share.blocks
+  slots = np.arange(blocks.start * block, blocks.stop * block, dtype=np.int32)
+  shape = (len(blocks), block)
+
+  def read(step):
+    images = rows.sampler.at(int(step))[slots]
+    if isinstance(source, FileSource):
+      return source.select(images).full_paths()
+    return read_records(source, images)
+
+  def of_step(step):
+    # Python once per step; its slow parts release Python's lock.
+    content = tf.reshape(python_strings(read, [step], failures), shape)
+    return content, tf.constant(slots.reshape(shape)), tf.fill(shape[:1], step)
+
+  steps = tf.data.Dataset.counter(start_step).map(of_step)
+  # One step ahead, so that reading goes on while the last one is decoded.
+  return steps.prefetch(1).unbatch()
+
+
+def file_order(stream: Stream, seed: int) -> Callable[[int], np.ndarray]:
+  """Returns a function from a step to its images, int32 [rows].
+
+  Every epoch is a new permutation of the population; batches straddle epochs.
+  """
+  size, rows = len(stream.population), stream.rows
+
+  @functools.lru_cache(maxsize=2)
+  def permuted(epoch: int) -> np.ndarray:
+    rng = np.random.default_rng([seed, stream.number, epoch])
+    return rng.permutation(stream.population)
+
+  def images(step: int) -> np.ndarray:
+    positions = np.arange(step * rows, (step + 1) * rows)
+    epochs = positions // size
+    return np.concatenate(
+      [
+        permuted(int(epoch))[positions[epochs == epoch] % size]
+        for epoch in np.unique(epochs)
+      ]
+    )
+
+  return images
 
 
 def _file_blocks(
@@ -90,29 +142,19 @@ def _file_blocks(
   seed: int,
   start_step: int,
 ) -> tf.data.Dataset:
-  order = Order(stream.population, stream.rows, seed, stream.number)
+  order = file_order(stream, seed)
   paths = tf.constant(source.full_paths())
   rows = slice(blocks.start * stream.block, blocks.stop * stream.block)
 
-  def images(step):
+  def of_step(step):
     # Python once per step, for the permutation; never per image.
     index = tf.numpy_function(
-      lambda s: order.at(int(s))[rows].astype(np.int32), [step], tf.int32
+      lambda s: order(int(s))[rows].astype(np.int32), [step], tf.int32
     )
     index = tf.reshape(index, [len(blocks), stream.block])
     return tf.gather(paths, index), index, tf.fill([len(blocks)], step)
 
-  return tf.data.Dataset.range(start_step, _FOREVER).map(images).unbatch()
-
-
-def reader_count(files: int, rows: int, block: int) -> int:
-  """Largest power of two that files, rows and `MAX_READERS` allow."""
-  count = 1
-  while (
-    2 * count <= min(files, MAX_READERS) and rows % (2 * count * block) == 0
-  ):
-    count *= 2
-  return count
+  return tf.data.Dataset.counter(start_step).map(of_step).unbatch()
 
 
 def _record_blocks(
@@ -125,8 +167,8 @@ def _record_blocks(
 ) -> tf.data.Dataset:
   files = len(_pieces(source, stream.population).file)
   readers = reader_count(files, stream.rows, stream.block)
-  # Of one process as if it had all readers: what a reader shuffles may not
-  # depend on the number of processes.
+  # As if one process had all readers: the shuffle of a reader must not depend
+  # on the number of processes.
   buffer = int(shuffle_gib * 2**30 / source.mean_bytes / readers)
   each = stream.rows // stream.block // readers  # Blocks of a reader per step.
   datasets, choice = [], []
@@ -135,16 +177,15 @@ def _record_blocks(
       max(blocks.start - reader * each, 0),
       min(blocks.stop - reader * each, each),
     )
-    share = np.array_split(stream.population, readers)[reader]
     dataset = _endless(
       source,
-      share,
+      np.array_split(stream.population, readers)[reader],
       key=(-seed - 1, (stream.number * MAX_READERS + reader) << 40),
       skip=start_step * each * stream.block,
       buffer=buffer,
     ).batch(stream.block)
     if len(own) < each:
-      dataset = _only(dataset, own, each)
+      dataset = _select_blocks(dataset, own, each)
     choice += [len(datasets)] * len(own)
     datasets.append(dataset.prefetch(1))
   joined = tf.data.Dataset.choose_from_datasets(
@@ -156,20 +197,32 @@ def _record_blocks(
   )
 
 
-def _only(dataset: tf.data.Dataset, own: range, each: int) -> tf.data.Dataset:
+def reader_count(files: int, rows: int, block: int) -> int:
+  """Returns the largest power of two for files, rows and `MAX_READERS`."""
+  count = 1
+  while (
+    2 * count <= min(files, MAX_READERS) and rows % (2 * count * block) == 0
+  ):
+    count *= 2
+  return count
+
+
+def _select_blocks(
+  dataset: tf.data.Dataset, own: range, each: int
+) -> tf.data.Dataset:
   """Keeps the blocks `own` of every `each` consecutive ones."""
 
-  def mine(n, _):
+  def is_own(n, _):
     return (n % each >= own.start) & (n % each < own.stop)
 
   numbered: Any = dataset.enumerate()
-  return numbered.filter(mine).map(lambda _, block: block)
+  return numbered.filter(is_own).map(lambda _, block: block)
 
 
 class _Pieces(NamedTuple):
-  """Runs of records, one per file: see `Shard`; `first` in the source.
+  """Runs of records, one per file, as `Shard`; `first` is a source position.
 
-  `wanted` of the records of each belong to the images that were asked for.
+  `wanted` counts the records of each run that belong to requested images.
   """
 
   file: np.ndarray
@@ -180,7 +233,7 @@ class _Pieces(NamedTuple):
 
 
 def _pieces(source: RecordSource, indices: np.ndarray) -> _Pieces:
-  """The parts of the shards from the first to the last image of `indices`."""
+  """Returns the parts of shards from the first to the last requested image."""
   rows = source.rows[indices]
   ends = np.cumsum(source.lengths)
   pieces = []
@@ -202,8 +255,8 @@ def _read(
   indices: np.ndarray,
   order: tf.Tensor,
 ) -> tf.data.Dataset:
-  """Elements (record, index) of the pieces, `indices` alone, undecoded."""
-  # Of the records from the first piece to the last, the index or -1.
+  """Returns elements (record, index) of the pieces, only those of `indices`."""
+  # From the first piece to the last, the index of each record or -1.
   start = pieces.first.min()
   table = np.full((pieces.first + pieces.take).max() - start, -1, np.int32)
   table[source.rows[indices] - start] = indices
@@ -214,8 +267,8 @@ def _read(
     file, skip, take, first, _ = (tf.gather(c, number) for c in columns)
     return records(file, skip, take).enumerate(first - start)
 
-  def indexed(place, record):
-    return record, tf.gather(table, place)
+  def indexed(position, record):
+    return record, tf.gather(table, position)
 
   files = tf.data.Dataset.from_tensor_slices(order)
   dataset: Any = files.flat_map(piece).map(indexed)
@@ -231,9 +284,9 @@ def _endless(
   skip: int,
   buffer: int,
 ) -> tf.data.Dataset:
-  """Epoch after epoch of one reader's share, from record `skip` of them.
+  """Returns epoch after epoch of one reader's share, from record `skip` on.
 
-  The order is the same, whether they are read once or in every epoch.
+  The order is the same whether records are read once or in every epoch.
   """
   pieces = _pieces(source, share)
   count = len(pieces.file)
@@ -254,29 +307,31 @@ def _endless(
     )
 
   def epochs(read):
-    numbers = tf.data.Dataset.range(skip // len(share), _FOREVER)
+    numbers = tf.data.Dataset.counter(skip // len(share))
     return numbers.flat_map(lambda number: epoch(number, read))
 
-  def again(order):
+  def from_disk(order):
     return _read(source, pieces, share, order)
 
-  def once(record, index):
-    # Shuffled by their places: the records are in memory once.
-    return epochs(lambda order: _places(pieces, order)).map(
+  def from_memory(record, index):
+    # Positions are shuffled: the records are in memory only once.
+    return epochs(lambda order: _positions(pieces, order)).map(
       lambda place: (tf.gather(record, place), tf.gather(index, place))
     )
 
   if 2 * len(share) <= buffer:
-    whole: Any = again(tf.range(count)).batch(len(share))
-    endless = whole.flat_map(once)
+    whole: Any = from_disk(tf.range(count)).batch(len(share))
+    endless = whole.flat_map(from_memory)
   else:
-    endless = epochs(again)
+    endless = epochs(from_disk)
   return endless.skip(skip % len(share))
 
 
-def _places(pieces: _Pieces, order: tf.Tensor) -> tf.data.Dataset:
-  """Where what `_read` gives in an order is in what it gives in the first."""
-  ragged: Any = tf.RaggedTensor
+def _positions(pieces: _Pieces, order: tf.Tensor) -> tf.data.Dataset:
+  """Returns the positions, in unpermuted pieces, of records read in `order`."""
   every = tf.range(pieces.wanted.sum())
-  places = tf.gather(ragged.from_row_lengths(every, pieces.wanted), order)
-  return tf.data.Dataset.from_tensor_slices(places.flat_values)
+  ragged_type: Any = tf.RaggedTensor
+  ragged = ragged_type.from_row_lengths(every, pieces.wanted)
+  return tf.data.Dataset.from_tensor_slices(
+    tf.gather(ragged, order).flat_values
+  )

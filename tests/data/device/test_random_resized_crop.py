@@ -9,7 +9,7 @@ import pytest
 
 from semppl_jax.data.device import random_resized_crop
 
-RANGES = random_resized_crop.Ranges(
+RANGES = random_resized_crop.CropRanges(
   area=[(0.14, 1.0), (0.05, 0.14)], aspect=[(3 / 4, 4 / 3)] * 2, flip=0.5
 )
 KEY = jax.random.key(3)
@@ -39,7 +39,7 @@ def _plain(numbers, height, width, area, aspect):
 @hypothesis.settings(max_examples=30, deadline=None)
 def test_as_a_plain_version(height, width, seed):
   numbers = np.random.default_rng(seed).uniform(size=(1, 2, 23))
-  found = random_resized_crop.boxes_of(
+  found = random_resized_crop.crop_boxes(
     jnp.asarray(numbers, jnp.float32), jnp.asarray([[height, width]]), RANGES
   )
   top, left, h, w = np.moveaxis(np.asarray(found)[0], -1, 0)
@@ -56,7 +56,7 @@ def test_as_a_plain_version(height, width, seed):
 
 def test_what_fits_never_is_the_largest_centred_box():
   """Of a strip, no try with an aspect in range fits."""
-  found = random_resized_crop.boxes_of(
+  found = random_resized_crop.crop_boxes(
     jnp.full((1, 2, 23), 0.5), jnp.asarray([[3, 300]]), RANGES
   )
   np.testing.assert_array_equal(found[0], [[0, 148, 3, 4]] * 2)
@@ -88,20 +88,18 @@ def test_views_can_be_taken_apart():
 @pytest.mark.parametrize('shape', [(60, 80), (32, 32), (90, 30)])
 def test_the_distribution_is_that_of_the_host(shape):
   """Scale, aspect and position of 2,000 crops of each view."""
-  from semppl_jax.data.tf import random_resized_crop as random_resized_crop_lib
+  from semppl_jax.data.tf import random_resized_crop as host_crops
   from semppl_jax.data.tf.crop_resize import Filter
   from semppl_jax.data.tf.runtime import tf
 
   count = 2000
-  host_views = random_resized_crop_lib.Views(
+  host_settings = host_crops.CropSettings(
     counts=(1, 1), sizes=(8, 8), area=tuple(RANGES.area),
-    aspect=tuple(RANGES.aspect), kind=Filter('bicubic'), flip=0.5,
+    aspect=tuple(RANGES.aspect), resize_filter=Filter('bicubic'), flip=0.5,
   )  # fmt: skip
   numbers = tf.random.stateless_uniform([count, 2, 23], [1, 2])
   sizes = tf.broadcast_to(tf.constant(shape), (count, 2))
-  theirs = random_resized_crop_lib.crop_boxes(
-    numbers, sizes, host_views
-  ).numpy()
+  theirs = host_crops.crop_boxes(numbers, sizes, host_settings).numpy()
   drawn = random_resized_crop.draw(
     KEY,
     jnp.arange(count, dtype=jnp.uint32),

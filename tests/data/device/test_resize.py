@@ -152,10 +152,10 @@ def test_an_image_that_lies_on_its_side_is_cut_as_if_upright():
   boxes = np.array([[[1, 2, 9, 5], [0, 0, 12, 8]]] * 2)
   flips = np.array([[True, False]] * 2)
   upright = _crop(image, boxes, flips, 6, 'bicubic')
-  turned = jnp.asarray([False, True])
+  transposed = jnp.asarray([False, True])
   found = resize.crop(
     jnp.asarray(canvas), jnp.asarray(boxes), jnp.asarray(flips),
-    size=6, kernel='bicubic', turned=turned,
+    size=6, kernel='bicubic', transposed=transposed,
   )  # fmt: skip
   difference = np.abs(np.asarray(found).astype(int) - upright)
   assert difference.max() <= 1 and (difference > 0).mean() < 0.01
@@ -164,7 +164,7 @@ def test_an_image_that_lies_on_its_side_is_cut_as_if_upright():
   np.testing.assert_array_equal(
     resize.crop_mask(
       jnp.asarray(mask), jnp.asarray(boxes), jnp.asarray(flips),
-      size=6, turned=turned,
+      size=6, transposed=transposed,
     ),
     resize.crop_mask(
       jnp.asarray(plain), jnp.asarray(boxes), jnp.asarray(flips), size=6

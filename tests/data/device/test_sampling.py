@@ -64,7 +64,7 @@ def _support(table, counts, steps, **sizes):
 def test_support_images_are_distinct_by_class():
   # Image 10 c + n is the n-th of class c; class 2 has two alone.
   table = np.arange(4)[:, None] * 10 + np.arange(5)
-  found = _support(table, [5, 4, 2, 5], range(400), classes=3, each=4)
+  found = _support(table, [5, 4, 2, 5], range(400), classes=3, per_class=4)
   classes = found.reshape(-1, 3, 4) // 10
   assert (classes == classes[..., :1]).all()
   shown = classes[..., 0]
@@ -81,5 +81,5 @@ def test_support_images_are_distinct_by_class():
   images = np.bincount(found.ravel(), minlength=35)
   assert np.abs(images[:5] - 240).max() < 50
   np.testing.assert_array_equal(
-    _support(table, [5, 4, 2, 5], [17], classes=3, each=4)[0], found[17]
+    _support(table, [5, 4, 2, 5], [17], classes=3, per_class=4)[0], found[17]
   )

@@ -1,4 +1,4 @@
-"""What a run is fed with becomes the views of a step."""
+"""Views of a step, from a data set on the device or from whole images."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import quickstart
-from semppl_jax.data.canvas import Canvas, Pool, Uncut
+from semppl_jax.data.batch import Canvas, DeviceDataset, UncroppedBatch
 from semppl_jax.data.device import views
 from semppl_jax.runtime import mesh as mesh_lib
 
@@ -23,7 +23,7 @@ def _config():
   return c
 
 
-def _pool(mask=True, support=True):
+def _data(mask=True, support=True):
   """Image n has the grey 10 n and its class is n % 3; nine are labelled."""
   numbers = np.arange(IMAGES, dtype=np.int32)
   image = np.zeros((IMAGES, 9, 11, 3), np.uint8)
@@ -31,7 +31,7 @@ def _pool(mask=True, support=True):
   truth = numbers % 3
   known = numbers < 9
   table = np.stack([np.flatnonzero(known & (truth == n)) for n in range(3)])
-  return Pool(
+  return DeviceDataset(
     canvas=Canvas(
       image=image,
       extent=np.full((IMAGES, 2), (8, 10), np.int32),
@@ -48,7 +48,7 @@ def _made(given, steps, config=None, count=1):
   mesh = mesh_lib.make_mesh(jax.devices()[:count])
   given = jax.device_put(given, mesh_lib.replicated(mesh))
   made = jax.jit(
-    views.make(config or _config(), mesh),
+    views.make_views(config or _config(), mesh),
     out_shardings=mesh_lib.sharded(mesh),
   )
   return [
@@ -58,7 +58,7 @@ def _made(given, steps, config=None, count=1):
 
 @pytest.fixture(scope='module')
 def batches():
-  return _made(_pool(), range(12))
+  return _made(_data(), range(12))
 
 
 def test_every_row_is_the_image_that_it_says(batches):
@@ -107,24 +107,24 @@ def test_support_rows(batches):
 
 @pytest.mark.parametrize('count', [2, 8])
 def test_the_device_count_changes_nothing(batches, count):
-  found = _made(_pool(), [0, 7], count=count)
+  found = _made(_data(), [0, 7], count=count)
   for a, b in zip([batches[0], batches[7]], found, strict=True):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
 def test_rows_of_the_host_are_cut_alike():
-  """Where the host sends whole images, and whatever their order."""
-  pool = _pool(support=False)
+  """The host sends whole images, in any order."""
+  data = _data(support=False)
   rng = np.random.default_rng(0)
-  image = rng.integers(0, 256, pool.canvas.image.shape, np.uint8)
-  canvas = pool.canvas._replace(image=image)
+  image = rng.integers(0, 256, data.canvas.image.shape, np.uint8)
+  canvas = data.canvas._replace(image=image)
 
   def uncut(rows):
-    return Uncut(
+    return UncroppedBatch(
       canvas=jax.tree.map(lambda x: x[rows], canvas),
-      label=pool.label[rows],
+      label=data.label[rows],
       index=rows.astype(np.int32),
-      diagnostic_label=pool.diagnostic_label[rows],
+      diagnostic_label=data.diagnostic_label[rows],
     )
 
   rows = np.arange(ROWS)
@@ -140,6 +140,6 @@ def test_rows_of_the_host_are_cut_alike():
 def test_without_masks_and_small_views():
   c = _config()
   c.views.small.count = 0
-  (batch,) = _made(_pool(mask=False, support=False), [0], c)
+  (batch,) = _made(_data(mask=False, support=False), [0], c)
   assert batch.mask is None and batch.support is None
   assert batch.small.shape == (ROWS, 0, 4, 4, 3)

@@ -1,4 +1,4 @@
-"""Blocks of images, some of which cannot be opened, or only once."""
+"""Blocks of images, some of which cannot be decoded, or only once."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,14 @@ from semppl_jax.data.tf.runtime import tf
 def _block(words):
   content = tf.constant(words)
   index = tf.range(len(words)) + 10
-  return decode.Raw(content, tf.fill([len(words)], ''), index, tf.constant(0))
+  return decode.EncodedBlock(
+    content, tf.fill([len(words)], ''), index, tf.constant(0)
+  )
 
 
 def _decoded(words, open_images):
   found = decode.decode_block(
-    _block(words), open_images, lambda opened, index, step: opened
+    _block(words), open_images, lambda decoded, index, step: decoded
   )
   return [np.asarray(x).tolist() for x in found]
 
@@ -52,7 +54,7 @@ def test_no_image_can_stop_a_block(words, open_images, rows, index, good):
 
 
 def test_large_blocks_are_made_one_by_one():
-  words = [str(n) for n in range(decode.AT_ONCE + 1)]
+  words = [str(n) for n in range(decode.MAX_JOINT + 1)]
   words[3] = 'x'
   rows, index, wanted, good = _decoded(words, _numbers)
   assert rows == [n + (n == 3) for n in range(len(words))]

@@ -36,7 +36,7 @@ def test_crops_of_any_size_equal_a_slow_version(size):
   """The mask scaled to its image, cut, scaled to the crop, and flipped."""
   rng = np.random.default_rng(0)
   kind = Filter('bilinear')
-  views = random_resized_crop.Views(
+  views = random_resized_crop.CropSettings(
     (8, 0), (9, 4), ((0.05, 1.0),) * 8, ((0.5, 2.0),) * 8, kind, 0.5
   )
   mask = rng.integers(0, 2, (*size, 1), dtype=np.uint8)

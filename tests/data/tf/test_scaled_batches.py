@@ -63,10 +63,10 @@ def test_images_are_decoded_for_the_boxes_that_are_cut(images):
   images.support = dict(classes_per_batch=2, images_per_class=4, views=1)
   sizes, slots = tf.tile([[160, 200]], [8, 1]), tf.range(8)
   step = tf.constant(2, tf.int64)
-  views = random_resized_crop.make_views(images.views)
-  for first, count, cutter in (
-    (0, 3, views_lib.of_images(images)),
-    (2**31, 1, views_lib.of_support(images)),
+  views = random_resized_crop.crop_settings(images.views)
+  for first, count, maker in (
+    (0, 3, views_lib.batch_views(images)),
+    (2**31, 1, views_lib.support_views(images)),
   ):
     numbers = random_resized_crop.draw(
       images.seed, step, tf.cast(slots, tf.int64) + first, count
@@ -79,7 +79,7 @@ def test_images_are_decoded_for_the_boxes_that_are_cut(images):
       ),
     ).numpy()[..., 2:]  # fmt: skip
     least = np.min(boxes / np.array([8, 8, 4])[:count, None], axis=(1, 2))
-    np.testing.assert_allclose(cutter.spare(sizes, slots, step), least)
+    np.testing.assert_allclose(maker.shrink_limit(sizes, slots, step), least)
 
 
 def test_canvases_show_the_same(images):
@@ -93,7 +93,9 @@ def test_canvases_show_the_same(images):
     ):
       np.testing.assert_array_equal(got.index, want.index)
       np.testing.assert_array_equal(got.canvas.extent, want.canvas.extent)
-      np.testing.assert_array_equal(got.canvas.turned, want.canvas.turned)
+      np.testing.assert_array_equal(
+        got.canvas.transposed, want.canvas.transposed
+      )
       assert_close(got.canvas.image, want.canvas.image)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from semppl_jax.data.tf import canvases, random_resized_crop, scaled_decode
+from semppl_jax.data.tf import random_resized_crop, scaled_decode, views
 from semppl_jax.data.tf.crop_resize import Filter
 from semppl_jax.data.tf.runtime import tf
 from tests.helpers.image_sets import smooth
@@ -51,7 +51,7 @@ def test_a_broken_header_is_an_error():
 
 
 def test_views_of_a_smaller_image_are_those_of_the_whole_one():
-  views = random_resized_crop.Views(
+  views = random_resized_crop.CropSettings(
     (2, 2), (24, 12), ((0.2, 1.0),) * 2 + ((0.05, 0.2),) * 2,
     ((3 / 4, 4 / 3),) * 4, Filter('bilinear', True), 0.5,
   )  # fmt: skip
@@ -61,7 +61,7 @@ def test_views_of_a_smaller_image_are_those_of_the_whole_one():
   )
 
   def spare(sizes):
-    return random_resized_crop.spare_pixels(
+    return random_resized_crop.shrink_limit(
       random_resized_crop.crop_boxes(numbers, sizes, views), views
     )
 
@@ -86,10 +86,10 @@ def test_views_of_a_smaller_image_are_those_of_the_whole_one():
 @pytest.mark.parametrize('shape', [(800, 1200), (1200, 800), (90, 300)])
 def test_a_canvas_still_gets_as_many_pixels_as_it_holds(shape):
   size = (96, 128)
-  spare = canvases.spare_pixels(tf.constant([shape]), size)
+  spare = views.canvas_shrink_limit(tf.constant([shape]), size)
   [image], _ = scaled_decode.decode_all([picture(*shape)], lambda sizes: spare)
   whole = tf.io.decode_jpeg(picture(*shape), channels=3)
-  got, want = (canvases.place(x, None, size) for x in (image, whole))
+  got, want = (views.place_on_canvas(x, None, size) for x in (image, whole))
   assert np.abs(got.extent - want.extent).max() <= 1
   if max(shape) > 500:
     assert image.shape[0] < shape[0]
