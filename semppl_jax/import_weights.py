@@ -61,7 +61,7 @@ def _import(argv: Sequence[str]) -> int:
     raise WeightsError(f'{path} not found.')
   names = _class_names()
   overrides = _overrides()
-  found = detect.find(path, _NETWORK.value)
+  found = detect.import_file(path, _NETWORK.value)
   classes = found.weights.network.classifier.classes
   if names and 'classifier' in found.weights.heads and len(names) != classes:
     raise WeightsError(
@@ -129,7 +129,7 @@ def _with_preprocessing(found: Found, fields: dict[str, object]) -> Found:
   from semppl_jax.exchange import weights_dir
 
   changed = found.weights.preprocessing._replace(**fields)
-  wrong = weights_dir.problem(changed)
+  wrong = weights_dir.preprocessing_problem(changed)
   if wrong:
     raise WeightsError(f'--{wrong}.')
   return found._replace(weights=found.weights._replace(preprocessing=changed))

@@ -2,35 +2,40 @@
 
 Hendrycks and Dietterich, arXiv 1903.12261; strengths and steps as in
 `create_c/make_cifar_c.py` of hendrycks/robustness, for images of 32 pixels.
-Pixels are cut to whole numbers, not rounded, as there. Of ImageNet-C's fifteen
-these five are left out: motion blur and snow (ImageMagick's motion blur), frost
+Pixels are truncated to integers, not rounded, as there. Five of ImageNet-C's
+fifteen are left out: motion blur and snow (ImageMagick's motion blur), frost
 (photographs of frost), fog (a plasma fractal of fixed size) and glass blur (its
-published swap of pixels overwrites one of the two). With its severity the
-elastic transform trades a shear of the whole for finer and finer bends. The
-random draws are not those of the published files, so figures compare with each
-other and only nearly with CIFAR-10-C's.
+published swap of pixels overwrites one of the two). With higher severity the
+elastic transform has less shear and finer displacements. The random draws are
+not those of the published files, so results compare with each other, and only
+approximately with those on CIFAR-10-C.
 """
 
 from collections.abc import Callable
 import io
 
+from jaxtyping import Int, UInt8
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
 from semppl_jax.evaluators.metrics import SEVERITIES
 
-# An image [H, W, 3] in [0, 1] and its random draws, at a strength.
+# (image [H, W, 3] in [0, 1], its random generator, severity - 1) -> image.
 _Corruption = Callable[[np.ndarray, np.random.Generator, int], np.ndarray]
 
 
 def apply(
-  name: str, images: np.ndarray, severity: int, seed: int, index: np.ndarray
-) -> np.ndarray:
+  name: str,
+  images: UInt8[np.ndarray, 'n H W 3'],
+  severity: int,
+  seed: int,
+  index: Int[np.ndarray, 'n'],
+) -> UInt8[np.ndarray, 'n H W 3']:
   """Returns corrupted images [n, H, W, 3], uint8.
 
-  Draws depend on the seed, the corruption, its severity and the position of the
-  image alone: neither on the order nor on the other images.
+  Random draws depend only on the seed, the corruption, its severity and the
+  position of the image, not on the order or on the other images.
 
   Args:
     name: one of `NAMES`.
@@ -40,30 +45,22 @@ def apply(
     index: positions of the images in their data set [n], int, at least 0.
 
   Raises:
-    ValueError: unknown name or severity, images that are not such, or a
-      negative position.
+    ValueError: unknown name or severity, or a negative position.
   """
   if name not in _ALL:
     raise ValueError(f'Corruption {name!r} must be one of {", ".join(NAMES)}.')
   if severity not in SEVERITIES:
     raise ValueError(f'Severity {severity} of {name!r} must be 1 to 5.')
-  if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+  if (index < 0).any():
     raise ValueError(
-      f'Images {images.shape} of {images.dtype} to corrupt must be '
-      '[n, H, W, 3] of uint8.'
-    )
-  index = np.asarray(index)
-  if index.shape != images.shape[:1] or (index < 0).any():
-    raise ValueError(
-      f'Positions of {len(images)} images to corrupt must be as many numbers '
-      f'from 0 on, and are {index.tolist()[:3]}, ... of shape {index.shape}.'
+      f'Positions of images to corrupt must be >= 0, got {index.min()}.'
     )
   result = np.empty_like(images)
   for row, position in enumerate(index.tolist()):
     rng = np.random.default_rng([seed, severity, position, *name.encode()])
-    found = _ALL[name](images[row] / 255.0, rng, severity - 1)
-    # 29 / 255 * 255 is a little less than 29, and would be cut to 28.
-    result[row] = np.clip(found, 0, 1) * 255 + 1e-6
+    corrupted = _ALL[name](images[row] / 255.0, rng, severity - 1)
+    # 29 / 255 * 255 is slightly below 29 and would be truncated to 28.
+    result[row] = np.clip(corrupted, 0, 1) * 255 + 1e-6
   return result
 
 
@@ -84,7 +81,6 @@ def _impulse_noise(x: np.ndarray, rng: np.random.Generator, level: int):
 
 
 def _defocus_blur(x: np.ndarray, rng: np.random.Generator, level: int):
-  del rng
   radius, softness = ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1))[
     level
   ]
@@ -97,16 +93,15 @@ def _defocus_blur(x: np.ndarray, rng: np.random.Generator, level: int):
 
 
 def _zoom_blur(x: np.ndarray, rng: np.random.Generator, level: int):
-  del rng
   end = (1.06, 1.11, 1.16, 1.21, 1.26)[level]
-  # As the published code counts: rounding lets the first list include its end.
+  # As in the published code: rounding makes the first list include its end.
   factors = np.arange(1, end, 0.01)
   total = x + sum(_zoomed(x, factor) for factor in factors)
   return total / (len(factors) + 1)
 
 
 def _zoomed(x: np.ndarray, factor: float) -> np.ndarray:
-  """The middle of an image, enlarged to the size of the whole."""
+  """Enlarges the center of an image to the size of the image."""
   sides = np.array(x.shape[:2])
   inner = np.ceil(sides / factor).astype(int)
   top, left = (sides - inner) // 2
@@ -117,16 +112,14 @@ def _zoomed(x: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _brightness(x: np.ndarray, rng: np.random.Generator, level: int):
-  del rng
   more = (0.05, 0.1, 0.15, 0.2, 0.3)[level]
-  # The value of HSV is the largest channel; hue and saturation stay.
+  # HSV's value is the largest channel; hue and saturation do not change.
   value = x.max(axis=2, keepdims=True)
   raised = np.minimum(value + more, 1)
   return np.where(value > 0, x * raised / np.maximum(value, 1e-12), raised)
 
 
 def _contrast(x: np.ndarray, rng: np.random.Generator, level: int):
-  del rng
   share = (0.75, 0.5, 0.4, 0.3, 0.15)[level]
   mean = x.mean(axis=(0, 1))
   return (x - mean) * share + mean
@@ -161,12 +154,12 @@ def _elastic_transform(x: np.ndarray, rng: np.random.Generator, level: int):
 
 
 def _sheared(x: np.ndarray, rng: np.random.Generator, shift: float):
-  """Moves three points by up to `shift` pixels, and the image with them."""
+  """Applies the affine map that moves three points by up to `shift` pixels."""
   middle = np.array(x.shape[:2]) // 2
   arm = min(x.shape[:2]) // 3
   start = middle + np.array([[arm, arm], [arm, -arm], [-arm, -arm]])
   end = start + rng.uniform(-shift, shift, start.shape)
-  # Where each pixel of the result comes from.
+  # From output to input coordinates.
   back = np.linalg.solve(np.c_[end, np.ones(3)], start)
   return np.stack(
     [
@@ -180,7 +173,6 @@ def _sheared(x: np.ndarray, rng: np.random.Generator, shift: float):
 
 
 def _pixelate(x: np.ndarray, rng: np.random.Generator, level: int):
-  del rng
   share = (0.95, 0.9, 0.85, 0.75, 0.65)[level]
   image = _image(x)
   small = image.resize(
@@ -190,7 +182,6 @@ def _pixelate(x: np.ndarray, rng: np.random.Generator, level: int):
 
 
 def _jpeg_compression(x: np.ndarray, rng: np.random.Generator, level: int):
-  del rng
   stream = io.BytesIO()
   _image(x).save(stream, 'JPEG', quality=(80, 65, 58, 50, 40)[level])
   return np.asarray(Image.open(stream)) / 255.0

@@ -1,19 +1,22 @@
-"""Frozen outputs of a network on a data set, in eval mode."""
+"""Features of a data set: frozen outputs of a network in evaluation mode."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from jax.sharding import Mesh
-import ml_collections
+from jaxtyping import Array, Bool, Float32, Int, Int32, PyTree, UInt8
+from ml_collections import ConfigDict
 import numpy as np
 
 from semppl_jax.data.device import augment
+from semppl_jax.data.pipeline import EvalBatch
 from semppl_jax.models.network import Network
+from semppl_jax.models.weights import Preprocessing
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.runtime.errors import InputError, StoppedError
 
-# Kinds of features, and where the network's outputs have them.
+# Kinds of features, and the fields of the network's outputs with them.
 KINDS = {
   'encoder': 'features',
   'projection': 'projection',
@@ -23,21 +26,23 @@ KINDS = {
 
 
 class Features(NamedTuple):
-  """Features of n images; unreadable ones are left out.
+  """Features of n images, without unreadable ones.
 
   Attributes:
-    values: an array [n, ...], float32, for each kind that was asked for, and
-      the normalised pixels under `pixels` where those were.
+    values: an array [n, ...], float32, for each kind that was requested; the
+      normalized pixels are `pixels`.
     label: classes [n], int32, or -1.
     index: positions in the data set [n], int32.
   """
 
-  values: dict[str, np.ndarray]
-  label: np.ndarray
-  index: np.ndarray
+  values: dict[str, Float32[np.ndarray, 'n ...']]
+  label: Int32[np.ndarray, 'n']
+  index: Int32[np.ndarray, 'n']
 
-  def select(self, rows: np.ndarray) -> 'Features':
-    """Returns the features of `rows`, a mask [n] or positions."""
+  def select(
+    self, rows: Bool[np.ndarray, 'n'] | Int[np.ndarray, 'm']
+  ) -> 'Features':
+    """Returns the features of `rows`, a mask [n] or positions [m]."""
     values = {kind: value[rows] for kind, value in self.values.items()}
     return Features(values, self.label[rows], self.index[rows])
 
@@ -46,42 +51,44 @@ class UnreadableError(InputError):
   """No image could be read."""
 
 
-EmbedFn = Callable[[Any, Any, jax.Array], dict[str, jax.Array]]
+EmbedFn = Callable[[PyTree, PyTree, Array], dict[str, Array]]
 
 
 def make_embed(
-  config_augment: ml_collections.ConfigDict | Any,
+  normalization: ConfigDict | Preprocessing,
   network: Network,
   mesh: Mesh,
   kinds: Sequence[str] = ('encoder', 'projection'),
 ) -> EmbedFn:
   """Returns jitted `(params, state, images [b, H, W, 3] uint8) -> features`.
 
-  The result, [b, ...] for each kind, is whole on every device, so that each
-  process can read it. Kinds that the network has no head for are left out.
+  The features, [b, ...] for each kind, are replicated over the devices, so that
+  each process can read them. Kinds without a head of the network are left out.
 
   Args:
-    config_augment: what has `mean` and `std` of the images.
+    normalization: has `mean` and `std` of the images: `config.augment` or a
+      `Preprocessing`.
     network: the network.
     mesh: the devices.
-    kinds: what to compute, of `KINDS`.
+    kinds: the features, of `KINDS`.
   """
-  mean, std = config_augment.mean, config_augment.std
+  mean, std = normalization.mean, normalization.std
 
-  def embed(params, net_state, images):
-    normal = augment.normalize(images, mean, std)
-    outputs = network.embed(params, net_state, normal)
-    found = {kind: getattr(outputs, KINDS[kind]) for kind in kinds}
-    return {kind: x[:, 0] for kind, x in found.items() if x is not None}
+  def embed(params, net_state, images: UInt8[Array, 'b H W 3']):
+    outputs = network.embed(
+      params, net_state, augment.normalize(images, mean, std)
+    )
+    values = {kind: getattr(outputs, KINDS[kind]) for kind in kinds}
+    return {kind: x[:, 0] for kind, x in values.items() if x is not None}
 
   return jax.jit(embed, out_shardings=mesh_lib.replicated(mesh))
 
 
 def collect(
-  batches: Iterator[Any],
+  batches: Iterator[EvalBatch],
   embed: EmbedFn,
-  params: Any,
-  net_state: Any,
+  params: PyTree,
+  net_state: PyTree,
   mesh: Mesh,
   *,
   pixels: bool = False,
@@ -90,48 +97,35 @@ def collect(
   """Embeds every image of a pass over a data set.
 
   Args:
-    batches: evaluation batches of this process (image, label, index, valid).
+    batches: evaluation batches of this process.
     embed: from `make_embed`.
     params: parameters.
     net_state: batch-norm averages.
     mesh: the devices.
-    pixels: also keep the pixels, as the features of a floor to compare with.
-    stop: asked between batches whether to give up.
+    pixels: also return the pixels, in [-1, 1], as features of a baseline.
+    stop: called between batches; True ends the pass.
 
   Raises:
-    StoppedError: `stop` said so.
+    StoppedError: `stop` returned True.
     UnreadableError: no image could be read.
   """
   parts = []
-  whole = jax.jit(lambda x: x, out_shardings=mesh_lib.replicated(mesh))
+  replicate = jax.jit(lambda x: x, out_shardings=mesh_lib.replicated(mesh))
   for batch in batches:
     if stop():
       raise StoppedError
     device = mesh_lib.to_global(mesh, batch)
     values = dict(embed(params, net_state, device.image))
     if pixels:
-      values['pixels'] = whole(device.image)
-    label, index, valid = whole((device.label, device.index, device.valid))
+      values['pixels'] = replicate(device.image)
+    label, index, valid = replicate((device.label, device.index, device.valid))
     # Waits for the devices once a batch, after all of it is under way.
-    found = Features(*jax.device_get((values, label, index)))
-    kept = found.select(np.asarray(valid))
+    part = Features(*jax.device_get((values, label, index)))
+    part = part.select(np.asarray(valid))
     if pixels:
-      kept.values['pixels'] = _standardised(kept.values['pixels'])
-    parts.append(kept)
-  if not sum(len(part.index) for part in parts):
+      flat = part.values['pixels'].reshape(len(part.index), -1)
+      part.values['pixels'] = flat.astype(np.float32) / 127.5 - 1.0
+    parts.append(part)
+  if not any(len(part.index) for part in parts):
     raise UnreadableError('None of the images to evaluate can be read.')
-  values = {
-    kind: np.concatenate([part.values[kind] for part in parts])
-    for kind in parts[0].values
-  }
-  return Features(
-    values,
-    label=np.concatenate([part.label for part in parts]),
-    index=np.concatenate([part.index for part in parts]),
-  )
-
-
-def _standardised(images: np.ndarray) -> np.ndarray:
-  """Pixels in [-1, 1] as one vector per image: a floor without a network."""
-  flat = images.reshape(len(images), -1).astype(np.float32)
-  return flat / 127.5 - 1.0
+  return jax.tree.map(lambda *x: np.concatenate(x), *parts)

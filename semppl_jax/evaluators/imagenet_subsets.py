@@ -1,10 +1,10 @@
-"""Which of ImageNet's 1,000 classes the smaller test sets have.
+"""Classes of the smaller test sets among ImageNet's 1,000.
 
 A classifier's 1,000 logits are restricted to the classes of a set before the
-best is taken. Classes are numbered as ImageNet's WordNet ids sort, which is how
-tensorflow_datasets and class folders number them.
+argmax. Classes are numbered in the order of their WordNet ids, as in
+tensorflow_datasets and in class folders.
 
-The maps are those of the sets' authors: ImageNet-R (Hendrycks et al., arXiv
+The mappings are those of the sets' authors: ImageNet-R (Hendrycks et al., arXiv
 2006.16241; `eval.py` of hendrycks/imagenet-r), ImageNet-A (Hendrycks et al.,
 arXiv 1907.07174; `eval.py` of hendrycks/natural-adv-examples) and ObjectNet
 (Barbu et al., NeurIPS 2019; `objectnet_to_imagenet_1k.json` of its release,
@@ -13,6 +13,7 @@ which agrees with the mapping of abarbu/objectnet-template-pytorch).
 
 from typing import NamedTuple
 
+from jaxtyping import Float, Int, Int32
 import numpy as np
 
 CLASSES = 1000
@@ -96,11 +97,11 @@ class ClassSubset(NamedTuple):
 
   Attributes:
     columns: ImageNet classes, group by group, int32 [k].
-    starts: where in `columns` each group starts, int32 [C].
+    starts: position in `columns` of the start of each group, int32 [C].
   """
 
-  columns: np.ndarray
-  starts: np.ndarray
+  columns: Int32[np.ndarray, 'k']
+  starts: Int32[np.ndarray, 'C']
 
 
 _GROUPS = {
@@ -128,28 +129,25 @@ def subset(name: str) -> ClassSubset:
 
 
 def restrict(
-  logits: np.ndarray, classes: ClassSubset, *, rest: bool = False
-) -> np.ndarray:
+  logits: Float[np.ndarray, 'M 1000'],
+  classes: ClassSubset,
+  *,
+  rest: bool = False,
+) -> Float[np.ndarray, 'M C']:
   """Returns scores [M, C] of the classes of a set.
 
-  A class of several ImageNet classes has the highest of their logits.
+  The score of several ImageNet classes is the maximum of their logits.
 
   Args:
     logits: of ImageNet's classes [M, 1000].
     classes: the classes of the set.
-    rest: append the logits of all other classes, [M, C + others], which no
-      label ever is. So do the authors of ObjectNet, whose template takes the
-      best of all 1,000 classes and counts one without a map as wrong.
+    rest: append the logits of all other classes, [M, C + others], so that a
+      prediction of one is wrong, as in the template of ObjectNet's authors,
+      which takes the argmax of all 1,000 classes.
 
   Raises:
-    ValueError: not 1,000 logits, or no other class for `rest`.
+    ValueError: no other class for `rest`.
   """
-  logits = np.asarray(logits)
-  if logits.ndim != 2 or logits.shape[1] != CLASSES:
-    raise ValueError(
-      f'Logits {logits.shape} must be [M, {CLASSES}], of the classes of '
-      'ImageNet, to be restricted to those of a test set.'
-    )
   scores = np.maximum.reduceat(
     logits[:, classes.columns], classes.starts, axis=1
   )
@@ -157,26 +155,26 @@ def restrict(
     return scores
   others = np.setdiff1d(np.arange(CLASSES), classes.columns)
   if not len(others):
-    raise ValueError('rest=True needs a subset without some class of ImageNet.')
+    raise ValueError('rest=True needs a subset of fewer than 1,000 classes.')
   return np.concatenate([scores, logits[:, others]], axis=1)
 
 
-def relabel(label: np.ndarray, classes: ClassSubset) -> np.ndarray:
-  """Returns ImageNet labels [M] as numbers of the set's classes, int32 [M].
+def relabel(
+  label: Int[np.ndarray, 'M'], classes: ClassSubset
+) -> Int32[np.ndarray, 'M']:
+  """Maps ImageNet labels [M] to the classes of a set, int32 [M].
 
-  They are -1 where the label is -1 or not among the classes of the set.
+  Labels of -1 and of other classes become -1.
 
   Raises:
-    ValueError: a label that is no class of ImageNet.
+    ValueError: a label outside of -1 to 999.
   """
-  label = np.asarray(label)
   if len(label) and not -1 <= label.min() <= label.max() < CLASSES:
     raise ValueError(
-      f'Labels from {label.min()} to {label.max()} are not those of ImageNet, '
-      f'0 to {CLASSES - 1} and -1.'
+      f'Labels must be -1 to {CLASSES - 1}, got {label.min()} to {label.max()}.'
     )
   sizes = np.diff([*classes.starts, len(classes.columns)])
-  # One place more, which is that of label -1.
+  # The additional last place is that of label -1.
   number = np.full(CLASSES + 1, -1, np.int32)
   number[classes.columns] = np.repeat(np.arange(len(sizes)), sizes)
   return number[label]

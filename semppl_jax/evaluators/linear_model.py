@@ -1,14 +1,15 @@
-"""Linear classifiers of frozen features, and what those fitted here share."""
+"""Linear classifiers of frozen features: standardization and input checks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from jaxtyping import Float, Float32, Float64, Int
 import numpy as np
 
-# Logit of a class that had no image to fit: below every other, and finite so
-# that a softmax stays one.
+# Logit of a class without a fitted image: below all others, and finite so that
+# a softmax is defined.
 ABSENT = -1e9
-# Rows that are taken to float64 at once.
+# Rows that are converted to float64 at once.
 _ROWS = 8192
 
 
@@ -20,42 +21,46 @@ class Classifier(NamedTuple):
     bias: [C], float32.
   """
 
-  weight: np.ndarray
-  bias: np.ndarray
+  weight: Float32[np.ndarray, 'F C']
+  bias: Float32[np.ndarray, 'C']
 
-  def logits(self, features: np.ndarray) -> np.ndarray:
+  def logits(
+    self, features: Float[np.ndarray, 'n F']
+  ) -> Float[np.ndarray, 'n C']:
     """Returns the logits [n, C] of features [n, F]."""
     return features @ self.weight + self.bias[None, :]
 
 
 class Standard(NamedTuple):
-  """Brings every feature to mean 0 and deviation 1 over the images fitted.
+  """Standardization of each feature over the images that are fitted.
 
-  One regulariser then means the same for features of any scale.
+  The effect of one regularizer is then independent of the scale of features.
 
   Attributes:
     mean: [F], float64.
     deviation: [F], float64; 1 where a feature is constant up to rounding.
   """
 
-  mean: np.ndarray
-  deviation: np.ndarray
+  mean: Float64[np.ndarray, 'F']
+  deviation: Float64[np.ndarray, 'F']
 
-  def apply(self, features: np.ndarray) -> np.ndarray:
-    """Returns standardised features [n, F], float64."""
+  def apply(
+    self, features: Float[np.ndarray, 'n F']
+  ) -> Float64[np.ndarray, 'n F']:
+    """Returns standardized features [n, F], float64."""
     return (features - self.mean[None, :]) / self.deviation[None, :]
 
   def classifier(
     self,
-    weight: np.ndarray,
-    bias: np.ndarray,
-    present: np.ndarray,
+    weight: Float[np.ndarray, 'F P'],
+    bias: Float[np.ndarray, 'P'],
+    present: Int[np.ndarray, 'P'],
     classes: int,
   ) -> Classifier:
-    """Folds the standardising into what was fitted on standardised features.
+    """Folds the standardization into weights of standardized features.
 
     Args:
-      weight: [F, P], of the classes that had images.
+      weight: [F, P], of the classes with images.
       bias: [P].
       present: those classes [P].
       classes: C; the other classes get a weight of 0 and a bias of `ABSENT`.
@@ -70,57 +75,45 @@ class Standard(NamedTuple):
     return wide
 
 
-def standard(features: np.ndarray) -> Standard:
-  """Returns the standardising of features [n, F], in bounded memory."""
+def standard(features: Float[np.ndarray, 'n F']) -> Standard:
+  """Returns the standardization of features [n, F], in bounded memory."""
   mean = features.mean(axis=0, dtype=np.float64)
   variance = np.zeros_like(mean)
   for part in blocks(len(features)):
     variance += np.square(features[part] - mean[None, :]).sum(axis=0)
   deviation = np.sqrt(variance / len(features))
-  # The last digit of a constant feature must not be made a feature.
+  # Rounding noise of a constant feature must not be scaled up.
   constant = deviation <= np.finfo(np.float32).eps * np.abs(mean)
   return Standard(mean, np.where(constant, 1.0, deviation))
 
 
 def blocks(rows: int) -> Iterator[slice]:
-  """Cuts `rows` into parts small enough for float64."""
+  """Yields slices of `rows` small enough for float64."""
   for start in range(0, rows, _ROWS):
     yield slice(start, start + _ROWS)
 
 
-def check_classes(label: np.ndarray, classes: int) -> None:
-  """Sees that labels are classes.
-
-  Raises:
-    ValueError: a label is not below C.
-  """
+def check_classes(label: Int[np.ndarray, 'n'], classes: int) -> None:
+  """Raises a ValueError if a label is not below C."""
   if label.max(initial=-1) >= classes:
     raise ValueError(
       f'Labels must be < {classes}, the number of classes, got {label.max()}.'
     )
 
 
-def check_regularisers(features: np.ndarray, regularisers) -> None:
-  """Sees that features are a table of images, and regularisers positive.
-
-  Raises:
-    ValueError: they are not.
-  """
-  if features.ndim != 2:
+def check_regularizers(regularizers: Sequence[float]) -> None:
+  """Raises a ValueError if there is no regularizer, or one that is not > 0."""
+  if not len(regularizers) or not min(regularizers) > 0:
     raise ValueError(
-      f'Features to classify must be [n, F], got {features.shape}.'
-    )
-  if not len(regularisers) or not min(regularisers) > 0:
-    raise ValueError(
-      'Regularisers must be one or more numbers > 0, got'
-      f' {tuple(regularisers)}.'
+      'Regularizers must be one or more numbers > 0, got'
+      f' {tuple(regularizers)}.'
     )
 
 
 def labelled(
-  features: np.ndarray, label: np.ndarray, classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-  """Leaves out the images without a label.
+  features: Float[np.ndarray, 'n F'], label: Int[np.ndarray, 'n'], classes: int
+) -> tuple[Float[np.ndarray, 'm F'], Int[np.ndarray, 'm']]:
+  """Returns features and labels of the labelled images.
 
   Args:
     features: [n, F].
@@ -128,19 +121,15 @@ def labelled(
     classes: C.
 
   Raises:
-    ValueError: labels that do not fit, or of fewer than two classes.
+    ValueError: a label that is not below C, or fewer than two classes.
   """
-  if label.shape != features.shape[:1]:
-    raise ValueError(
-      f'{len(features)} images to fit need one label each, got labels of shape'
-      f' {label.shape}.'
-    )
   check_classes(label, classes)
   known = label >= 0
-  found = len(np.unique(label[known]))
-  if found < 2:
+  present = len(np.unique(label[known]))
+  if present < 2:
     raise ValueError(
-      f'A classifier needs labelled images of two or more classes, got {found}.'
+      'A classifier needs labelled images of two or more classes, got'
+      f' {present}.'
     )
-  # All of ImageNet would not fit twice.
+  # Without a copy if possible: ImageNet's features fill the memory once.
   return (features, label) if known.all() else (features[known], label[known])

@@ -1,14 +1,14 @@
-"""What a classification is judged by; unknown labels never count.
-
-Rows with label -1 are left out of every figure. Shares lie in [0, 1].
-"""
+"""Classification metrics in [0, 1]; rows with label -1 do not count."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from jaxtyping import Bool, Float, Int
 import numpy as np
 
 from semppl_jax.runtime.errors import count_and_names
+
+Metrics = dict[str, float]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 # Mean top-1 error of AlexNet over the five severities of each corruption of
@@ -34,43 +34,55 @@ ALEXNET_ERROR = {
 
 
 class CorruptionError(NamedTuple):
-  """How much corruptions harm a classifier.
+  """Corruption error of a classifier.
 
   Attributes:
-    mce: mean over the corruptions of `normalised`; 1 is as bad as the
-      reference.
-    mean: mean top-1 error over corruptions and severities, not normalised.
-    normalised: per corruption, the errors summed over the severities, over
-      those of the reference.
+    mce: mean of `normalized` over the corruptions; 1 equals the reference.
+    mean: mean top-1 error over corruptions and severities, not normalized.
+    normalized: per corruption, the sum of the errors over the severities,
+      divided by that of the reference.
   """
 
   mce: float
   mean: float
-  normalised: dict[str, float]
+  normalized: dict[str, float]
 
 
-def top_k(scores: np.ndarray, label: np.ndarray, k: int = 1) -> float:
-  """Share of images whose class is among the k of the highest scores.
+def top_k(
+  scores: Float[np.ndarray, 'M C'], label: Int[np.ndarray, 'M'], k: int = 1
+) -> float:
+  """Returns the share of images whose class has one of the k highest scores.
 
-  Of equal scores the lower class stands first; a score that is not a number
-  stands behind nothing.
+  Of equal scores the lower class ranks first; NaN is never correct. (This and
+  the order of ties are not those of scikit-learn's `top_k_accuracy_score`.)
 
   Args:
     scores: [M, C].
     label: classes [M], int, or -1.
-    k: at least 1; from C on every image counts as right.
+    k: at least 1; may be above C.
 
   Raises:
-    ValueError: k below 1, shapes that do not fit, a class that has no score,
-      or no known label.
+    ValueError: k below 1, a label without a score, or no known label.
   """
   if k < 1:
     raise ValueError(f'k={k} of a top-k accuracy must be at least 1.')
   return float(np.mean(_hits(*_known(scores, label), k)))
 
 
-def mean_per_class(scores: np.ndarray, label: np.ndarray) -> float:
-  """Mean over the classes that occur of the top-1 accuracy in each.
+def accuracy(
+  name: str, scores: Float[np.ndarray, 'M C'], label: Int[np.ndarray, 'M']
+) -> Metrics:
+  """Returns `<name>/top1`, and `<name>/top5` for more than ten classes."""
+  result = {f'{name}/top1': top_k(scores, label, 1)}
+  if scores.shape[1] > 10:
+    result[f'{name}/top5'] = top_k(scores, label, 5)
+  return result
+
+
+def mean_per_class(
+  scores: Float[np.ndarray, 'M C'], label: Int[np.ndarray, 'M']
+) -> float:
+  """Returns the mean top-1 accuracy over the classes that occur.
 
   Args:
     scores: [M, C].
@@ -80,50 +92,48 @@ def mean_per_class(scores: np.ndarray, label: np.ndarray) -> float:
     ValueError: as `top_k`.
   """
   scores, label = _known(scores, label)
-  right = np.bincount(label, _hits(scores, label, 1), scores.shape[1])
+  correct = np.bincount(label, _hits(scores, label, 1), scores.shape[1])
   count = np.bincount(label, minlength=scores.shape[1])
-  return float(np.mean(right[count > 0] / count[count > 0]))
+  return float(np.mean(correct[count > 0] / count[count > 0]))
 
 
 def average_precision_11(
-  scores: np.ndarray,
-  positive: np.ndarray,
-  ignored: np.ndarray | None = None,
+  scores: Float[np.ndarray, 'M'],
+  positive: Bool[np.ndarray, 'M'],
+  ignored: Bool[np.ndarray, 'M'] | None = None,
 ) -> float:
-  """Average precision of one class at the recalls 0, 0.1, ..., 1.
+  """Returns the average precision of one class at recalls 0, 0.1, ..., 1.
 
   Everingham et al., "The PASCAL visual object classes (VOC) challenge", IJCV
-  2010, section 4.2: the mean of the highest precision at any recall from each
-  of eleven levels on.
+  2010, section 4.2: the mean over eleven recall levels of the maximum precision
+  at that recall or a higher one.
 
   Args:
-    scores: confidence that the image shows the class [M]; of equal ones the
-      earlier image stands first.
-    positive: whether it does [M], bool.
-    ignored: images that neither help nor harm [M], bool; VOC's `difficult`.
+    scores: of the class [M]; of equal ones the earlier image ranks first.
+    positive: True for images of the class [M].
+    ignored: True for images that do not count [M]; VOC's `difficult`.
 
   Raises:
-    ValueError: no positive image is left.
+    ValueError: no positive image.
   """
-  scores, positive = np.asarray(scores), np.asarray(positive, bool)
   if ignored is not None:
-    kept = ~np.asarray(ignored, bool)
-    scores, positive = scores[kept], positive[kept]
+    scores, positive = scores[~ignored], positive[~ignored]
   total = int(positive.sum())
   if not total:
     raise ValueError(
-      f'An average precision needs a positive image, and there is none among '
-      f'the {len(positive)}.'
+      f'An average precision needs a positive image, got 0 of {len(positive)}.'
     )
-  found = np.cumsum(positive[np.argsort(-scores, kind='stable')])
-  precision = found / np.arange(1, len(found) + 1)
-  # In whole numbers: 3 of 10 is a recall of 0.3, which 0.1 * 3 is above.
-  levels = [precision[10 * found >= level * total] for level in range(11)]
+  hits = np.cumsum(positive[np.argsort(-scores, kind='stable')])
+  precision = hits / np.arange(1, len(hits) + 1)
+  # In integers: 3 of 10 is a recall of 0.3, but 0.1 * 3 is above 0.3.
+  levels = [precision[10 * hits >= level * total] for level in range(11)]
   return float(np.mean([reached.max() for reached in levels]))
 
 
-def mean_ap_11(scores: np.ndarray, labels: np.ndarray) -> float:
-  """Mean of `average_precision_11` over the classes with a positive image.
+def mean_ap_11(
+  scores: Float[np.ndarray, 'M C'], labels: Int[np.ndarray, 'M C']
+) -> float:
+  """Returns the mean average precision over classes with a positive image.
 
   Args:
     scores: [M, C].
@@ -131,14 +141,8 @@ def mean_ap_11(scores: np.ndarray, labels: np.ndarray) -> float:
       where the pair does not count.
 
   Raises:
-    ValueError: shapes that do not fit, or no positive image of any class.
+    ValueError: no positive image of any class.
   """
-  scores, labels = np.asarray(scores), np.asarray(labels)
-  if scores.ndim != 2 or scores.shape != labels.shape:
-    raise ValueError(
-      f'Scores {scores.shape} and labels {labels.shape} of a mean average '
-      'precision must both be [M, C].'
-    )
   present = np.flatnonzero((labels == 1).any(axis=0))
   if not len(present):
     raise ValueError('No image of a mean average precision has a label.')
@@ -156,15 +160,15 @@ def mean_corruption_error(
   errors: Mapping[str, Mapping[int, float]],
   reference: Mapping[str, float] | None = None,
 ) -> CorruptionError:
-  """Mean corruption error (mCE), arXiv 1903.12261, section 4.
+  """Returns the mean corruption error (mCE), arXiv 1903.12261, section 4.
 
   Args:
     errors: top-1 error in [0, 1] for each corruption and severity 1 to 5.
-    reference: mean error over the severities of the classifier to compare
-      with, for the same corruptions; default: AlexNet's.
+    reference: mean error of the reference classifier over the severities, for
+      the same corruptions; default: AlexNet's.
 
   Raises:
-    ValueError: a corruption or severity is missing, or one too many.
+    ValueError: a corruption or severity is missing or unknown.
   """
   reference = ALEXNET_ERROR if reference is None else reference
   odd = sorted(set(errors) ^ set(reference))
@@ -176,20 +180,20 @@ def mean_corruption_error(
   if odd:
     raise ValueError(
       f'A mean corruption error needs the {len(reference)} corruptions of its '
-      f'reference at severities 1 to 5 and no others; it has '
+      'reference at severities 1 to 5, got '
       f'{count_and_names("missing or unknown", odd)}.'
     )
   mean = {name: np.mean(list(errors[name].values())) for name in reference}
   # The sums over five severities and the means have the same ratio.
-  normalised = {name: float(mean[name] / reference[name]) for name in reference}
+  normalized = {name: float(mean[name] / reference[name]) for name in reference}
   return CorruptionError(
-    mce=float(np.mean(list(normalised.values()))),
+    mce=float(np.mean(list(normalized.values()))),
     mean=float(np.mean(list(mean.values()))),
-    normalised=normalised,
+    normalized=normalized,
   )
 
 
-# From scores [M, C] and the labels of a set, by the name of its metric.
+# `(scores [M, C], labels) -> metric`, by name.
 BY_NAME: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
   'top1': top_k,
   'mean_per_class': mean_per_class,
@@ -200,30 +204,22 @@ BY_NAME: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 def _known(
   scores: np.ndarray, label: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the rows that have a label."""
-  scores, label = np.asarray(scores), np.asarray(label)
-  if scores.ndim != 2 or label.shape != scores.shape[:1]:
-    raise ValueError(
-      f'Scores {scores.shape} of a classification must be [M, C], and its '
-      f'labels {label.shape} [M].'
-    )
+  """Returns the labelled rows."""
   known = label >= 0
   if not known.any():
     raise ValueError(
-      f'None of the {len(label)} images to classify has a known label.'
+      f'None of the {len(label)} images to classify has a label.'
     )
   if label.max() >= scores.shape[1]:
     raise ValueError(
-      f'A label is {label.max()}, and there are scores of '
-      f'{scores.shape[1]} classes.'
+      f'Labels must be < {scores.shape[1]}, the number of classes, got'
+      f' {label.max()}.'
     )
-  if not known.all():
-    scores, label = scores[known], label[known]
-  return scores, label
+  return scores[known], label[known]
 
 
 def _hits(scores: np.ndarray, label: np.ndarray, k: int) -> np.ndarray:
-  """Whether each class is among the k best of its row, bool [M]."""
+  """Returns True where the class has one of the k highest scores, bool [M]."""
   own = np.take_along_axis(scores, label[:, None], axis=1)
   later = np.arange(scores.shape[1]) >= label[:, None]
   behind = (scores < own) | ((scores == own) & later)

@@ -1,10 +1,10 @@
-"""The figures that a run is followed by, on the whole test set."""
+"""Evaluation of a run in progress on the whole test set."""
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
 
 import jax
 from jax.sharding import Mesh
+from jaxtyping import PyTree
 import ml_collections
 import numpy as np
 
@@ -12,6 +12,7 @@ from semppl_jax.data import pipeline
 from semppl_jax.data.dataset import Dataset, Splits
 from semppl_jax.data.device import augment
 from semppl_jax.data.labels import LabelSubset
+from semppl_jax.data.pipeline import EvalBatch
 from semppl_jax.evaluators import (
   features as features_lib,
   knn_classifier,
@@ -22,43 +23,15 @@ from semppl_jax.models import linear_probe as linear_probe_lib
 from semppl_jax.models.network import Network
 from semppl_jax.runtime import mesh as mesh_lib
 
-
-class State(Protocol):
-  """What is read of a train state."""
-
-  @property
-  def params(self) -> Any:
-    """Online parameters."""
-
-  @property
-  def net_state(self) -> Any:
-    """Online batch-norm averages."""
-
-  @property
-  def probe(self) -> Any:
-    """Online linear probe, or ()."""
-
-
-def make(
-  config: ml_collections.ConfigDict, network: Network, mesh: Mesh
-) -> 'RunEvaluation':
-  """Builds the evaluation of a run's encoder, projections and classifiers."""
-  return RunEvaluation(config, network, mesh)
-
-
-def _judge(splits: Splits) -> Dataset | None:
-  """The test set, if it has any label to judge by."""
-  test = splits.test
-  return test if test is not None and (test.labels >= 0).any() else None
-
-
 _KNN_KINDS = ('encoder', 'projection')
 
 
-class RunEvaluation:
-  """Top-1 of k-NN, of the online linear probe and of a classifier.
+class OnlineEvaluator:
+  """Top-1 accuracy of k-NN, of the online linear probe and of a classifier.
 
-  The support of the k-NN is the labelled images, and all of train.
+  The support of the k-NN is the labelled images, and the whole train set if
+  `config.eval.full_support`. A train state has `params`, `net_state` and
+  `probe`, which is () without a probe.
   """
 
   def __init__(
@@ -71,80 +44,72 @@ class RunEvaluation:
 
   def __call__(
     self,
-    state: State,
+    state: PyTree,
     splits: Splits,
     subset: LabelSubset,
     stop: Callable[[], bool] = lambda: False,
   ) -> dict[str, float]:
-    """Returns figures in [0, 1], and which of them is `best` followed.
+    """Returns accuracies in [0, 1].
 
-    They are `knn/<features>/<support>/k<n>`, `probe/top1` where the run has a
-    probe, and `classifier/top1` where the method has a classifier: the best.
+    They are `knn/<features>/<support>/k<n>`, `probe/top1` with a probe, and
+    `classifier/top1` with a classifier. `best` repeats the one that selects
+    the best checkpoint: of the classifier, else of `config.eval.headline_k`.
 
     Args:
       state: a train state.
-      splits: the data; without a test set there is nothing to return.
+      splits: the data; the result is empty without labelled test images.
       subset: the labelled part of the train set.
-      stop: asked between batches whether to give up.
+      stop: called between batches; True ends the evaluation.
 
     Raises:
-      StoppedError: `stop` said so.
+      StoppedError: `stop` returned True.
     """
-    if _judge(splits) is None:
+    if _labelled_test(splits) is None:
       return {}
     query, support = self._features(state, splits, subset, stop=stop)
     scores = {}
     for kind in _KNN_KINDS:
       if kind in query.values:
-        scores |= self._scores(kind, query, support, subset)
-    known = query.label >= 0
-    truth = query.label[known]
+        scores |= self._knn(kind, query, support, subset)
     if state.probe:
-      logits = linear_probe_lib.logits(
-        state.probe, query.values['encoder'][known]
-      )
-      scores['probe/top1'] = metrics.top_k(np.asarray(logits), truth)
+      logits = linear_probe_lib.logits(state.probe, query.values['encoder'])
+      scores['probe/top1'] = metrics.top_k(np.asarray(logits), query.label)
     if 'logits' in query.values:
-      logits = query.values['logits'][known]
-      scores['classifier/top1'] = metrics.top_k(logits, truth)
+      logits = query.values['logits']
+      scores['classifier/top1'] = metrics.top_k(logits, query.label)
     knn_name = f'knn/encoder/labelled/k{self._config.eval.headline_k}'
     for headline in ('classifier/top1', knn_name):
       if headline in scores:
         return scores | {'best': scores[headline]}
     return scores
 
-  def floors(
-    self, state: State, splits: Splits, subset: LabelSubset
+  def baselines(
+    self, state: PyTree, splits: Splits, subset: LabelSubset
   ) -> dict[str, float]:
-    """The same figures for raw pixels and for an untrained encoder.
+    """Returns the k-NN accuracies of raw pixels and of an untrained encoder.
 
     Args:
-      state: an initial state; its batch-norm averages are empty, so those of
-        one batch of test images take their place.
+      state: an initial state; its batch-norm averages are empty and replaced
+        by those of one batch of test images.
       splits: the data.
       subset: the labelled part of the train set.
     """
-    test = _judge(splits)
+    test = _labelled_test(splits)
     if test is None:
       return {}
-    calibrated = self._calibrated(state, test)
-    query, support = self._features(calibrated, splits, subset, pixels=True)
-    pixels = self._scores('pixels', query, support, subset)
-    untrained = self._scores('encoder', query, support, subset)
-    renamed = {
+    state = self._calibrated(state, test)
+    query, support = self._features(state, splits, subset, pixels=True)
+    pixels = self._knn('pixels', query, support, subset)
+    untrained = self._knn('encoder', query, support, subset)
+    return pixels | {
       name.replace('/encoder/', '/untrained/'): value
       for name, value in untrained.items()
     }
-    return pixels | renamed
 
   def _features(
     self, state, splits, subset, *, pixels: bool = False, stop=lambda: False
-  ):
-    train = (
-      np.arange(len(splits.train.ids), dtype=np.int32)
-      if self._config.eval.full_support
-      else subset.index
-    )
+  ) -> tuple[Features, Features]:
+    """Returns the features of the test set and of the support."""
 
     def collect(data: Dataset, indices: np.ndarray) -> Features:
       return features_lib.collect(
@@ -157,10 +122,13 @@ class RunEvaluation:
         stop=stop,
       )
 
-    everything = np.arange(len(splits.test.ids), dtype=np.int32)
-    return collect(splits.test, everything), collect(splits.train, train)
+    support = subset.index
+    if self._config.eval.full_support:
+      support = np.arange(splits.train.size)
+    test = collect(splits.test, np.arange(splits.test.size))
+    return test, collect(splits.train, support)
 
-  def _batches(self, data: Dataset, indices: np.ndarray):
+  def _batches(self, data: Dataset, indices: np.ndarray) -> Iterator[EvalBatch]:
     return pipeline.eval_batches(
       self._config,
       data,
@@ -170,32 +138,31 @@ class RunEvaluation:
       process_count=jax.process_count(),
     )
 
-  def _scores(
+  def _knn(
     self, kind: str, query: Features, support: Features, subset: LabelSubset
   ) -> dict[str, float]:
     e = self._config.eval
-    rows = {'labelled': np.isin(support.index, subset.index)}
+    parts = {'labelled': support.select(np.isin(support.index, subset.index))}
     if e.full_support:
-      rows['train'] = np.ones(len(support.index), bool)
+      parts['train'] = support
     scores = {}
-    for name, kept in rows.items():
-      result = knn_classifier.top1(
+    for name, part in parts.items():
+      top1 = knn_classifier.top1(
         query.values[kind],
         query.label,
-        support.values[kind][kept],
-        support.label[kept],
+        part.values[kind],
+        part.label,
         tuple(sorted({*e.k, e.headline_k})),
         e.temperature,
         self._mesh,
       )
-      for k, value in result.items():
-        scores[f'knn/{kind}/{name}/k{k}'] = value
+      scores |= {f'knn/{kind}/{name}/k{k}': x for k, x in top1.items()}
     return scores
 
   def _calibrated(self, state, data: Dataset):
     """Gives an untrained network the batch-norm averages of one batch."""
-    first = next(iter(self._batches(data, np.arange(len(data.ids)))))
-    # Padding and unreadable images would be part of the statistics.
+    first = next(self._batches(data, np.arange(data.size)))
+    # Padding and unreadable images would enter the statistics.
     good = first.image[first.valid]
     full = np.resize(good, first.image.shape) if len(good) else first.image
     images = mesh_lib.to_global(self._mesh, full)
@@ -208,3 +175,8 @@ class RunEvaluation:
 
     net_state = jax.jit(statistics)(state.params, state.net_state, images)
     return state._replace(net_state=net_state)
+
+
+def _labelled_test(splits: Splits) -> Dataset | None:
+  test = splits.test
+  return test if test is not None and (test.labels >= 0).any() else None

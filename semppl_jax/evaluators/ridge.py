@@ -1,15 +1,16 @@
-"""Least squares to the classes in closed form, for any number of regularisers.
+"""Least-squares classifier in closed form, for any number of regularizers.
 
-minimise Σ |x W + b - y|² + λ |W|², where x are standardised features, y is 1
-for the class and -1 elsewhere, and b is free. One eigendecomposition serves
-every λ, of features or of images, whichever are fewer. The approach is that
-of big_vision's `evaluators/fewshot_lsr.py`, whose bias is a large constant
-feature that is regularised a little; centring leaves it free instead.
+It minimizes Σ |x W + b - y|² + λ |W|², where x are standardized features, y is
+1 for the class and -1 elsewhere, and b is not regularized. One
+eigendecomposition serves every λ, of features or of images, whichever are
+fewer. The approach is that of big_vision's `evaluators/fewshot_lsr.py`, whose
+bias is a large constant feature with little regularization.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from jaxtyping import Float, Int
 import numpy as np
 
 from semppl_jax.evaluators import linear_model as linear_model_lib
@@ -17,7 +18,7 @@ from semppl_jax.evaluators.linear_model import Classifier, Standard
 
 
 class _Solved(NamedTuple):
-  """Everything but λ: W = left (values + λ)⁻¹ right.
+  """Solution for every λ: W = left (values + λ)⁻¹ right.
 
   Attributes:
     left: [F, E].
@@ -31,40 +32,40 @@ class _Solved(NamedTuple):
 
 
 def path(
-  features: np.ndarray,
-  label: np.ndarray,
-  regularisers: Sequence[float],
+  features: Float[np.ndarray, 'n F'],
+  label: Int[np.ndarray, 'n'],
+  regularizers: Sequence[float],
   *,
   classes: int,
 ) -> Iterator[tuple[float, Classifier]]:
-  """Yields each regulariser with its classifier.
+  """Yields each regularizer with its classifier.
 
   Args:
     features: [n, F].
     label: classes [n], int32; images below 0 are left out.
-    regularisers: λ, each > 0.
-    classes: C; a class without an image has the lowest logit.
+    regularizers: λ, each > 0.
+    classes: C; a class without an image has the logit `ABSENT`.
 
   Raises:
-    ValueError: a number out of its range, or fewer than two classes.
+    ValueError: a number outside its range, or fewer than two classes.
   """
-  linear_model_lib.check_regularisers(features, regularisers)
+  linear_model_lib.check_regularizers(regularizers)
   features, label = linear_model_lib.labelled(features, label, classes)
   standard = linear_model_lib.standard(features)
   present, position = np.unique(label, return_inverse=True)
   bias = 2 * np.bincount(position) / len(position) - 1
   solve = _primal if len(features) >= features.shape[1] else _dual
   solved = solve(features, position, standard, len(present))
-  for regulariser in regularisers:
-    scale = 1 / (solved.values + regulariser)
+  for regularizer in regularizers:
+    scale = 1 / (solved.values + regularizer)
     weight = solved.left @ (scale[:, None] * solved.right)
-    yield regulariser, standard.classifier(weight, bias, present, classes)
+    yield regularizer, standard.classifier(weight, bias, present, classes)
 
 
 def _primal(
   features: np.ndarray, position: np.ndarray, standard: Standard, classes: int
 ) -> _Solved:
-  """By the covariance of the features [F, F], a part of the rows at a time."""
+  """Solves by the covariance of features [F, F], a block of rows at a time."""
   size = features.shape[1]
   square, cross = np.zeros((size, size)), np.zeros((size, classes))
   for part in linear_model_lib.blocks(len(features)):
@@ -78,7 +79,7 @@ def _primal(
 def _dual(
   features: np.ndarray, position: np.ndarray, standard: Standard, classes: int
 ) -> _Solved:
-  """By the products of the images [n, n]."""
+  """Solves by the products of images [n, n]."""
   x = standard.apply(features)
   values, vectors = np.linalg.eigh(x @ x.T)
   right = vectors.T @ _targets(position, classes)
@@ -86,9 +87,8 @@ def _dual(
 
 
 def _targets(position: np.ndarray, classes: int) -> np.ndarray:
-  """1 for the class and -1 elsewhere [n, P].
+  """Returns 1 for the class and -1 elsewhere [n, P].
 
-  The mean over all images need not be taken off: standardised features sum to
-  0 and do not see it.
+  Their mean need not be subtracted: standardized features sum to 0.
   """
   return 2.0 * (position[:, None] == np.arange(classes)[None, :]) - 1.0

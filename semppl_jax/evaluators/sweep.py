@@ -1,20 +1,18 @@
-"""Chooses a regulariser on a part of the labelled images that is held out.
-
-The test set takes no part in it.
-"""
+"""Selection of a regularizer on held-out labelled images."""
 
 from collections.abc import Callable, Iterator, Sequence
 import logging
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from jaxtyping import Float, Int, Shaped
 import numpy as np
 
 from semppl_jax.evaluators import metrics
-from semppl_jax.evaluators.linear_model import check_regularisers, Classifier
+from semppl_jax.evaluators.linear_model import check_regularizers, Classifier
 
 _log = logging.getLogger(__name__)
 
-# `(features [n, F], label, regularisers)` to each regulariser, in any order,
+# `(features [n, F], label, regularizers)` to each regularizer, in any order,
 # with its classifier.
 Path = Callable[
   [np.ndarray, np.ndarray, Sequence[float]],
@@ -26,55 +24,55 @@ class Split(NamedTuple):
   """Positions of labelled images, ascending, int64.
 
   Attributes:
-    fit: those to fit on.
-    held_out: those to judge by; may be none.
+    fit: images to fit on.
+    held_out: images to select by; may be empty.
   """
 
-  fit: np.ndarray
-  held_out: np.ndarray
+  fit: Int[np.ndarray, 'f']
+  held_out: Int[np.ndarray, 'h']
 
 
 class Sweep(NamedTuple):
-  """What a sweep chose.
+  """Result of a sweep.
 
   Attributes:
-    classifier: fitted with the chosen regulariser on all labelled images.
-    regulariser: the best on the held-out images; of equals, the strongest.
-    table: score on the held-out images for each regulariser, ascending;
-      empty where there was nothing to choose or nothing to judge by.
+    classifier: fitted with the selected regularizer on all labelled images.
+    regularizer: the best on the held-out images; of equals, the strongest.
+    table: score on the held-out images for each regularizer, ascending;
+      empty with one regularizer or without held-out images.
   """
 
   classifier: Classifier
-  regulariser: float
+  regularizer: float
   table: dict[float, float]
 
-  def describe(self) -> dict[str, Any]:
-    """What was tried and chosen, as JSON holds it."""
+  def describe(self) -> dict[str, dict[str, float] | float]:
+    """Returns the scores and the selected regularizer, for JSON."""
     tried = {str(r): score for r, score in self.table.items()}
-    return {'tried': tried, 'chosen': self.regulariser}
+    return {'tried': tried, 'chosen': self.regularizer}
 
 
-def split(label: np.ndarray, share: float, seed: int) -> Split:
+def split(label: Int[np.ndarray, 'n'], share: float, seed: int) -> Split:
   """Holds out a share of every class.
 
-  A class with two images or more has one at least on either side; one with a
-  single image is fitted on.
+  A class with two or more images has at least one in each part; a single image
+  is fitted on.
 
   Args:
-    label: classes [n], int; images below 0 are on neither side.
-    share: share of each class that is held out, in (0, 1).
-    seed: of the draw.
+    label: classes [n], int; images below 0 are in neither part.
+    share: held-out share of each class, in (0, 1).
+    seed: of the random selection.
 
   Raises:
-    ValueError: a share out of its range.
+    ValueError: a share outside its range.
   """
   if not 0 < share < 1:
     raise ValueError(
       f'The share of labels that is held out must be in (0, 1), got {share}.'
     )
   rng = np.random.default_rng(seed)
-  drawn = rng.permutation(len(label))
-  order = drawn[np.argsort(label[drawn], kind='stable')]
+  shuffled = rng.permutation(len(label))
+  order = shuffled[np.argsort(label[shuffled], kind='stable')]
   ordered = label[order]
   order, ordered = order[ordered >= 0], ordered[ordered >= 0]
   _, first, inverse, size = np.unique(
@@ -88,37 +86,37 @@ def split(label: np.ndarray, share: float, seed: int) -> Split:
 
 def sweep(
   path: Path,
-  features: np.ndarray,
-  label: np.ndarray,
-  regularisers: Sequence[float],
+  features: Float[np.ndarray, 'n F'],
+  label: Shaped[np.ndarray, 'n ...'],
+  regularizers: Sequence[float],
   part: Split,
   score: Callable[[np.ndarray, np.ndarray], float] = metrics.top_k,
 ) -> Sweep:
-  """Fits on one side of a split, judges by the other, and fits on all.
+  """Fits on one part of a split, selects by the other, and refits on both.
 
   Args:
     path: fits the classifiers.
     features: [n, F].
-    label: classes [n], or whatever else `path` and `score` take, by row.
-    regularisers: what to choose from, each > 0; larger is stronger.
+    label: classes [n] or other labels [n, ...] that `path` and `score` take.
+    regularizers: candidates, each > 0; larger is stronger.
     part: the split.
-    score: `(logits, label)` of the held-out images to what is to be highest.
+    score: `(logits, label)` of the held-out images to the score to maximize.
 
   Raises:
-    ValueError: no regulariser, or one that is not above 0.
+    ValueError: no regularizer, or one that is not above 0.
   """
-  check_regularisers(features, regularisers)
+  check_regularizers(regularizers)
   table = {}
-  if len(regularisers) > 1 and len(part.held_out):
-    judged, truth = features[part.held_out], label[part.held_out]
-    fitted = path(features[part.fit], label[part.fit], regularisers)
-    table = {r: score(c.logits(judged), truth) for r, c in fitted}
-  elif len(regularisers) > 1:
+  if len(regularizers) > 1 and len(part.held_out):
+    held, held_label = features[part.held_out], label[part.held_out]
+    fitted = path(features[part.fit], label[part.fit], regularizers)
+    table = {r: score(c.logits(held), held_label) for r, c in fitted}
+  elif len(regularizers) > 1:
     _log.warning(
-      'No class has an image to hold out; the strongest of %d regularisers is'
+      'No class has an image to hold out; the strongest of %d regularizers is'
       ' taken.',
-      len(regularisers),
+      len(regularizers),
     )
-  best = max(regularisers, key=lambda r: (table.get(r, 0.0), r))
+  best = max(regularizers, key=lambda r: (table.get(r, 0.0), r))
   ((_, classifier),) = path(features, label, (best,))
   return Sweep(classifier, best, dict(sorted(table.items())))

@@ -1,18 +1,19 @@
-"""The twelve sets of Kornblith et al., arXiv 1805.08974.
+"""Transfer test sets: the twelve of Kornblith et al., arXiv 1805.08974.
 
-Splits and metrics are the paper's, as SimCLR (arXiv 2002.05709, appendix B.8)
-states them too: the validation split that a set's makers give (Aircraft,
-VOC2007, DTD, Flowers) or one held out of train selects the regulariser, the
-final classifier learns from both, and the test split judges it. DTD and SUN397
-use their first split; Caltech-101 has a background class as its 102nd and 30
-images of each to learn from, drawn by tensorflow_datasets. Aircraft and
-Birdsnap, which it lacks, are folders `<data_dir>/<name>/<split>/<class>`.
+Splits and metrics are those of the paper and of SimCLR (arXiv 2002.05709,
+appendix B.8): the regularizer is selected on the official validation split
+(Aircraft, VOC2007, DTD, Flowers) or on held-out train images, the final
+classifier is fitted on both, and it is tested on the test split. DTD and SUN397
+use their first split. Caltech-101 has a background class as its 102nd and 30
+train images of each class, drawn by tensorflow_datasets. Aircraft and Birdsnap,
+which are not in it, are folders `<data_dir>/<name>/<split>/<class>`.
 """
 
 import logging
 import os
 from typing import NamedTuple
 
+from jaxtyping import Int, Int32
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -26,15 +27,15 @@ _log = logging.getLogger(__name__)
 
 
 class TransferSet(NamedTuple):
-  """Where a set is, how it is split and by what it is judged.
+  """Location, splits and metric of a set.
 
   Attributes:
     tfds: its TFDS name, or '' for a set of folders.
-    train: the split to learn from.
-    validation: the split that its makers give to select by, or ''.
-    test: the split to judge by.
+    train: the train split.
+    validation: the official validation split, or ''.
+    test: the test split.
     metric: `'top1'`, `'mean_per_class'` or `'map11'`, of `metrics.BY_NAME`.
-    size: images published, of train with validation and of test.
+    size: official number of images of train with validation, and of test.
   """
 
   tfds: str
@@ -46,33 +47,33 @@ class TransferSet(NamedTuple):
 
 
 class TransferData(NamedTuple):
-  """A set, ready to learn from.
+  """Images and labels of a set.
 
   Attributes:
-    train: images of train and validation, which the final classifier learns
-      from; where an image shows several classes `labels` is -1.
-    test: images to judge it by.
-    train_labels: int32 [n], -1 where there is none; or int8 [n, C], 1 where the
-      image shows the class, 0 where it does not, -1 where that does not count.
+    train: images of train and validation, for the final classifier; `labels`
+      is -1 for an image of several classes.
+    test: the test images.
+    train_labels: int32 [n], -1 for none; or int8 [n, C], 1 where the class is
+      present, 0 where it is not, -1 where the pair does not count.
     test_labels: likewise.
-    fit: positions in train to learn from while selecting, ascending int32.
+    fit: positions in train to fit on during the selection, ascending int32.
     validation: positions in train to select by, ascending int32.
     metric: name of the metric.
   """
 
   train: Dataset
   test: Dataset
-  train_labels: np.ndarray
-  test_labels: np.ndarray
-  fit: np.ndarray
-  validation: np.ndarray
+  train_labels: Int[np.ndarray, 'n ...']
+  test_labels: Int[np.ndarray, 'm ...']
+  fit: Int32[np.ndarray, 'f']
+  validation: Int32[np.ndarray, 'v']
   metric: str
 
 
 # fmt: off
 SETS = {
   'food101': TransferSet(
-    # TFDS names the published test images validation.
+    # In TFDS the official test images are `validation`.
     'food101', 'train', '', 'validation', 'top1', (75750, 25250)),
   'cifar10': TransferSet(
     'cifar10', 'train', '', 'test', 'top1', (50000, 10000)),
@@ -102,7 +103,7 @@ SETS = {
 
 
 def absent(name: str, data_dir: str) -> str:
-  """Returns '' where the set is on the disk, else a sentence.
+  """Returns '' if the set is on the disk, else a sentence.
 
   Args:
     name: one of `SETS`.
@@ -111,79 +112,83 @@ def absent(name: str, data_dir: str) -> str:
   Raises:
     ValueError: unknown name.
   """
-  found = tfds_splits.known('Transfer', SETS, name)
+  entry = tfds_splits.known('Transfer', SETS, name)
   home = tfds_numpy.prepared_dir(data_dir)
-  if found.tfds:
-    there = tfds_splits.find(found.tfds, data_dir)
-    return '' if there else f'{found.tfds!r} is not prepared in {home!r}.'
-  folders = [
-    os.path.join(home, name, split)
-    for split in (found.train, found.validation, found.test)
-    if split
-  ]
+  if entry.tfds:
+    prepared = tfds_splits.find(entry.tfds, data_dir)
+    return '' if prepared else f'{entry.tfds!r} is not prepared in {home!r}.'
+  folders = [os.path.join(home, name, split) for split in _splits(entry)]
   missing = [folder for folder in folders if not os.path.isdir(folder)]
-  if not missing:
-    return ''
-  return f'{name!r} has {count_and_names("folder(s) that are not there", missing)}.'
+  names = count_and_names('folder(s) not found', missing)
+  return f'{name!r} has {names}.' if missing else ''
+
+
+def _splits(entry: TransferSet) -> list[str]:
+  return [x for x in (entry.train, entry.validation, entry.test) if x]
 
 
 def load(
   name: str, data_dir: str, *, holdout: float = 0.2, seed: int = 0
 ) -> TransferData:
-  """Indexes a set; reads no image and downloads nothing.
+  """Indexes a set, without reading images or downloading.
 
   Args:
     name: one of `SETS`.
     data_dir: folder of prepared data sets and of image folders; '' for that of
       tensorflow_datasets.
-    holdout: share of each class of train to select by, in (0, 1), where the
-      makers give no validation split.
-    seed: of the draw of the hold-out.
+    holdout: held-out share of each class of train, in (0, 1), where there is
+      no official validation split.
+    seed: of the random selection of the hold-out.
 
   Raises:
     ValueError: unknown name, a set that is absent or damaged, or a hold-out
-      that leaves a class nothing to learn from.
+      that leaves a class without images.
   """
   if not 0 < holdout < 1:
     raise ValueError(f'holdout={holdout} must be above 0 and below 1.')
   if reason := absent(name, data_dir):
     raise ValueError(reason)
-  found, home = SETS[name], tfds_numpy.prepared_dir(data_dir)
-  read = _read_prepared if found.tfds else _read_folders
+  entry, home = SETS[name], tfds_numpy.prepared_dir(data_dir)
+  read = _read_prepared if entry.tfds else _read_folders
   first, train, test = read(name, home)
-  _compare(name, found, train.size, test.size)
-  train, train_labels = _labelled(found, _both(found), train, home)
-  test, test_labels = _labelled(found, found.test, test, home)
-  if found.validation:
+  if (train.size, test.size) != entry.size:
+    _log.warning(
+      '%s has %d images to fit on and %d to test on; official are %d and %d.',
+      name, train.size, test.size, *entry.size,
+    )  # fmt: skip
+  train, train_labels = _labelled(entry, _both(entry), train, home)
+  test, test_labels = _labelled(entry, entry.test, test, home)
+  if entry.validation:
     validation = np.arange(first, train.size, dtype=np.int32)
   else:
     validation = _held_out(train, holdout, seed)
   fit = np.setdiff1d(np.arange(train.size, dtype=np.int32), validation)
   return TransferData(
-    train, test, train_labels, test_labels, fit, validation, found.metric
+    train, test, train_labels, test_labels, fit, validation, entry.metric
   )
 
 
-def _both(found: TransferSet) -> str:
-  return '+'.join(filter(None, (found.train, found.validation)))
+def _both(entry: TransferSet) -> str:
+  return '+'.join(_splits(entry)[:-1])
 
 
 def _read_prepared(name: str, home: str) -> tuple[int, Dataset, Dataset]:
   """Returns the size of train, train with validation, and test."""
-  found = SETS[name]
-  train = tfds_splits.load(found.tfds, found.train, home)
-  test = tfds_splits.load(found.tfds, found.test, home)
-  if not found.validation:
-    return train.size, train, test
-  return train.size, tfds_splits.load(found.tfds, _both(found), home), test
+  entry = SETS[name]
+  train = tfds_splits.load(entry.tfds, entry.train, home)
+  test = tfds_splits.load(entry.tfds, entry.test, home)
+  both = train
+  if entry.validation:
+    both = tfds_splits.load(entry.tfds, _both(entry), home)
+  return train.size, both, test
 
 
 def _read_folders(name: str, home: str) -> tuple[int, Dataset, Dataset]:
   """Returns the size of train, train with validation, and test."""
-  found, root = SETS[name], os.path.join(home, name)
+  entry, root = SETS[name], os.path.join(home, name)
   names = None
   parts = []
-  for split in filter(None, (found.train, found.validation, found.test)):
+  for split in _splits(entry):
     part = read_folder(
       os.path.join(root, split), '', names, f'folder of {name!r}'
     )
@@ -191,24 +196,24 @@ def _read_folders(name: str, home: str) -> tuple[int, Dataset, Dataset]:
     paths = np.array([f'{split}/{path}' for path in part.source.paths])
     parts.append((paths, part.labels))
 
-  def join(title: str, some: list) -> Dataset:
-    paths, labels = (np.concatenate(x) for x in zip(*some, strict=True))
+  def join(title: str, parts: list) -> Dataset:
+    paths, labels = (np.concatenate(x) for x in zip(*parts, strict=True))
     source = FileSource(root, paths)
     return Dataset(f'{name}/{title}', paths, labels, names or (), source)
 
-  train, test = join(_both(found), parts[:-1]), join(found.test, parts[-1:])
+  train, test = join(_both(entry), parts[:-1]), join(entry.test, parts[-1:])
   return len(parts[0][0]), train, test
 
 
 def _labelled(
-  found: TransferSet, split: str, images: Dataset, home: str
+  entry: TransferSet, split: str, images: Dataset, home: str
 ) -> tuple[Dataset, np.ndarray]:
   """Returns the images with the names of their classes, and their labels."""
-  if found.metric != 'map11':
+  if entry.metric != 'map11':
     return images, images.labels
   from semppl_jax.data.sources import tfds as tfds_lib  # TensorFlow.
 
-  version = tfds_splits.find(found.tfds, home)
+  version = tfds_splits.find(entry.tfds, home)
   builder = tfds_lib.open_builder(version, home, 'transfer set')
   several = tfds_lib.read_multi_labels(builder, split)
   return images._replace(class_names=several.class_names), several.labels
@@ -222,18 +227,8 @@ def _held_out(train: Dataset, share: float, seed: int) -> np.ndarray:
   left = np.bincount(
     np.delete(train.labels, held) + 1, minlength=len(train.class_names) + 1
   )
-  bare = [c for c, n in zip(train.class_names, left[1:], strict=True) if not n]
-  if bare:
-    raise ValueError(
-      f'holdout={share} of {train.name!r} leaves '
-      f'{count_and_names("class(es) without an image to learn from", bare)}.'
-    )
+  empty = [c for c, n in zip(train.class_names, left[1:], strict=True) if not n]
+  if empty:
+    names = count_and_names('class(es) without an image to fit on', empty)
+    raise ValueError(f'holdout={share} of {train.name!r} leaves {names}.')
   return held
-
-
-def _compare(name: str, found: TransferSet, train: int, test: int) -> None:
-  if (train, test) != found.size:
-    _log.warning(
-      '%s has %d images to learn from and %d to judge by; published are %d '
-      'and %d.', name, train, test, *found.size,
-    )  # fmt: skip

@@ -1,64 +1,66 @@
-"""A linear classifier of frozen features that learns beside any method.
+"""Online linear probe: a linear classifier of the features during training.
 
-It sees the features without their gradient and has an optimiser of its own, so
-that training with and without it gives the same network. It tells, while a run
-is young, what a linear evaluation would make of the encoder.
+No gradient reaches the features, and the probe has its own optimizer, so that
+training is the same with and without it. Its accuracy is an early estimate of
+the linear evaluation.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree
 import ml_collections
+import numpy as np
 import optax
 
 from semppl_jax.optim import optimizers
 
-Array = jax.Array
+Metrics = dict[str, Float[Array, '']]
 
 
 class ProbeState(NamedTuple):
-  """What a probe has learned.
+  """State of a probe.
 
   Attributes:
     params: `w` [F, C] and `b` [C], float32.
-    opt_state: state of its optimiser.
+    opt_state: state of its optimizer.
   """
 
   params: dict[str, Array]
-  opt_state: Any
+  opt_state: PyTree
 
 
 class Probe(NamedTuple):
-  """Pure functions of one probe.
+  """Pure functions of one probe; its state is () where there is none.
 
   Attributes:
-    init: `(F) -> state`; all zero. An empty state where there is no probe.
+    init: `(F) -> state`; all zero.
     update: `(state, features [B, V, F], label [B]) -> (state, metrics)`; rows
       with a label below 0 do not count.
   """
 
-  init: Callable[[int], Any]
-  update: Callable[[Any, Array, Array], tuple[Any, dict[str, Array]]]
+  init: Callable[[int], PyTree]
+  update: Callable[[PyTree, Array, Array], tuple[PyTree, Metrics]]
 
 
-def make(config: ml_collections.ConfigDict, classes: int) -> Probe:
-  """Builds the probe of `config.probe`.
+def make_probe(config: ml_collections.ConfigDict, classes: int) -> Probe:
+  """Builds the probe.
 
   Args:
     config: `config.probe`.
     classes: C.
 
   Raises:
-    ValueError: a probe of less than two classes.
+    ValueError: fewer than two classes.
   """
   if not config.enabled:
     return Probe(lambda features: (), lambda state, features, label: ((), {}))
   if classes < 2:
     raise ValueError(
-      f'config.probe needs 2 or more classes, and there are {classes};'
-      ' set config.probe.enabled=False.'
+      f'config.probe needs at least 2 classes, got {classes}; set'
+      ' config.probe.enabled=False.'
     )
   optimizer = optimizers.adam(weight_decay=0.0)
 
@@ -69,13 +71,20 @@ def make(config: ml_collections.ConfigDict, classes: int) -> Probe:
     }
     return ProbeState(params, optimizer.init(params))
 
-  def update(state: ProbeState, features: Array, label: Array):
+  def update(
+    state: ProbeState, features: Float[Array, 'B V F'], label: Int[Array, 'B']
+  ) -> tuple[ProbeState, Metrics]:
     x = jax.lax.stop_gradient(features)
+    known = label >= 0
+    weight = jnp.broadcast_to(known[:, None], x.shape[:2]).astype(jnp.float32)
+    target = jnp.broadcast_to(jnp.maximum(label, 0)[:, None], x.shape[:2])
 
     def loss_fn(params):
-      each, right, known = _judge(_logits(params, x), label)
-      count = jnp.maximum(jnp.sum(known), 1.0)
-      return jnp.sum(each) / count, jnp.sum(right) / count
+      z = _logits(params, x)
+      loss = optax.softmax_cross_entropy_with_integer_labels(z, target)
+      correct = (jnp.argmax(z, axis=-1) == target).astype(jnp.float32)
+      count = jnp.maximum(jnp.sum(weight), 1.0)
+      return jnp.sum(loss * weight) / count, jnp.sum(correct * weight) / count
 
     params = state.params
     (loss, accuracy), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
@@ -83,35 +92,27 @@ def make(config: ml_collections.ConfigDict, classes: int) -> Probe:
       grads, state.opt_state, params, rate=config.learning_rate
     )
     params = optax.apply_updates(params, updates)
-    measured = jnp.any(label >= 0)
-    metrics = {
-      'probe/loss': jnp.where(measured, loss, jnp.nan),
-      'probe/accuracy': jnp.where(measured, accuracy, jnp.nan),
+    metrics = {'probe/loss': loss, 'probe/accuracy': accuracy}
+    any_label = jnp.any(known)
+    return ProbeState(params, opt_state), {
+      name: jnp.where(any_label, value, jnp.nan)
+      for name, value in metrics.items()
     }
-    return ProbeState(params, opt_state), metrics
 
   return Probe(init, update)
 
 
-def logits(state: ProbeState, features: jax.typing.ArrayLike) -> Array:
-  """Classifies features [..., F]: logits [..., C]."""
+def logits(
+  state: ProbeState, features: Float[Array | np.ndarray, '*rows F']
+) -> Float[Array, '*rows C']:
+  """Returns logits [..., C] of features [..., F]."""
   return _logits(state.params, jnp.asarray(features))
 
 
 def _logits(params: dict[str, Array], features: Array) -> Array:
-  # Of one length, so that one learning rate suits every network.
-  length = jnp.linalg.norm(features, axis=-1, keepdims=True)
+  # Features of one norm, so that one learning rate suits every network.
+  norm = jnp.linalg.norm(features, axis=-1, keepdims=True)
   scale = jnp.sqrt(jnp.float32(features.shape[-1]))
-  x = features * (scale / jnp.maximum(length, 1e-12))
+  x = features * (scale / jnp.maximum(norm, 1e-12))
   z = jnp.matmul(x, params['w'])
   return z + params['b'].reshape((1,) * (z.ndim - 1) + params['b'].shape)
-
-
-def _judge(z: Array, label: Array) -> tuple[Array, Array, Array]:
-  """Cross-entropy, success and weight of each view [B, V]."""
-  shape = z.shape[:2]
-  known = jnp.broadcast_to((label >= 0)[:, None], shape).astype(jnp.float32)
-  truth = jnp.broadcast_to(jnp.maximum(label, 0)[:, None], shape)
-  each = optax.softmax_cross_entropy_with_integer_labels(z, truth)
-  right = (jnp.argmax(z, axis=-1) == truth).astype(jnp.float32)
-  return each * known, right * known, known

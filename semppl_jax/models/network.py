@@ -1,40 +1,37 @@
-"""The network over views: encoder, projector, predictor and what classifies.
+"""Network over views: encoder, projector, predictor, prototypes, classifier.
 
 Views of one size pass the network in one call, as rows b * V + v: the
-convolutions see a large batch, and rows split over devices by image stay where
-they are. A support batch joins the views of the first size. Haiku ends at this
-file; others see pure functions.
+convolutions see a large batch, and rows that are split over devices by image
+stay on their device. A support batch joins the views of the first size. Only
+this room uses Haiku; the other rooms see pure functions.
 """
 
 from collections.abc import Callable, Sequence
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, PRNGKeyArray, PyTree
 import jmp
+from ml_collections import ConfigDict
 
 from semppl_jax.losses.contrastive import EXACT, normalize
 from semppl_jax.models import backbones, heads as heads_lib
 
-Array = jax.Array
-Params = Any
-NetState = Any
-
 HEADS = ('projector', 'predictor', 'prototypes', 'classifier')
 CLASSIFIER_INPUTS = ('features', 'projector_hidden')
-# Each stands on the one before it.
+# Each reads the output of the one before it.
 _CHAIN = ('projector', 'predictor')
 _OUTPUT = {'projector': 'projection', 'predictor': 'prediction'}
-# Heads that start from the projector's output.
-_ON_PROJECTIONS = ('predictor', 'prototypes')
+_NEED_PROJECTOR = ('predictor', 'prototypes')
 BN_GROUPS = ('view', 'resolution')
 PRECISIONS = ('float32', 'bfloat16')
 
 
 class Outputs(NamedTuple):
-  """What the network makes of views, float32; V counts those of all sizes.
+  """Outputs for all views, float32; V counts the views of every size.
 
   Attributes:
     features: the encoder's output [B, V, F].
@@ -42,21 +39,21 @@ class Outputs(NamedTuple):
     prediction: the predictor's [B, V, D], or None without that head.
     scores: cosines to the prototypes [B, V, K], or None without that head.
     logits: the classifier's [B, V, C], or None without that head.
-    support: the same of the support rows [S, v, ...], or None without them.
+    support: outputs for the support rows [S, v, ...], or None without them.
   """
 
-  features: Array
-  projection: Array | None = None
-  prediction: Array | None = None
-  scores: Array | None = None
-  logits: Array | None = None
+  features: Float32[Array, 'B V F']
+  projection: Float32[Array, 'B V D'] | None = None
+  prediction: Float32[Array, 'B V D'] | None = None
+  scores: Float32[Array, 'B V K'] | None = None
+  logits: Float32[Array, 'B V C'] | None = None
   support: 'Outputs | None' = None
 
 
 class Network(NamedTuple):
   """Pure functions of one network.
 
-  Views are a tuple with one array [B, V, H, W, 3] per size, normalised; one
+  Views are a tuple with one array [B, V, H, W, 3] per size, normalized; one
   with V = 0 is skipped.
 
   Attributes:
@@ -71,32 +68,32 @@ class Network(NamedTuple):
       this network has: a target network has fewer heads.
   """
 
-  init: Callable[[Array, Sequence[Array]], tuple[Params, NetState]]
-  apply: Callable[..., tuple[Outputs, NetState]]
-  embed: Callable[[Params, NetState, Array], Outputs]
-  select: Callable[[Any], Any]
+  init: Callable[[PRNGKeyArray, Sequence[Array]], tuple[PyTree, PyTree]]
+  apply: Callable[..., tuple[Outputs, PyTree]]
+  embed: Callable[[PyTree, PyTree, Array], Outputs]
+  select: Callable[[PyTree], PyTree]
 
 
 def make_network(
-  config_network: Any,
+  config_network: ConfigDict,
   *,
   heads: tuple[str, ...],
   bn_groups: str,
   frozen: bool = False,
   shards: int = 1,
 ) -> Network:
-  """Makes the network of `config.network` with the heads of a method.
+  """Builds the network of `config.network` with the heads of a method.
 
   Args:
     config_network: `config.network`.
-    heads: heads to carry, in the order of `HEADS`; a predictor needs a
+    heads: some of `HEADS`, in that order; a predictor and prototypes need a
       projector.
     bn_groups: `'view'`: each view has its own batch-norm statistics;
       `'resolution'`: the views of one size share them.
-    frozen: train nothing but the classifier; all else runs by its batch-norm
-      averages, which stay as they are, and passes no gradient.
-    shards: parts that views and support are split into over the devices; each
-      joins its own. Changes no number but for the order of a sum.
+    frozen: train the classifier alone; the rest uses its batch-norm averages,
+      which do not change, and passes no gradient.
+    shards: number of parts into which views and support are split over the
+      devices; each part is joined by itself. Changes only the order of sums.
 
   Raises:
     ValueError: a value that is not allowed.
@@ -123,7 +120,7 @@ def make_network(
       raise ValueError("A support batch needs bn_groups='resolution'.")
     return trained.apply(params, state, None, views, is_training, support)
 
-  def embed(params, state, images):
+  def embed(params, state, images: Float[Array, 'B H W 3']) -> Outputs:
     return apply(params, state, (images[:, None],), False)[0]
 
   absent = tuple(head for head in HEADS if head not in heads)
@@ -134,50 +131,45 @@ def make_network(
   return Network(init, apply, embed, select)
 
 
-def _check(config: Any, heads: tuple[str, ...], bn_groups: str) -> None:
+def _check(config: ConfigDict, heads: tuple[str, ...], bn_groups: str) -> None:
   backbones.check(config)
-  if config.precision not in PRECISIONS:
-    raise ValueError(
-      f'network.precision is {config.precision!r}; it may be '
-      f'{" or ".join(map(repr, PRECISIONS))}.'
-    )
+  _check_value('network.precision', config.precision, PRECISIONS)
   ordered = tuple(head for head in HEADS if head in heads)
-  floating = set(heads) & set(_ON_PROJECTIONS) and 'projector' not in heads
-  if heads != ordered or floating:
+  without = set(heads) & set(_NEED_PROJECTOR) and 'projector' not in heads
+  if heads != ordered or without:
     raise ValueError(
-      f'heads is {heads!r}; it may be some of {HEADS}, in this order, and a'
+      f'heads is {heads!r}; it must be some of {HEADS}, in this order, and a'
       ' predictor and prototypes need a projector.'
     )
   if 'classifier' in heads:
     _check_classifier(config, heads)
-  if bn_groups not in BN_GROUPS:
+  _check_value('bn_groups', bn_groups, BN_GROUPS)
+
+
+def _check_value(name: str, value: str, allowed: Sequence[str]) -> None:
+  if value not in allowed:
     raise ValueError(
-      f'bn_groups is {bn_groups!r}; it may be '
-      f'{" or ".join(map(repr, BN_GROUPS))}.'
+      f'{name} is {value!r}; it must be {" or ".join(map(repr, allowed))}.'
     )
 
 
-def _check_classifier(config: Any, heads: tuple[str, ...]) -> None:
-  given = config.classifier.input
-  if given not in CLASSIFIER_INPUTS:
+def _check_classifier(config: ConfigDict, heads: tuple[str, ...]) -> None:
+  source = config.classifier.input
+  _check_value('network.classifier.input', source, CLASSIFIER_INPUTS)
+  if source == 'projector_hidden' and 'projector' not in heads:
     raise ValueError(
-      f'network.classifier.input is {given!r}; it may be'
-      f' {" or ".join(map(repr, CLASSIFIER_INPUTS))}.'
-    )
-  if given == 'projector_hidden' and 'projector' not in heads:
-    raise ValueError(
-      "network.classifier.input='projector_hidden' needs a projector, and the"
-      f' heads are {heads}.'
+      "network.classifier.input='projector_hidden' needs a projector, got the"
+      f' heads {heads}.'
     )
   if config.classifier.classes < 1:
     raise ValueError(
-      f'network.classifier.classes is {config.classifier.classes}; a'
-      ' classifier needs at least 1.'
+      f'network.classifier.classes is {config.classifier.classes}; it must be'
+      ' at least 1.'
     )
 
 
 def _forward(
-  config: Any,
+  config: ConfigDict,
   heads: tuple[str, ...],
   bn_groups: str,
   frozen: bool,
@@ -187,83 +179,85 @@ def _forward(
   """Returns the network as a function for `hk.transform_with_state`."""
 
   def forward(views, is_training, support=None):
-    encoder = backbones.make(config)
+    encoder = backbones.make_backbone(config)
     mlps = {h: heads_lib.perceptron(config, h) for h in _CHAIN if h in heads}
     prototypes = heads_lib.prototypes(config) if 'prototypes' in heads else None
     classifier = heads_lib.classifier(config) if 'classifier' in heads else None
-    body_trains = is_training and not frozen
+    train_body = is_training and not frozen
 
-    def rows(x, groups):
-      """Outputs of images [N, H, W, 3], as a table from name to [N, ...]."""
+    def apply_rows(x, groups):
+      """Returns the outputs [N, ...] for images [N, H, W, 3] by name."""
       x = policy.cast_to_compute(x)
       with hk.custom_getter(_cast_weights(policy)):
-        y = encoder(x, body_trains, groups)
-      made = {'features': policy.cast_to_output(y)}
-      last = made['features']
+        y = encoder(x, train_body, groups)
+      outputs = {'features': policy.cast_to_output(y)}
+      last = outputs['features']
       for name, mlp in mlps.items():
-        last, hidden = mlp(last, body_trains, groups)
-        made[_OUTPUT[name]] = last
+        last, hidden = mlp(last, train_body, groups)
+        outputs[_OUTPUT[name]] = last
         if name == 'projector':
-          made['projector_hidden'] = hidden
+          outputs['projector_hidden'] = hidden
       if prototypes is not None:
-        unit = normalize(made['projection'])
-        made['scores'] = prototypes(unit, precision=EXACT)
+        unit = normalize(outputs['projection'])
+        outputs['scores'] = prototypes(unit, precision=EXACT)
       if frozen:
-        made = jax.lax.stop_gradient(made)
+        outputs = jax.lax.stop_gradient(outputs)
       if classifier is not None:
-        made['logits'] = classifier(made[config.classifier.input])
-      made.pop('projector_hidden', None)
-      return made
+        outputs['logits'] = classifier(outputs[config.classifier.input])
+      outputs.pop('projector_hidden', None)
+      return outputs
 
     def one_size(x):
       groups = x.shape[1] if bn_groups == 'view' else 1
-      return _unflatten(rows(_flatten(x), groups), x)
+      return _to_views(apply_rows(_to_rows(x), groups), x)
 
-    def first_size(x, support):
-      joined = _join(_flatten(x), _flatten(support), shards)
-      made = rows(joined, 1)
-      own = math.prod(x.shape[:2])
-      pairs = {k: _split(y, own, shards) for k, y in made.items()}
-      own, other = ({k: y[n] for k, y in pairs.items()} for n in (0, 1))
-      return _unflatten(own, x), _unflatten(other, support)
+    def with_support(x, support):
+      joined = _join(_to_rows(x), _to_rows(support), shards)
+      size = math.prod(x.shape[:2])
+      pairs = {
+        name: _split(y, size, shards)
+        for name, y in apply_rows(joined, 1).items()
+      }
+      of_x, of_support = ({k: y[n] for k, y in pairs.items()} for n in (0, 1))
+      return _to_views(of_x, x), _to_views(of_support, support)
 
     first, *rest = (x for x in views if x.shape[1])
-    beside = None
+    support_outputs = None
     if support is None:
       first = one_size(first)
     else:
-      first, beside = first_size(first, support)
+      first, support_outputs = with_support(first, support)
     parts = [first, *(one_size(x) for x in rest)]
     joined = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *parts)
-    return joined._replace(support=beside)
+    return joined._replace(support=support_outputs)
 
   return forward
 
 
-def _flatten(views: Array) -> Array:
-  """Rows [B V, ...] of views [B, V, ...]."""
+def _to_rows(views: Array) -> Array:
+  """Returns rows [B V, ...] of views [B, V, ...]."""
   return views.reshape(-1, *views.shape[2:])
 
 
-def _unflatten(made: dict[str, Any], views: Array) -> Outputs:
-  """Outputs [B, V, ...] of rows [B V, ...]."""
+def _to_views(outputs: dict[str, Array], views: Array) -> Outputs:
+  """Returns outputs [B, V, ...] of rows [B V, ...]."""
   shape = views.shape[:2]
   return Outputs(
-    **{k: y.reshape(*shape, *y.shape[1:]) for k, y in made.items()}
+    **{k: y.reshape(*shape, *y.shape[1:]) for k, y in outputs.items()}
   )
 
 
 def _join(x: Array, y: Array, shards: int) -> Array:
-  """Puts rows of two arrays together, each device its own: no copy moves."""
+  """Joins the rows of two arrays shard by shard: none leaves its device."""
   parts = [z.reshape(shards, -1, *z.shape[1:]) for z in (x, y)]
-  return _flatten(jnp.concatenate(parts, axis=1))
+  return _to_rows(jnp.concatenate(parts, axis=1))
 
 
 def _split(joined: Array, first: int, shards: int) -> tuple[Array, Array]:
-  """Takes apart what `_join` made, `first` rows of its first array."""
+  """Undoes `_join` with `first` rows in its first array."""
   parts = joined.reshape(shards, -1, *joined.shape[1:])
   own = first // shards
-  return _flatten(parts[:, :own]), _flatten(parts[:, own:])
+  return _to_rows(parts[:, :own]), _to_rows(parts[:, own:])
 
 
 def _cast_weights(policy: jmp.Policy) -> Callable[..., Array]:

@@ -1,12 +1,13 @@
-"""A trained network without its training: what evaluations and exports read.
+"""Weights of a trained network, as evaluations and exports read them.
 
-Arrays are NumPy's, on the host, in trees of two levels as Haiku keeps them:
-module, then parameter.
+Arrays are NumPy arrays on the host, in Haiku's trees of two levels: module,
+then parameter.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+from jaxtyping import PyTree
 import ml_collections
 import numpy as np
 
@@ -17,14 +18,14 @@ Tree = dict[str, dict[str, np.ndarray]]
 
 
 class Preprocessing(NamedTuple):
-  """What an image goes through before the network.
+  """Preprocessing of an image before the network.
 
   Attributes:
-    resize: its short side is scaled to so many pixels.
-    crop: side of the square that is cut from the centre, pixels.
+    resize: length of the short side after scaling, pixels.
+    crop: side of the square center crop, pixels.
     interpolation: `'bicubic'` or `'bilinear'`.
-    mean: taken off each channel, for values in [0, 1].
-    std: each channel is divided by it.
+    mean: subtracted from each channel, for values in [0, 1].
+    std: divisor of each channel.
   """
 
   resize: int
@@ -35,16 +36,16 @@ class Preprocessing(NamedTuple):
 
 
 class Weights(NamedTuple):
-  """A network and what it takes to use it.
+  """A network with its weights and its preprocessing.
 
   Attributes:
-    network: settings as in `config.network`, all of them.
+    network: all settings of `config.network`.
     params: parameters.
     net_state: batch-norm averages.
     preprocessing: of its images.
-    class_names: names of the classes [C]; () where they are not known.
-    origin: where it is from, for messages and results.
-    config: config of the run that it is from, or None.
+    class_names: names of the classes [C]; () where they are unknown.
+    origin: the source, for messages and results.
+    config: config of the run that trained it, or None.
   """
 
   network: ml_collections.ConfigDict
@@ -57,68 +58,66 @@ class Weights(NamedTuple):
 
   @property
   def heads(self) -> tuple[str, ...]:
-    """Heads that it has, in the order of `network.HEADS`."""
-    found = {module.split('/')[0] for module in self.params}
-    return tuple(head for head in HEADS if head in found)
+    """Heads of the network, in the order of `network.HEADS`."""
+    return tuple(head for head in HEADS if modules_of(self.params, head))
 
 
 class WeightsError(InputError):
   """Weights do not fit a network, or a file of them cannot be used."""
 
 
-def part(tree: Mapping[str, Any], *, heads: tuple[str, ...]) -> Tree:
-  """Returns the encoder's modules and those of `heads`."""
-  left_out = set(HEADS) - set(heads)
-  return {
-    k: dict(v) for k, v in tree.items() if k.split('/')[0] not in left_out
-  }
+def modules_of(tree: PyTree, head: str) -> PyTree:
+  """Returns the modules of one head."""
+  return {k: v for k, v in tree.items() if _head_of(k) == head}
 
 
-def differences(
-  found: Mapping[str, Any], expected: Mapping[str, Any]
-) -> list[str]:
-  """Says which parameters are missing, surplus or of another shape.
+def select_heads(tree: PyTree, *, heads: Sequence[str]) -> PyTree:
+  """Returns the modules of the encoder and of `heads`."""
+  return {k: dict(v) for k, v in tree.items() if _is_part(k, heads)}
+
+
+def differences(tree: PyTree, expected: PyTree) -> list[str]:
+  """Compares the parameters of two trees.
 
   Args:
-    found: a tree of arrays.
-    expected: a tree of arrays or of their shapes.
+    tree: a tree of arrays or of their shapes.
+    expected: likewise.
 
   Returns:
-    A phrase for each, with path, expected and found shape.
+    A phrase, with path and shapes, for each parameter that is missing, surplus
+    or of another shape.
   """
-  have, want = _shapes(found), _shapes(expected)
-  phrases = [
-    f'{path} is missing (expected {want[path]})'
-    for path in sorted(want.keys() - have.keys())
+  have, want = dict(_shapes(tree)), dict(_shapes(expected))
+  missing = sorted(want.keys() - have.keys())
+  surplus = sorted(have.keys() - want.keys())
+  both = sorted(have.keys() & want.keys())
+  return [
+    *(f'{path} is missing (expected {want[path]})' for path in missing),
+    *(f'{path} is surplus (found {have[path]})' for path in surplus),
+    *(
+      f'{path} has shape {have[path]} (expected {want[path]})'
+      for path in both
+      if have[path] != want[path]
+    ),
   ]
-  phrases += [
-    f'{path} is surplus (found {have[path]})'
-    for path in sorted(have.keys() - want.keys())
-  ]
-  phrases += [
-    f'{path} has shape {have[path]} (expected {want[path]})'
-    for path in sorted(have.keys() & want.keys())
-    if have[path] != want[path]
-  ]
-  return phrases
 
 
-def merged(
+def merge(
   weights: Weights,
-  params: Mapping[str, Any],
-  net_state: Mapping[str, Any],
+  params: PyTree,
+  net_state: PyTree,
   heads: Sequence[str] = HEADS,
-) -> tuple[Tree, Tree, list[str]]:
+) -> tuple[PyTree, PyTree, list[str]]:
   """Puts weights into the trees of a fresh network.
 
-  The encoder must fit as a whole, and every head that is there, is wanted and
-  is asked for. Other heads stay fresh.
+  The encoder must fit, and so must every head that both have and that is in
+  `heads`. The other heads stay fresh.
 
   Args:
-    weights: what to start from.
+    weights: the weights to start from.
     params: fresh parameters, or their shapes.
     net_state: fresh batch-norm averages, or their shapes.
-    heads: those to take.
+    heads: heads to take.
 
   Returns:
     Parameters, averages and the heads that were taken.
@@ -131,61 +130,54 @@ def merged(
   wrong = [
     phrase
     for have, want in trees
-    for phrase in differences(part(have, heads=()), part(want, heads=()))
+    for phrase in differences(
+      select_heads(have, heads=()), select_heads(want, heads=())
+    )
   ]
   if wrong:
     raise WeightsError(
-      f'{weights.origin} does not fit the network: {listed(wrong)}.'
+      f'{weights.origin} does not fit the network: {summarize(wrong)}.'
     )
   taken = [
-    head
-    for head in HEADS
-    if head in heads and head in weights.heads and _has(params, head)
+    head for head in weights.heads if head in heads and modules_of(params, head)
   ]
   wrong = [
     phrase
     for head in taken
     for have, want in trees
-    for phrase in differences(only(have, head), only(want, head))
+    for phrase in differences(modules_of(have, head), modules_of(want, head))
   ]
   if wrong:
     raise WeightsError(
       f'The heads of {weights.origin} do not fit those of the network:'
-      f' {listed(wrong)}; leave them out to start new ones.'
+      f' {summarize(wrong)}; leave them out to start new ones.'
     )
-  own, averages = (
+  new_params, new_state = (
     {
-      module: dict(have[module] if _belongs(module, taken) else group)
+      module: dict(have[module] if _is_part(module, taken) else group)
       for module, group in want.items()
     }
     for have, want in trees
   )
-  return own, averages, taken
+  return new_params, new_state, taken
 
 
-def _belongs(module: str, heads: list[str]) -> bool:
-  head = module.split('/')[0]
-  return head in heads or head not in HEADS
+def _head_of(module: str) -> str:
+  return module.split('/')[0]
 
 
-def _has(tree: Mapping[str, Any], head: str) -> bool:
-  return bool(only(tree, head))
+def _is_part(module: str, heads: Sequence[str]) -> bool:
+  """Returns True for a module of the encoder or of one of `heads`."""
+  return _head_of(module) in heads or _head_of(module) not in HEADS
 
 
-def only(tree: Mapping[str, Any], head: str) -> dict[str, Any]:
-  """Returns the modules of a head."""
-  return {k: v for k, v in tree.items() if k.split('/')[0] == head}
+def _shapes(tree: PyTree) -> Iterator[tuple[str, tuple[int, ...]]]:
+  for module, group in tree.items():
+    for name, value in group.items():
+      yield f'{module}/{name}', tuple(value.shape)
 
 
-def _shapes(tree: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-  return {
-    f'{module}/{name}': tuple(value.shape)
-    for module, group in tree.items()
-    for name, value in group.items()
-  }
-
-
-def listed(phrases: list[str], most: int = 5) -> str:
+def summarize(phrases: Sequence[str], most: int = 5) -> str:
   """Joins the first phrases and counts the others."""
   more = len(phrases) - most
   shown = '; '.join(phrases[:most])

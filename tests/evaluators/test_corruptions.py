@@ -172,9 +172,6 @@ def test_images_need_not_be_square(images, name):
     lambda x: apply('frost', x),
     lambda x: apply('contrast', x, 0),
     lambda x: apply('contrast', x, 6),
-    lambda x: apply('contrast', x / 255),
-    lambda x: apply('contrast', x[0]),
-    lambda x: corruptions.apply('contrast', x, 1, 0, np.arange(3)),
     lambda x: corruptions.apply('contrast', x, 1, 0, np.arange(12) - 1),
   ],
 )

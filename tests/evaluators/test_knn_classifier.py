@@ -36,12 +36,12 @@ def _slow(query, support, label, k, temperature):
 def test_predictions_are_those_of_numpy(devices):
   mesh = mesh_lib.make_mesh(jax.devices()[:devices])
   query, _, support, label = _data()
-  got = knn_classifier.predict(
-    query, support, label, (1, 5, 20, 200), 0.07, mesh
+  got = knn_classifier.scores(
+    query, support, label, 4, (1, 5, 20, 200), 0.07, mesh
   )
-  for k, predicted in got.items():
+  for k, votes in got.items():
     np.testing.assert_array_equal(
-      predicted, _slow(query, support, label, k, 0.07)
+      votes.argmax(axis=1), _slow(query, support, label, k, 0.07)
     )
 
 
@@ -139,9 +139,6 @@ def test_scores_are_the_votes_of_all_classes(devices):
     np.testing.assert_allclose(votes, want, rtol=1e-5)
     # Nobody votes for the last classes, and nobody ranks below them.
     assert not votes[:, 5:].any()
-  predicted = knn_classifier.predict(query, support, label, (20, 3), 0.1, mesh)
-  for k, classes in predicted.items():
-    np.testing.assert_array_equal(classes, got[k].argmax(axis=1))
 
 
 def test_of_equal_votes_the_lower_class_wins():
@@ -149,8 +146,11 @@ def test_of_equal_votes_the_lower_class_wins():
   support = np.array([[0, 1], [0, 1], [1, 0]], np.float32)
   label = np.array([2, 1, 0], np.int32)
   query = np.array([[0, 3]], np.float32)
-  got = knn_classifier.predict(query, support, label, (1, 2), 0.1, mesh)
-  assert got[1] == 2 and got[2] == 1
+  for truth, want in ((2, {1: 1.0, 2: 0.0}), (1, {1: 0.0, 2: 1.0})):
+    got = knn_classifier.top1(
+      query, np.array([truth]), support, label, (1, 2), 0.1, mesh
+    )
+    assert got == want
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,6 @@ def test_of_equal_votes_the_lower_class_wins():
     (dict(temperature=0.0), 'temperature of the votes must be > 0, got 0'),
     (dict(classes=2), 'Labels must be < 2, the number of classes, got 2'),
     (dict(support_label=np.full(3, -1, np.int32)), 'None of the 3 images'),
-    (dict(query=np.eye(2, dtype=np.float32)), 'of the same D'),
   ],
 )
 def test_bad_input_is_named(change, message):

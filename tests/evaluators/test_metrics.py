@@ -1,4 +1,4 @@
-"""Figures by hand, and against plain loops."""
+"""Metrics by hand, and against plain loops."""
 
 from fractions import Fraction
 
@@ -28,7 +28,14 @@ def test_top_k_by_hand():
   assert metrics.mean_per_class(SCORES, LABEL) == pytest.approx(2.5 / 3)
 
 
-def test_of_equal_scores_the_lower_class_stands_first():
+def test_top5_is_reported_above_ten_classes():
+  few, many = np.eye(10), np.eye(11)
+  assert metrics.accuracy('x', few, np.arange(10)) == {'x/top1': 1.0}
+  got = metrics.accuracy('x', many[::-1], np.arange(11))
+  assert got == {'x/top1': 1 / 11, 'x/top5': 5 / 11}
+
+
+def test_of_equal_scores_the_lower_class_ranks_first():
   scores = np.zeros((3, 4))
   assert metrics.top_k(scores, np.array([0, 1, 3]), 1) == pytest.approx(1 / 3)
   assert metrics.top_k(scores, np.array([0, 1, 3]), 2) == pytest.approx(2 / 3)
@@ -64,12 +71,10 @@ def test_classification_is_that_of_plain_loops(seed, rows, classes):
   [
     lambda: metrics.top_k(SCORES, np.full(5, -1)),
     lambda: metrics.mean_per_class(SCORES, np.full(5, -1)),
-    lambda: metrics.top_k(SCORES, np.zeros(4, int)),
     lambda: metrics.top_k(SCORES, np.full(5, 3)),
     lambda: metrics.top_k(SCORES, LABEL, 0),
     lambda: metrics.average_precision_11(np.ones(3), np.zeros(3, bool)),
-    lambda: metrics.mean_ap_11(SCORES, np.zeros((5, 3))),
-    lambda: metrics.mean_ap_11(SCORES, LABEL),
+    lambda: metrics.mean_ap_11(SCORES, np.zeros((5, 3), int)),
   ],
 )
 def test_bad_input_is_one_sentence(call):
@@ -134,8 +139,8 @@ def _errors(value):
 def test_alexnet_has_a_corruption_error_of_one():
   found = metrics.mean_corruption_error(_errors(lambda error, s: error))
   assert found.mce == pytest.approx(1)
-  assert set(found.normalised) == set(metrics.ALEXNET_ERROR)
-  assert len(found.normalised) == 15
+  assert set(found.normalized) == set(metrics.ALEXNET_ERROR)
+  assert len(found.normalized) == 15
 
 
 def test_corruption_error_by_hand():
@@ -144,7 +149,7 @@ def test_corruption_error_by_hand():
     'snow': dict.fromkeys(range(1, 6), 0.6),
   }
   found = metrics.mean_corruption_error(errors, {'fog': 0.6, 'snow': 0.8})
-  assert found.normalised == pytest.approx({'fog': 1.5 / 3, 'snow': 3 / 4})
+  assert found.normalized == pytest.approx({'fog': 1.5 / 3, 'snow': 3 / 4})
   assert found.mce == pytest.approx(0.625)
   assert found.mean == pytest.approx(0.45)
 

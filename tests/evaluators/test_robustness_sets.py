@@ -114,7 +114,7 @@ def test_an_older_version_on_the_disk_is_read_and_nothing_is_downloaded(
 
 def test_objectnet_is_its_folder(tmp_path):
   root = tmp_path / 'objectnet-1.0' / 'images'
-  assert 'no folder' in robustness_sets.absent('objectnet', str(tmp_path))
+  assert 'not found' in robustness_sets.absent('objectnet', str(tmp_path))
   pixel = Image.new('RGB', (3, 2))
   for folder in (*imagenet_subsets.OBJECTNET, 'air_freshener', 'zip_up'):
     (root / folder).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Soft nearest neighbours against NumPy in float64."""
+"""Soft nearest neighbors against NumPy in float64."""
 
 from hypothesis import given, settings, strategies as st
 import jax
@@ -68,7 +68,7 @@ def test_a_golden_value():
   np.testing.assert_allclose(got, [[0.4, 0, 0.6, 0]], rtol=1e-6)
 
 
-def test_a_temperature_near_zero_is_the_nearest_neighbour():
+def test_a_temperature_near_zero_is_the_nearest_neighbor():
   rng = np.random.default_rng(0)
   query, support, label = _data(rng, 20, 50, 5)
   got = soft_nn.scores(query, support, label, 5, 1e-6, _mesh(1))
@@ -90,7 +90,7 @@ def test_copies_share_their_vote_over_chunks_and_devices():
 @pytest.mark.parametrize(
   ('classes', 'temperature', 'message'),
   [
-    (3, 0.0, 'temperature of soft nearest neighbours must be > 0, got 0'),
+    (3, 0.0, 'temperature of soft nearest neighbors must be > 0, got 0'),
     (3, float('nan'), 'must be > 0, got nan'),
     (2, 0.1, 'Labels must be < 2'),
   ],

@@ -47,11 +47,11 @@ def test_a_share_outside_its_range_is_named(share):
 
 
 def _path(calls, good):
-  """Classifiers that know the answer where the regulariser is in `good`."""
+  """Classifiers that know the answer where the regularizer is in `good`."""
 
-  def path(features, label, regularisers):
-    calls.append((len(features), tuple(regularisers)))
-    for r in regularisers:
+  def path(features, label, regularizers):
+    calls.append((len(features), tuple(regularizers)))
+    for r in regularizers:
       sign = 1.0 if r in good else -1.0
       yield r, Classifier(sign * np.eye(2), np.zeros(2))
 
@@ -67,17 +67,17 @@ def test_the_strongest_of_the_best_is_fitted_on_everything():
   part = sweep.split(LABEL, 0.2, 0)
   path = _path(calls, (0.1, 1.0))
   got = sweep.sweep(path, FEATURES, LABEL, (1.0, 0.01, 10.0, 0.1), part)
-  assert got.regulariser == 1.0
+  assert got.regularizer == 1.0
   assert list(got.table.items()) == [(0.01, 0), (0.1, 1), (1.0, 1), (10.0, 0)]
   np.testing.assert_array_equal(got.classifier.weight, np.eye(2))
   assert calls == [(16, (1.0, 0.01, 10.0, 0.1)), (20, (1.0,))]
 
 
-def test_one_regulariser_needs_no_choice():
+def test_one_regularizer_needs_no_choice():
   calls = []
   part = sweep.split(LABEL, 0.2, 0)
   got = sweep.sweep(_path(calls, ()), FEATURES, LABEL, (0.5,), part)
-  assert got.regulariser == 0.5 and got.table == {}
+  assert got.regularizer == 0.5 and got.table == {}
   assert calls == [(20, (0.5,))]
 
 
@@ -86,7 +86,7 @@ def test_nothing_held_out_leaves_the_strongest(caplog):
   part = sweep.split(label, 0.5, 0)
   path = _path(calls, ())
   got = sweep.sweep(path, FEATURES[:2], label, (0.1, 2.0, 1.0), part)
-  assert got.regulariser == 2.0 and got.table == {}
+  assert got.regularizer == 2.0 and got.table == {}
   assert 'No class has an image to hold out' in caplog.text
 
 
@@ -95,17 +95,17 @@ def test_another_score_may_choose():
   worst = lambda logits, label: -np.mean(logits.argmax(axis=1) == label)
   path = _path([], (0.1,))
   got = sweep.sweep(path, FEATURES, LABEL, (0.1, 0.01), part, worst)
-  assert got.regulariser == 0.01
+  assert got.regularizer == 0.01
 
 
-@pytest.mark.parametrize('regularisers', [(), (1.0, 0.0), (float('nan'),)])
-def test_regularisers_outside_their_range_are_named(regularisers):
+@pytest.mark.parametrize('regularizers', [(), (1.0, 0.0), (float('nan'),)])
+def test_regularizers_outside_their_range_are_named(regularizers):
   part = sweep.split(LABEL, 0.2, 0)
   with pytest.raises(ValueError, match='one or more numbers > 0, got'):
-    sweep.sweep(_path([], ()), FEATURES, LABEL, regularisers, part)
+    sweep.sweep(_path([], ()), FEATURES, LABEL, regularizers, part)
 
 
-def test_standardising_folds_into_the_classifier():
+def test_standardization_folds_into_the_classifier():
   rng = np.random.default_rng(0)
   features = rng.normal(5, 3, (20_000, 3)).astype(np.float32)
   # Constant but for the last digit, which must not become a feature.

@@ -109,7 +109,7 @@ def test_folders_with_a_validation_split(tmp_path):
   root = tmp_path / 'aircraft'
   _folders(root, ('train', 'test'))
   reason = transfer_sets.absent('aircraft', str(tmp_path))
-  assert reason.startswith("'aircraft' has 1 folder(s) that are not there: ")
+  assert reason.startswith("'aircraft' has 1 folder(s) not found: ")
   _folders(root, ('validation',), count=1)
   data = transfer_sets.load('aircraft', str(tmp_path))
   assert data.train.class_names == ('a380', 'b52')
@@ -148,5 +148,5 @@ def test_bad_input_is_one_sentence(tmp_path):
   for holdout in (0, 1):
     with pytest.raises(ValueError, match=r'^holdout=. must be above 0'):
       transfer_sets.load('birdsnap', str(tmp_path), holdout=holdout)
-  with pytest.raises(ValueError, match=r"to learn from: 'a380', 'b52'\.$"):
+  with pytest.raises(ValueError, match=r"to fit on: 'a380', 'b52'\.$"):
     transfer_sets.load('birdsnap', str(tmp_path))

@@ -21,7 +21,7 @@ def _rows(count=32, views=2, seed=0):
 
 
 def test_it_learns_a_separable_problem():
-  probed = linear_probe.make(CONFIG, C)
+  probed = linear_probe.make_probe(CONFIG, C)
   state = probed.init(F)
   features, label = _rows()
   for _ in range(60):
@@ -32,7 +32,7 @@ def test_it_learns_a_separable_problem():
 
 
 def test_first_loss_and_gradient_by_hand():
-  probed = linear_probe.make(CONFIG, C)
+  probed = linear_probe.make_probe(CONFIG, C)
   features, label = _rows(count=4, views=1)
   label = label.at[0].set(-1)
   state, metrics = probed.update(probed.init(F), features, label)
@@ -47,7 +47,7 @@ def test_first_loss_and_gradient_by_hand():
 
 
 def test_rows_without_a_label_do_not_count():
-  probed = linear_probe.make(CONFIG, C)
+  probed = linear_probe.make_probe(CONFIG, C)
   features, label = _rows()
   hidden = label.at[::2].set(-1)
   want, _ = probed.update(probed.init(F), features[1::2], label[1::2])
@@ -61,7 +61,7 @@ def test_rows_without_a_label_do_not_count():
 
 
 def test_no_gradient_reaches_the_features():
-  probed = linear_probe.make(CONFIG, C)
+  probed = linear_probe.make_probe(CONFIG, C)
   features, label = _rows()
 
   def loss(x):
@@ -72,11 +72,11 @@ def test_no_gradient_reaches_the_features():
 
 def test_switched_off_it_is_empty():
   config = ml_collections.ConfigDict(dict(enabled=False, learning_rate=1.0))
-  probed = linear_probe.make(config, 0)
+  probed = linear_probe.make_probe(config, 0)
   assert probed.init(F) == ()
   assert probed.update((), *_rows()) == ((), {})
 
 
 def test_one_class_is_refused():
-  with pytest.raises(ValueError, match='2 or more classes, and there are 1'):
-    linear_probe.make(CONFIG, 1)
+  with pytest.raises(ValueError, match='at least 2 classes, got 1'):
+    linear_probe.make_probe(CONFIG, 1)

@@ -42,14 +42,14 @@ def _is_loaded(tree):
 
 def test_encoder_and_heads_that_fit_are_taken():
   fresh = _tree(ENCODER | HEADS), _tree(AVERAGES)
-  params, state, heads = weights_lib.merged(_weights(), *fresh)
+  params, state, heads = weights_lib.merge(_weights(), *fresh)
   assert heads == ['projector', 'classifier']
   assert _is_loaded((params, state))
 
 
 def test_only_the_heads_that_are_asked_for_are_taken():
   fresh = _tree(ENCODER | HEADS), _tree(AVERAGES)
-  params, _, heads = weights_lib.merged(_weights(), *fresh, ('projector',))
+  params, _, heads = weights_lib.merge(_weights(), *fresh, ('projector',))
   assert heads == ['projector']
   assert not params['classifier']['w'].any()
 
@@ -57,14 +57,14 @@ def test_only_the_heads_that_are_asked_for_are_taken():
 def test_a_head_without_weights_stays_fresh():
   wanted = ENCODER | HEADS | {'predictor/linear': {'w': (2, 2)}}
   fresh = _tree(wanted), _tree(AVERAGES)
-  params, _, heads = weights_lib.merged(_weights(), *fresh)
+  params, _, heads = weights_lib.merge(_weights(), *fresh)
   assert heads == ['projector', 'classifier']
   assert not params['predictor/linear']['w'].any()
 
 
 def test_a_head_that_the_network_has_not_is_left_out():
   fresh = _tree(ENCODER), _tree(AVERAGES)
-  params, _, heads = weights_lib.merged(_weights(), *fresh)
+  params, _, heads = weights_lib.merge(_weights(), *fresh)
   assert heads == [] and params.keys() == ENCODER.keys()
 
 
@@ -94,13 +94,13 @@ def test_an_encoder_that_does_not_fit_names_path_and_shapes(
 ):
   fresh = _tree(ENCODER), _tree(AVERAGES)
   with pytest.raises(WeightsError, match=f'a file does not fit.*{phrase}'):
-    weights_lib.merged(_weights(params, averages), *fresh)
+    weights_lib.merge(_weights(params, averages), *fresh)
 
 
 def test_many_differences_are_counted():
   wanted = {f'net/{n}': {'w': (1,)} for n in range(9)}
   with pytest.raises(WeightsError, match=r'and 6 more\.'):
-    weights_lib.merged(_weights(ENCODER), _tree(wanted), _tree(AVERAGES))
+    weights_lib.merge(_weights(ENCODER), _tree(wanted), _tree(AVERAGES))
 
 
 def test_a_head_of_another_shape_is_named_unless_it_is_left_out():
@@ -108,8 +108,8 @@ def test_a_head_of_another_shape_is_named_unless_it_is_left_out():
   fresh = _tree(ENCODER | other), _tree(AVERAGES)
   sentence = r'classifier/w has shape \(3, 4\) \(expected \(3, 9\)\)'
   with pytest.raises(WeightsError, match=sentence):
-    weights_lib.merged(_weights(), *fresh)
-  params, _, heads = weights_lib.merged(_weights(), *fresh, ('projector',))
+    weights_lib.merge(_weights(), *fresh)
+  params, _, heads = weights_lib.merge(_weights(), *fresh, ('projector',))
   assert heads == ['projector']
   assert params['classifier']['w'].shape == (3, 9)
 

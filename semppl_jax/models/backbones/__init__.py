@@ -1,12 +1,19 @@
-"""The table of backbones: names to Haiku modules."""
+"""Table of backbones by name.
+
+To add one: (1) write its module here, from `layers.Layers`; (2) add an `_Entry`
+to `_TABLE`; (3) `tests/models/backbones/test_backbones.py`, which then fails,
+prints the command that stores its shapes.
+"""
 
 from collections.abc import Callable
 import difflib
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import haiku as hk
 import jax
+from jaxtyping import Array
+from ml_collections import ConfigDict
 
 from semppl_jax.models.backbones import (
   resnet,
@@ -17,16 +24,16 @@ from semppl_jax.models.backbones import (
 from semppl_jax.models.backbones.layers import Layers
 
 # (images [B * V, H, W, 3], is_training, views) -> features [B * V, F], float32
-Backbone = Callable[[jax.Array, bool, int], jax.Array]
+Backbone = Callable[[Array, bool, int], Array]
 
 _PADDINGS = ('torch', 'same')
-# What the backward pass computes again rather than finds in memory: nothing,
-# all inside each residual block, or all but products and convolutions.
+# Recomputed in the backward pass: nothing, the inside of each residual block,
+# or all but products and convolutions.
 REMAT = ('none', 'blocks', 'dots')
 
 
 class _Entry(NamedTuple):
-  """A line of the table.
+  """Line of the table.
 
   Attributes:
     make: `(config_network, layers)` to the backbone.
@@ -34,18 +41,18 @@ class _Entry(NamedTuple):
     selective: allowed values of `network.selective_kernels`.
   """
 
-  make: Callable[[Any, Layers], Backbone]
+  make: Callable[[ConfigDict, Layers], Backbone]
   stems: tuple[str, ...] = resnet.STEMS
   selective: tuple[bool, ...] = (False,)
 
 
-def _make_resnet(depth: int, config: Any, layers: Layers) -> Backbone:
-  kind = sk_resnet if config.selective_kernels else resnet
+def _make_resnet(depth: int, config: ConfigDict, layers: Layers) -> Backbone:
+  family = sk_resnet if config.selective_kernels else resnet
   return resnet.ResNet(
-    kind.plan(depth),
+    family.layout(depth),
     layers,
     config.width,
-    functools.partial(kind.make_stem, config.stem, layers),
+    functools.partial(family.make_stem, config.stem, layers),
     name=f'{"sk_" if config.selective_kernels else ""}res_net{depth}',
   )
 
@@ -70,11 +77,11 @@ _TABLE = {
 NAMES = tuple(_TABLE)
 
 
-def problems(config_network: Any) -> list[str]:
+def problems(config_network: ConfigDict) -> list[str]:
   """Checks the fields of `config.network` that a backbone reads.
 
   Returns:
-    A sentence for each one that the backbone cannot be made of.
+    A sentence for each value that is not allowed.
   """
   name = config_network.backbone
   if name not in _TABLE:
@@ -90,41 +97,35 @@ def problems(config_network: Any) -> list[str]:
     'stem': entry.stems,
     'selective_kernels': entry.selective,
   }
-  found = [
+  sentences = [
     f'config.network.{field}={config_network[field]!r} must be'
     f' {" or ".join(map(repr, values))} where backbone={name!r}.'
     for field, values in allowed.items()
     if config_network[field] not in values
   ]
   if _remat(config_network) not in REMAT:
-    found.append(
+    sentences.append(
       f'config.network.remat={config_network.remat!r} must be'
       f' {" or ".join(map(repr, REMAT))}.'
     )
-  return found
+  return sentences
 
 
-def _remat(config_network: Any) -> str:
-  """What to compute again; networks saved before there was a choice: none."""
+def _remat(config_network: ConfigDict) -> str:
+  # Networks of older checkpoints do not have the field.
   return config_network.get('remat', 'none')
 
 
-def check(config_network: Any) -> None:
-  """Stops on a backbone that cannot be made.
-
-  Raises:
-    ValueError: all that `problems` says.
-  """
-  found = problems(config_network)
-  if found:
-    raise ValueError(' '.join(found))
+def check(config_network: ConfigDict) -> None:
+  """Raises a ValueError with all sentences of `problems`, if any."""
+  if sentences := problems(config_network):
+    raise ValueError(' '.join(sentences))
 
 
-def make(config_network: Any) -> Backbone:
-  """Makes the backbone of `config.network`, inside `hk.transform`.
+def make_backbone(config_network: ConfigDict) -> Backbone:
+  """Builds the backbone of `config.network`, inside `hk.transform`.
 
-  Its modules are made here, so that several calls of what this returns share
-  their parameters.
+  All calls of the returned function share its parameters.
 
   Raises:
     ValueError: as `check`.
@@ -138,11 +139,10 @@ def make(config_network: Any) -> Backbone:
     remat,
   )
   backbone = _TABLE[config_network.backbone].make(config_network, layers)
-  return _keeping_products(backbone) if remat == 'dots' else backbone
+  return _remat_all_but_products(backbone) if remat == 'dots' else backbone
 
 
-def _keeping_products(backbone: Backbone) -> Backbone:
-  """Makes the backward pass compute all but products and convolutions again."""
+def _remat_all_but_products(backbone: Backbone) -> Backbone:
   return lambda x, is_training, views: hk.remat(
     lambda x: backbone(x, is_training, views),
     policy=jax.checkpoint_policies.dots_saveable,

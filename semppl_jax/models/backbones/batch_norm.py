@@ -1,28 +1,32 @@
-"""Batch normalisation over the global batch of each group of rows.
+"""Batch norm over the global batch (Ioffe and Szegedy, arXiv 1502.03167).
 
-Names, shapes and results are those of `hk.BatchNorm` (Ioffe and Szegedy, arXiv
-1502.03167), so that its files load; what differs is that the views of an image
-travel in one batch, yet each may have statistics of its own.
+Under `jax.jit` a batch that is split over devices is one global array, so that
+a mean over its rows is one over the rows of all devices and hosts: XLA inserts
+the all-reduce, no axis name is needed, and the result is that of one device.
+This is the synchronized batch norm of BYOL (arXiv 2006.07733).
 
+The V views of an image travel in one batch, as rows b * V + v. With V groups
+each view has statistics of its own; with one group all views share them.
 Sums are first taken over the pixels of a row, and only the small [N, C] result
 is split into groups. Splitting the rows of the activation itself would be
 shorter, but an accelerator may keep the rows in a tiled dimension of the
 layout, where the split costs a copy of the activation.
+
+Parameter names, shapes and results are those of `hk.BatchNorm`.
 """
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
-
-Array = jax.Array
+from jaxtyping import Array, Float
 
 
 class BatchNorm(hk.Module):
-  """Normalises channels with float32 statistics, whatever the input's dtype.
+  """Normalizes channels with float32 statistics, whatever the input's dtype.
 
   One call makes one update of the averages, with the mean over the groups of
-  their statistics (choice: one update per group would make the averages forget
-  faster the more views there are).
+  their statistics (choice: with one update per group the averages would forget
+  faster the more views there are). `decay_rate` is the decay of the averages.
   """
 
   def __init__(
@@ -32,15 +36,16 @@ class BatchNorm(hk.Module):
     scale_init: hk.initializers.Initializer = jnp.ones,
     name: str | None = None,
   ):
-    """Makes the layer; `decay_rate` is that of the averages."""
     super().__init__(name=name)
     self.eps = eps
     self.scale_init = scale_init
     self.mean_ema = hk.ExponentialMovingAverage(decay_rate, name='mean_ema')
     self.var_ema = hk.ExponentialMovingAverage(decay_rate, name='var_ema')
 
-  def __call__(self, x: Array, is_training: bool, groups: int = 1) -> Array:
-    """Normalises rows [N, ..., C]; row n belongs to group n % `groups`."""
+  def __call__(
+    self, x: Float[Array, 'N *pixels C'], is_training: bool, groups: int = 1
+  ) -> Float[Array, 'N *pixels C']:
+    """Normalizes rows [N, ..., C]; row n belongs to group n % `groups`."""
     shape = (1,) * (x.ndim - 1) + x.shape[-1:]
     scale = hk.get_parameter('scale', shape, jnp.float32, self.scale_init)
     offset = hk.get_parameter('offset', shape, jnp.float32, jnp.zeros)

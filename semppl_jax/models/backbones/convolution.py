@@ -1,24 +1,27 @@
-"""Convolutions, of which those to a pixel or four are matrix products.
+"""Convolutions; those with an output of at most 2x2 are matrix products.
 
 XLA:CPU takes up to 130 times as long for a 3x3 convolution of 2x2 pixels as for
-the product of its patches (`benchmarks/small_maps.py`). Such maps are the last
-of a ResNet of 64 px images, and of 32 px where the stem reduces them.
+the product of its patches (`benchmarks/small_maps.py`). A ResNet ends in such
+maps for 64 px images, and for 32 px ones where the stem reduces them.
 """
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 import numpy as np
 
-Array = jax.Array
 Padding = str | tuple[tuple[int, int], tuple[int, int]]
 
-# Most pixels on a side of what is computed as a product.
+# Largest side of an output that is computed as a matrix product.
 _SMALL = 2
 
 
 class Conv2D(hk.Module):
-  """A square convolution with the names, weights and results of `hk.Conv2D`."""
+  """Square convolution with the names, weights and results of `hk.Conv2D`.
+
+  `padding` is `'SAME'` or pixels (before, after).
+  """
 
   def __init__(
     self,
@@ -29,7 +32,6 @@ class Conv2D(hk.Module):
     with_bias: bool,
     name: str,
   ):
-    """Makes the layer; `padding` is `'SAME'` or pixels (before, after)."""
     super().__init__(name=name)
     self.channels = channels
     self.kernel = kernel
@@ -37,7 +39,7 @@ class Conv2D(hk.Module):
     self.padding = padding
     self.with_bias = with_bias
 
-  def __call__(self, x: Array) -> Array:
+  def __call__(self, x: Float[Array, 'N H W C']) -> Float[Array, 'N h w c']:
     """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""
     shape = (self.kernel, self.kernel, x.shape[-1], self.channels)
     deviation = 1 / np.sqrt(np.prod(shape[:-1]))
@@ -51,16 +53,20 @@ class Conv2D(hk.Module):
 
 
 def convolve(
-  x: Array, weights: Array, stride: int, padding: Padding, small: int = _SMALL
-) -> Array:
+  x: Float[Array, 'N H W C'],
+  weights: Float[Array, 'k k C channels'],
+  stride: int,
+  padding: Padding,
+  small: int = _SMALL,
+) -> Float[Array, 'N h w channels']:
   """Convolves [N, H, W, C] with [k, k, C, channels].
 
   Args:
-    x: the images or maps.
-    weights: of the square kernel.
+    x: images or feature maps.
+    weights: the kernel.
     stride: pixels from one window to the next.
     padding: `'SAME'` or pixels (before, after).
-    small: most pixels on a side of a result that is made as a product.
+    small: largest side of an output that is computed as a matrix product.
   """
   kernel = weights.shape[0]
   if isinstance(padding, str):
@@ -85,7 +91,7 @@ def convolve(
 
 
 def _product(x, weights, stride, padding, sides) -> Array:
-  """One matrix product, of patches [N, H', W', k k C]."""
+  """Computes the convolution as one product of patches [N, H', W', k k C]."""
   kernel, _, _, channels = weights.shape
   height, width = (stride * (side - 1) + 1 for side in sides)
   padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
@@ -95,5 +101,5 @@ def _product(x, weights, stride, padding, sides) -> Array:
     for j in range(kernel)
   ]
   patches = jnp.concatenate(taps, axis=-1)
-  # Not of rows [N H' W'] by reshaping: exports leave N open.
+  # Without reshaping to rows [N H' W']: N is symbolic in exports.
   return jnp.tensordot(patches, weights.reshape(-1, channels), axes=1)

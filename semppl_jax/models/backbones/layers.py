@@ -1,8 +1,8 @@
-"""The layers that all backbones are made of, under one padding convention.
+"""Layers of all backbones, under one padding convention.
 
 `'torch'` pads a kernel of size k by (k - 1) / 2 on all sides, so that exports
-to PyTorch are exact; `'same'` is XLA's rule, DeepMind's: for a stride of two on
-an even size it pads one pixel less on the top and left.
+to PyTorch are exact. `'same'` is XLA's rule, which DeepMind uses: for a stride
+of two on an even size it pads one pixel less on the top and left.
 """
 
 from collections.abc import Callable
@@ -11,24 +11,23 @@ from typing import NamedTuple
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 import numpy as np
 
 from semppl_jax.models.backbones.batch_norm import BatchNorm
 from semppl_jax.models.backbones.convolution import Conv2D, Padding
-
-Array = jax.Array
 
 # (x [N, H, W, C], is_training, groups) -> [N, H', W', C']
 Layer = Callable[[Array, bool, int], Array]
 
 
 class Layers(NamedTuple):
-  """Makes the layers of one backbone.
+  """Factory of the layers of one backbone.
 
   Attributes:
     padding: `'torch'` or `'same'`.
     bn_decay: decay of the batch-norm averages.
-    bn_eps: added to the variance.
+    bn_eps: added to the variance before the root.
     remat: see `backbones.REMAT`.
   """
 
@@ -38,10 +37,10 @@ class Layers(NamedTuple):
   remat: str = 'none'
 
   def block(self, block: Layer) -> Layer:
-    """Makes the backward pass compute a block again, where `remat` says so."""
+    """Recomputes a block in the backward pass if `remat` is `'blocks'`."""
     if self.remat != 'blocks':
       return block
-    # What is_training and groups are is known while tracing: no arguments.
+    # The closure keeps is_training and groups static.
     return lambda x, is_training, groups: hk.remat(
       lambda x: block(x, is_training, groups)
     )(x)
@@ -55,13 +54,13 @@ class Layers(NamedTuple):
     name: str,
     with_bias: bool = False,
   ) -> Conv2D:
-    """Makes a square convolution."""
+    """Builds a square convolution."""
     return Conv2D(channels, kernel, stride, self._pad(kernel), with_bias, name)
 
   def norm(
     self, name: str, scale_init: hk.initializers.Initializer = jnp.ones
   ) -> BatchNorm:
-    """Makes a batch norm."""
+    """Builds a batch norm."""
     return BatchNorm(self.bn_decay, self.bn_eps, scale_init, name)
 
   def conv_norm(
@@ -73,13 +72,13 @@ class Layers(NamedTuple):
     name: str,
     scale_init: hk.initializers.Initializer = jnp.ones,
   ) -> Layer:
-    """Makes a convolution and its norm; `'{}_0'` names both."""
+    """Builds a convolution and its norm; `'{}_0'` names both."""
     conv = self.conv(channels, kernel, stride, name=name.format('conv'))
     norm = self.norm(name.format('batchnorm'), scale_init)
     return lambda x, is_training, groups: norm(conv(x), is_training, groups)
 
-  def max_pool(self, x: Array) -> Array:
-    """Takes the largest of 3x3 pixels at a stride of 2."""
+  def max_pool(self, x: Float[Array, 'N H W C']) -> Float[Array, 'N h w C']:
+    """Pools 3x3 pixels by their maximum, with stride 2."""
     padding = self._pad(3)
     if not isinstance(padding, str):
       padding = ((0, 0), *padding, (0, 0))
@@ -99,7 +98,7 @@ class Layers(NamedTuple):
     return ((pixels, pixels), (pixels, pixels))
 
 
-def space_to_depth(x: Array) -> Array:
+def space_to_depth(x: Float[Array, 'N H W C']) -> Float[Array, 'N h w c']:
   """Moves 2x2 pixels to channels: [N, H, W, C] to [N, H / 2, W / 2, 4 C].
 
   Raises:
@@ -116,6 +115,6 @@ def space_to_depth(x: Array) -> Array:
   return x.reshape(n, height // 2, width // 2, 4 * channels)
 
 
-def global_mean(x: Array) -> Array:
+def global_mean(x: Float[Array, 'N H W C']) -> Float[Array, 'N C']:
   """Averages the pixels in float32: [N, H, W, C] to [N, C]."""
   return jnp.mean(x.astype(jnp.float32), axis=(1, 2))

@@ -2,7 +2,7 @@
 
 The stride of a bottleneck is on its 3x3 convolution, as in torchvision and
 Haiku. Names follow the files that DeepMind released (BYOL, SemPPL): with
-`padding='same'` and `stem='imagenet'` those load as they are. Unlike Haiku's,
+`padding='same'` and `stem='imagenet'` those load unchanged. Unlike in Haiku,
 basic blocks too start with a last scale of zero (Goyal et al., arXiv
 1706.02677, section 5.1).
 """
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from semppl_jax.models.backbones.layers import (
   global_mean,
@@ -21,18 +22,16 @@ from semppl_jax.models.backbones.layers import (
   space_to_depth,
 )
 
-Array = jax.Array
-
 WIDTHS = (1, 2, 4)
 STEMS = ('imagenet', 'cifar', 'space_to_depth')
 
 
 class BlockKind(NamedTuple):
-  """What tells one sort of residual block from another.
+  """Parts of a type of residual block.
 
   Attributes:
-    path: `(layers, channels, stride)` to the layers of the residual path; a
-      ReLU stands between two of them.
+    path: `(layers, channels, stride)` to the layers of the residual path, with
+      a ReLU between each two.
     shortcut: `(layers, channels, stride)` to a projection shortcut.
   """
 
@@ -40,15 +39,15 @@ class BlockKind(NamedTuple):
   shortcut: Callable[[Layers, int, int], Layer]
 
 
-class Plan(NamedTuple):
-  """The shape of one network at width 1.
+class Layout(NamedTuple):
+  """Layout of one network at width 1.
 
   Attributes:
     blocks: residual blocks in each group.
     channels: output channels of each group.
-    kind: the sort of block.
-    first_projects: whether the first group starts with a projection; the
-      later ones always do.
+    kind: type of the blocks.
+    first_projects: True if the first group starts with a projection, as the
+      others always do.
   """
 
   blocks: tuple[int, ...]
@@ -91,17 +90,17 @@ BLOCKS = {
 }
 
 
-def plan(depth: int) -> Plan:
-  """Returns the plain ResNet of so many layers."""
+def layout(depth: int) -> Layout:
+  """Returns the layout of the plain ResNet with `depth` layers."""
   if depth < 50:
-    return Plan(BLOCKS[depth], _BASIC_CHANNELS, BASIC, first_projects=False)
-  return Plan(
+    return Layout(BLOCKS[depth], _BASIC_CHANNELS, BASIC, first_projects=False)
+  return Layout(
     BLOCKS[depth], BOTTLENECK_CHANNELS, BOTTLENECK, first_projects=True
   )
 
 
 class Block(hk.Module):
-  """One residual block."""
+  """Residual block; without `project` its shortcut is the identity."""
 
   def __init__(
     self,
@@ -112,12 +111,13 @@ class Block(hk.Module):
     project: bool,
     name: str | None = None,
   ):
-    """Makes the block; without `project` its shortcut is the identity."""
     super().__init__(name=name)
     self.shortcut = kind.shortcut(layers, channels, stride) if project else None
     self.path = kind.path(layers, channels, stride)
 
-  def __call__(self, x: Array, is_training: bool, groups: int) -> Array:
+  def __call__(
+    self, x: Float[Array, 'N H W C'], is_training: bool, groups: int
+  ) -> Float[Array, 'N h w c']:
     """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""
     shortcut = self.shortcut(x, is_training, groups) if self.shortcut else x
     for layer in self.path[:-1]:
@@ -126,7 +126,7 @@ class Block(hk.Module):
 
 
 class BlockGroup(hk.Module):
-  """Blocks of one resolution; the first may reduce it."""
+  """Blocks of one resolution; the first has `stride`."""
 
   def __init__(
     self,
@@ -138,7 +138,6 @@ class BlockGroup(hk.Module):
     project: bool,
     name: str | None = None,
   ):
-    """Makes `blocks` blocks, of which the first has `stride`."""
     super().__init__(name=name)
     first = Block(kind, layers, channels, stride, project, 'block_0')
     others = [
@@ -147,7 +146,9 @@ class BlockGroup(hk.Module):
     ]
     self.blocks = [layers.block(block) for block in (first, *others)]
 
-  def __call__(self, x: Array, is_training: bool, groups: int) -> Array:
+  def __call__(
+    self, x: Float[Array, 'N H W C'], is_training: bool, groups: int
+  ) -> Float[Array, 'N h w c']:
     """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""
     for block in self.blocks:
       x = block(x, is_training, groups)
@@ -155,11 +156,11 @@ class BlockGroup(hk.Module):
 
 
 def make_stem(kind: str, layers: Layers, channels: int) -> Layer:
-  """Makes the layers before the first block, of a kind in `STEMS`."""
+  """Builds the layers before the first block, a kind of `STEMS`."""
   kernel, stride = (7, 2) if kind == 'imagenet' else (3, 1)
   first = layers.conv_norm(channels, kernel, stride, name='initial_{}')
 
-  def stem(x: Array, is_training: bool, groups: int) -> Array:
+  def stem(x, is_training, groups):
     if kind == 'space_to_depth':
       x = space_to_depth(x)
     x = jax.nn.relu(first(x, is_training, groups))
@@ -169,35 +170,36 @@ def make_stem(kind: str, layers: Layers, channels: int) -> Layer:
 
 
 class ResNet(hk.Module):
-  """A ResNet without its classifier."""
+  """ResNet without its classifier; `stem` takes the number of channels."""
 
   def __init__(
     self,
-    plan: Plan,
+    layout: Layout,
     layers: Layers,
     width: int,
     stem: Callable[[int], Layer],
     name: str,
   ):
-    """Makes the network; `stem` is given its number of channels."""
     super().__init__(name=name)
     self.stem = stem(64 * width)
     self.groups = [
       BlockGroup(
-        plan.kind,
+        layout.kind,
         layers,
         channels * width,
         stride=1 if i == 0 else 2,
         blocks=blocks,
-        project=plan.first_projects or i > 0,
+        project=layout.first_projects or i > 0,
         name=f'block_group_{i}',
       )
       for i, (blocks, channels) in enumerate(
-        zip(plan.blocks, plan.channels, strict=True)
+        zip(layout.blocks, layout.channels, strict=True)
       )
     ]
 
-  def __call__(self, x: Array, is_training: bool, views: int) -> Array:
+  def __call__(
+    self, x: Float[Array, 'N H W 3'], is_training: bool, views: int
+  ) -> Float[Array, 'N F']:
     """Maps images [B * V, H, W, 3] to features [B * V, F], float32."""
     x = self.stem(x, is_training, views)
     for group in self.groups:

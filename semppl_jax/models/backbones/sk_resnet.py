@@ -10,24 +10,23 @@ pooling before a projection.
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from semppl_jax.models.backbones import resnet
 from semppl_jax.models.backbones.layers import Layer, Layers
 
-Array = jax.Array
-
 DEPTHS = (50, 101, 152, 200)
-RATIO = 0.0625  # Size of the attention's hidden layer per channel ...
-MIN_HIDDEN = 32  # ... and at least.
+# Size of the attention's hidden layer: per channel, and its minimum.
+RATIO = 0.0625
+MIN_HIDDEN = 32
 
 
 class SelectiveKernel(hk.Module):
-  """Two 3x3 convolutions, mixed by attention."""
+  """Two 3x3 convolutions of `channels` outputs, mixed by attention."""
 
   def __init__(
     self, layers: Layers, channels: int, stride: int, name: str | None = None
   ):
-    """Makes the layer with `channels` outputs."""
     super().__init__(name=name)
     hidden = max(int(channels * RATIO), MIN_HIDDEN)
     # Both streams in one convolution: one large one is faster than two.
@@ -35,7 +34,9 @@ class SelectiveKernel(hk.Module):
     self.squeeze = layers.conv_norm(hidden, 1, name='squeeze_{}')
     self.expand = layers.conv(2 * channels, 1, name='expand_conv')
 
-  def __call__(self, x: Array, is_training: bool, groups: int) -> Array:
+  def __call__(
+    self, x: Float[Array, 'N H W C'], is_training: bool, groups: int
+  ) -> Float[Array, 'N h w c']:
     """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""
     x = jax.nn.relu(self.streams(x, is_training, groups))
     first, second = jnp.split(x, 2, axis=-1)
@@ -60,8 +61,8 @@ def _path(layers: Layers, channels: int, stride: int) -> list[Layer]:
 def _pooled_shortcut(layers: Layers, channels: int, stride: int) -> Layer:
   project = layers.conv_norm(channels, 1, name='shortcut_{}')
 
-  def shortcut(x: Array, is_training: bool, groups: int) -> Array:
-    # SAME pads on the bottom and right and leaves the padding out of the mean;
+  def shortcut(x, is_training, groups):
+    # SAME pads at the bottom and right, and the mean excludes the padding;
     # SimCLRv2 pools at stride one too.
     x = hk.avg_pool(x, (1, 2, 2, 1), (1, stride, stride, 1), 'SAME')
     return project(x, is_training, groups)
@@ -72,9 +73,9 @@ def _pooled_shortcut(layers: Layers, channels: int, stride: int) -> Layer:
 SELECTIVE = resnet.BlockKind(_path, _pooled_shortcut)
 
 
-def plan(depth: int) -> resnet.Plan:
-  """Returns the ResNet of so many layers with selective kernels."""
-  return resnet.Plan(
+def layout(depth: int) -> resnet.Layout:
+  """Returns the layout of the selective-kernel ResNet of `depth` layers."""
+  return resnet.Layout(
     resnet.BLOCKS[depth],
     resnet.BOTTLENECK_CHANNELS,
     SELECTIVE,
@@ -83,7 +84,7 @@ def plan(depth: int) -> resnet.Plan:
 
 
 def make_stem(kind: str, layers: Layers, channels: int) -> Layer:
-  """Makes ResNet-D's stem for `'imagenet'`, else the plain ones."""
+  """Builds ResNet-D's stem for `'imagenet'`, else the plain one."""
   if kind != 'imagenet':
     return resnet.make_stem(kind, layers, channels)
   convs = [
@@ -92,7 +93,7 @@ def make_stem(kind: str, layers: Layers, channels: int) -> Layer:
     layers.conv_norm(channels, 3, name='initial_{}_2'),
   ]
 
-  def stem(x: Array, is_training: bool, groups: int) -> Array:
+  def stem(x, is_training, groups):
     for conv in convs:
       x = jax.nn.relu(conv(x, is_training, groups))
     return layers.max_pool(x)

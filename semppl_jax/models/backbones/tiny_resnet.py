@@ -1,13 +1,13 @@
-"""A ResNet for 32 px images that two CPU cores train in minutes.
+"""ResNet for 32 px images that two CPU cores train in minutes.
 
 XLA:CPU is slow at convolutions on three channels at full size, at wide ones at
 half size and at strided ones. So 2x2 pixels become channels before the stem and
-again after it; from there the resolution falls by an average.
+again after it; later the resolution is halved by an average.
 """
 
 import haiku as hk
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from semppl_jax.models.backbones import resnet
 from semppl_jax.models.backbones.layers import (
@@ -16,17 +16,14 @@ from semppl_jax.models.backbones.layers import (
   space_to_depth,
 )
 
-Array = jax.Array
-
 STEM_CHANNELS = 16
 CHANNELS = (4 * STEM_CHANNELS, 128)
 
 
 class TinyResNet(hk.Module):
-  """For 32 px: a stem at 16x16, a block at 8x8 and one at 4x4."""
+  """Stem at 16x16, a block at 8x8 and one at 4x4, for 32 px images."""
 
   def __init__(self, layers: Layers, width: int, name: str | None = None):
-    """Makes the network."""
     super().__init__(name=name)
     self.stem = resnet.make_stem(
       'space_to_depth', layers, STEM_CHANNELS * width
@@ -41,7 +38,9 @@ class TinyResNet(hk.Module):
     ]
     self.blocks = [layers.block(block) for block in blocks]
 
-  def __call__(self, x: Array, is_training: bool, views: int) -> Array:
+  def __call__(
+    self, x: Float[Array, 'N H W 3'], is_training: bool, views: int
+  ) -> Float[Array, 'N F']:
     """Maps images [B * V, H, W, 3] to features [B * V, F], float32."""
     first, second = self.blocks
     x = space_to_depth(_even(self.stem(x, is_training, views)))
@@ -50,7 +49,7 @@ class TinyResNet(hk.Module):
 
 
 def _even(x: Array) -> Array:
-  """Leaves out an odd last row or column, as small views have."""
+  """Drops an odd last row or column, which small views have."""
   height, width = (2 * (size // 2) for size in x.shape[1:3])
   return x[:, :height, :width]
 

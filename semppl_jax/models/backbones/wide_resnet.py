@@ -1,17 +1,16 @@
 """WideResNet-28-2 for 32 px images, as PAWS trains it (arXiv 2104.13963).
 
 Pre-activation blocks (Zagoruyko and Komodakis, arXiv 1605.07146). As in PAWS,
-whose files are to load: convolutions have biases, the stride is on the second
-convolution of a block, and the shortcut sees the block's raw input. Its dropout
-is left out; PAWS sets it to zero.
+whose files load into it, convolutions have biases, the stride is on the second
+convolution of a block, and the shortcut reads the block's raw input. There is
+no dropout; PAWS sets it to zero.
 """
 
 import haiku as hk
 import jax
+from jaxtyping import Array, Float
 
 from semppl_jax.models.backbones.layers import global_mean, Layers
-
-Array = jax.Array
 
 BLOCKS = 4  # (28 - 4) / 6
 CHANNELS = (32, 64, 128)
@@ -19,7 +18,7 @@ STEM_CHANNELS = 16
 
 
 class WideBlock(hk.Module):
-  """Norm, ReLU, convolution, twice, beside a shortcut."""
+  """Norm, ReLU, convolution, twice; the shortcut is the identity or a layer."""
 
   def __init__(
     self,
@@ -29,7 +28,6 @@ class WideBlock(hk.Module):
     project: bool,
     name: str | None = None,
   ):
-    """Makes the block; without `project` its shortcut is the identity."""
     super().__init__(name=name)
     self.norm_0 = layers.norm('batchnorm_0')
     self.conv_0 = layers.conv(channels, 3, name='conv_0', with_bias=True)
@@ -43,7 +41,9 @@ class WideBlock(hk.Module):
         channels, 1, stride, name='shortcut_conv', with_bias=True
       )
 
-  def __call__(self, x: Array, is_training: bool, groups: int) -> Array:
+  def __call__(
+    self, x: Float[Array, 'N H W C'], is_training: bool, groups: int
+  ) -> Float[Array, 'N h w c']:
     """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""
     y = self.conv_0(jax.nn.relu(self.norm_0(x, is_training, groups)))
     y = self.conv_1(jax.nn.relu(self.norm_1(y, is_training, groups)))
@@ -54,7 +54,6 @@ class WideResNet(hk.Module):
   """WideResNet-28-(2 x width) without its classifier."""
 
   def __init__(self, layers: Layers, width: int, name: str | None = None):
-    """Makes the network."""
     super().__init__(name=name)
     self.initial_conv = layers.conv(
       STEM_CHANNELS, 3, name='initial_conv', with_bias=True
@@ -73,7 +72,9 @@ class WideResNet(hk.Module):
     self.blocks = [layers.block(block) for block in blocks]
     self.final_norm = layers.norm('final_batchnorm')
 
-  def __call__(self, x: Array, is_training: bool, views: int) -> Array:
+  def __call__(
+    self, x: Float[Array, 'N H W 3'], is_training: bool, views: int
+  ) -> Float[Array, 'N F']:
     """Maps images [B * V, H, W, 3] to features [B * V, F], float32."""
     x = self.initial_conv(x)
     for block in self.blocks:

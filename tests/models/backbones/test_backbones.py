@@ -19,7 +19,8 @@ from semppl_jax.models.backbones.layers import Layers
 
 GOLDEN = pathlib.Path(__file__).parents[2] / 'golden' / 'backbones.json'
 REGENERATE = (
-  'REGENERATE_GOLDEN=1 python -m pytest tests/backbones/test_backbones.py'
+  'REGENERATE_GOLDEN=1 python -m pytest'
+  ' tests/models/backbones/test_backbones.py'
 )
 STEMS = {'wide_resnet28_2': 'cifar', 'resnet_tiny': 'space_to_depth'}
 DEEP = ('resnet34', 'resnet101', 'resnet152', 'resnet200')
@@ -56,7 +57,7 @@ def _transformed(make):
 def _traced(name, selective, width=1):
   """Returns shapes of (params, state, features) without computing any."""
   config = _config(name, selective, width=width)
-  init, apply = _transformed(lambda: backbones.make(config))
+  init, apply = _transformed(lambda: backbones.make_backbone(config))
 
   def run(key, x):
     params, state = init(key, x, True)
@@ -168,18 +169,20 @@ def test_count_of_wide_resnet():
 SHORT = Layers('torch', 0.9, 1e-5)
 
 
-def _short(plan, family):
-  plan = plan._replace(blocks=(1, 1), channels=(64, 16))
+def _short(layout, family):
+  layout = layout._replace(blocks=(1, 1), channels=(64, 16))
   stem = functools.partial(family.make_stem, 'imagenet', SHORT)
-  return resnet.ResNet(plan, SHORT, 1, stem, 'short')
+  return resnet.ResNet(layout, SHORT, 1, stem, 'short')
 
 
 SMALL = {
-  'resnet_tiny': lambda: backbones.make(_config('resnet_tiny')),
-  'wide_resnet28_2': lambda: backbones.make(_config('wide_resnet28_2')),
-  'basic': lambda: _short(resnet.plan(18), resnet),
-  'bottleneck': lambda: _short(resnet.plan(50), resnet),
-  'selective': lambda: _short(sk_resnet.plan(50), sk_resnet),
+  'resnet_tiny': lambda: backbones.make_backbone(_config('resnet_tiny')),
+  'wide_resnet28_2': lambda: backbones.make_backbone(
+    _config('wide_resnet28_2')
+  ),
+  'basic': lambda: _short(resnet.layout(18), resnet),
+  'bottleneck': lambda: _short(resnet.layout(50), resnet),
+  'selective': lambda: _short(sk_resnet.layout(50), sk_resnet),
 }
 
 
@@ -187,7 +190,7 @@ SMALL = {
 def test_gradient_reaches_every_parameter(name):
   net = _transformed(SMALL[name])
   rng = np.random.default_rng(0)
-  x = rng.normal(size=(8, 16, 16, 3)).astype(np.float32)
+  x = jnp.asarray(rng.normal(size=(8, 16, 16, 3)), jnp.float32)
   params, state = jax.eval_shape(
     lambda key: net.init(key, x, True), jax.random.key(0)
   )

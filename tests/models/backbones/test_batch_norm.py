@@ -13,7 +13,7 @@ DECAY, EPS = 0.9, 1e-5
 
 
 def _ours(x, is_training, groups=1):
-  return BatchNorm(DECAY, EPS)(x, is_training, groups)
+  return BatchNorm(DECAY, EPS)(jnp.asarray(x), is_training, groups)
 
 
 def _haikus(x, is_training, groups=1):

@@ -14,7 +14,7 @@ PADDINGS = ['SAME', ((1, 1), (1, 1))]
 def _pair(padding, stride, with_bias):
   def ours(x):
     layer = convolution.Conv2D(4, 3, stride, padding, with_bias, 'conv')
-    return layer(x)
+    return layer(jnp.asarray(x))
 
   def haikus(x):
     layer = hk.Conv2D(
@@ -26,8 +26,7 @@ def _pair(padding, stride, with_bias):
 
 
 @pytest.mark.parametrize('padding', PADDINGS, ids=['same', 'torch'])
-@pytest.mark.parametrize('stride', [1, 2])
-@pytest.mark.parametrize('with_bias', [False, True])
+@pytest.mark.parametrize('stride, with_bias', [(1, True), (2, False)])
 @pytest.mark.parametrize('shape', [(1, 1), (2, 2), (2, 1), (3, 4), (2, 5)])
 def test_weights_results_and_gradients_are_haikus(
   padding, stride, with_bias, shape

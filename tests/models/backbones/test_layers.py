@@ -2,6 +2,7 @@
 
 import haiku as hk
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -38,11 +39,11 @@ def _reduce(x, kernel, stride, pad, fill, reduction):
 
 def _run(fn, x, seed=0):
   init, apply = hk.transform(fn)
-  params = init(jax.random.key(seed), x)
-  return params, apply(params, None, x)
+  params = init(jax.random.key(seed), jnp.asarray(x))
+  return params, apply(params, None, jnp.asarray(x))
 
 
-@pytest.mark.parametrize('size', [1, 2, 3, 4, 8, 9])
+@pytest.mark.parametrize('size', [1, 2, 4, 9])
 @pytest.mark.parametrize('kernel, stride', [(7, 2), (3, 2), (3, 1), (1, 2)])
 def test_torch_convolution_pads_both_sides_alike(kernel, stride, size):
   x = _images(size)
@@ -73,7 +74,7 @@ def test_same_convolution_pads_later_sides():
 @pytest.mark.parametrize('size', [8, 9])
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
 def test_torch_max_pool_pads_with_minus_infinity(size, dtype):
-  x = (_images(size) - 5.0).astype(jax.numpy.dtype(dtype))
+  x = jnp.asarray(_images(size) - 5.0, dtype)
   got = TORCH.max_pool(x)
   want = _reduce(
     np.asarray(x, np.float32),
@@ -88,7 +89,7 @@ def test_torch_max_pool_pads_with_minus_infinity(size, dtype):
 
 
 def test_same_max_pool_is_haikus():
-  x = _images(8)
+  x = jnp.asarray(_images(8))
   want = hk.max_pool(x, (1, 3, 3, 1), (1, 2, 2, 1), 'SAME')
   np.testing.assert_array_equal(SAME.max_pool(x), want)
 
@@ -102,8 +103,8 @@ def test_pooled_shortcut_averages_real_pixels(stride, after):
     return layer(x, True, 1)
 
   init, apply = hk.transform_with_state(shortcut)
-  params, state = init(jax.random.key(0), x)
-  got, _ = apply(params, state, None, x)
+  params, state = init(jax.random.key(0), jnp.asarray(x))
+  got, _ = apply(params, state, None, jnp.asarray(x))
   pooled = _reduce(
     x, 2, stride, (0, after), np.nan, lambda v: np.nanmean(v, (1, 2))
   )
@@ -114,7 +115,7 @@ def test_pooled_shortcut_averages_real_pixels(stride, after):
 
 def test_space_to_depth_by_loops():
   x = _images(6, channels=3)
-  got = layers.space_to_depth(x)
+  got = layers.space_to_depth(jnp.asarray(x))
   assert got.shape == (2, 3, 3, 12)
   for i in range(6):
     for j in range(6):
@@ -126,12 +127,11 @@ def test_space_to_depth_by_loops():
 
 def test_space_to_depth_refuses_odd_sizes():
   with pytest.raises(ValueError, match=r"'space_to_depth'.*got 9 x 9"):
-    layers.space_to_depth(_images(9))
+    layers.space_to_depth(jnp.asarray(_images(9)))
 
 
 def test_global_mean_is_float32():
-  x = np.full((1, 40, 40, 1), 1.0, np.float32).astype(jax.numpy.bfloat16)
-  x[0, 0, 0] = 100.0
-  got = layers.global_mean(jax.numpy.asarray(x))
+  x = jnp.ones((1, 40, 40, 1), jnp.bfloat16).at[0, 0, 0].set(100.0)
+  got = layers.global_mean(x)
   assert got.dtype == np.float32
   np.testing.assert_allclose(got[0, 0], (1599 + 100) / 1600, rtol=1e-6)

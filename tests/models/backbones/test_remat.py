@@ -32,7 +32,9 @@ def _backbone(case, remat):
   config.update(
     backbone=name, stem=stem, selective_kernels=selective, remat=remat
   )
-  return hk.transform_with_state(lambda x: backbones.make(config)(x, True, 2))
+  return hk.transform_with_state(
+    lambda x: backbones.make_backbone(config)(x, True, 2)
+  )
 
 
 @functools.cache

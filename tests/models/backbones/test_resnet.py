@@ -26,7 +26,7 @@ def _ours(make):
 def _by_name(depth):
   config = base.get_config().network
   config.update(backbone=f'resnet{depth}', padding='same')
-  return _ours(lambda: backbones.make(config))
+  return _ours(lambda: backbones.make_backbone(config))
 
 
 def _haikus(depth, features):
@@ -38,16 +38,20 @@ def _haikus(depth, features):
 
 def _short(bottleneck):
   """Two networks with few blocks, ours and Haiku's, which compile fast."""
-  plan = resnet.plan(50 if bottleneck else 18)
-  plan = plan._replace(blocks=(2, 1, 1, 1), channels=(64, 32, 32, 48))
+  layout = resnet.layout(50 if bottleneck else 18)
+  layout = layout._replace(blocks=(2, 1, 1, 1), channels=(64, 32, 32, 48))
   ours = lambda: resnet.ResNet(
-    plan, SAME, 1, functools.partial(resnet.make_stem, 'imagenet', SAME), 'net'
+    layout,
+    SAME,
+    1,
+    functools.partial(resnet.make_stem, 'imagenet', SAME),
+    'net',
   )
   haikus = lambda x, training: hk.nets.ResNet(
-    plan.blocks,
+    layout.blocks,
     48,
     bottleneck=bottleneck,
-    channels_per_group=plan.channels,
+    channels_per_group=layout.channels,
     use_projection=(bottleneck, True, True, True),
     name='net',
   )(x, training)
@@ -150,7 +154,7 @@ def test_outputs_are_haikus(depth, features):
   'bottleneck, last', [(False, 'batchnorm_1'), (True, 'batchnorm_2')]
 )
 def test_last_scale_of_each_block_starts_at_zero(bottleneck, last):
-  kind = resnet.plan(50 if bottleneck else 18).kind
+  kind = resnet.layout(50 if bottleneck else 18).kind
   ours = _ours(lambda: resnet.Block(kind, SAME, 8, 1, False))
   x = jnp.zeros((1, 4, 4, 8))
   params, _ = jax.jit(lambda k: ours.init(k, x, True))(jax.random.key(0))

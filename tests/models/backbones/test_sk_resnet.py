@@ -20,7 +20,7 @@ def test_streams_are_mixed_by_a_softmax():
   x = np.random.default_rng(0).normal(size=(5, 4, 4, 3)).astype(np.float32)
   layer = hk.transform_with_state(_layer)
   shapes = jax.eval_shape(
-    lambda key: layer.init(key, x, True), jax.random.key(0)
+    lambda key, x: layer.init(key, x, True), jax.random.key(0), x
   )
   rng = np.random.default_rng(1)
   params, state = jax.tree.map(
