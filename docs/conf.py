@@ -26,7 +26,7 @@ html_static_path = ['_static']
 html_css_files = ['pages.css']
 exclude_patterns = ['_build']
 
-# Headings can be linked to, as in scale.md#how-a-step-scales.
+# Headings can be linked to, as in data.md#input-speed.
 myst_heading_anchors = 3
 myst_enable_extensions = ['dollarmath', 'deflist']
 
