@@ -1,8 +1,6 @@
-import numpy as np
 import pytest
 
 from semppl_jax.data import dataset, labels
-from semppl_jax.data.corrupt import CorruptCount
 from semppl_jax.data.inspection import report
 from tests.helpers.image_sets import encoded, write_folder
 
@@ -51,26 +49,3 @@ def test_report_without_decoding(damaged):
   found = report(damaged, splits, subset, decode=False)
   assert found.unreadable is None and found.problems == []
   assert 'not tried' in str(found)
-
-
-def test_corrupt_count_stops_over_its_limit(damaged, caplog):
-  train = dataset.load(damaged.data).train
-  count = CorruptCount(train, 0.05)
-  with caplog.at_level('WARNING'):
-    count.add(np.array([3]))
-    count.add(np.array([3, 4]))
-  assert count.count == 2
-  assert caplog.text.count(train.ids[3]) == 1
-  with pytest.raises(ValueError, match=r'3 unreadable .* \(7.14% of 42\)'):
-    count.add(np.array([5]))
-  count.start_epoch()
-  count.add(np.array([3, 4]))
-  with pytest.raises(ValueError, match=r'2 unreadable .* here and 9 in all'):
-    count.check(9)
-
-
-def test_corrupt_count_admits_exactly_the_limit(damaged):
-  train = dataset.load(damaged.data).train
-  CorruptCount(train.select(np.arange(20)), 0.05).add(np.array([1]))
-  with pytest.raises(ValueError, match='unreadable'):
-    CorruptCount(train.select(np.arange(20)), 0.0).add(np.array([1]))
