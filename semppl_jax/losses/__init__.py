@@ -1,4 +1,1 @@
-"""Loss functions on embeddings: pure, in float32, unaware of devices.
-
-Networks, methods and evaluators may call it; it imports no other room.
-"""
+"""Pure float32 losses on embeddings, for networks, methods and evaluators."""

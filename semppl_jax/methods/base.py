@@ -90,11 +90,6 @@ class MethodContext(NamedTuple):
     return durations.steps(duration, self.batch_size, self.examples)
 
 
-def no_memory() -> Memory:
-  """Returns the state of a method that keeps none."""
-  return ()
-
-
 @dataclasses.dataclass(frozen=True)
 class Method:
   """A learning method: pure functions, built by `make(config, context)`.
@@ -126,7 +121,7 @@ class Method:
   support: bool = False
   frozen: bool = False
   unlabelled: bool = True
-  init_memory: Callable[[], Memory] = no_memory
+  init_memory: Callable[[], Memory] = lambda: ()
   memory_sharding: Memory | None = None
   after_gradient: Callable[[PyTree, Array], PyTree] = lambda grads, step: grads
   after_update: Callable[[PyTree, Array], PyTree] = lambda params, step: params

@@ -27,20 +27,6 @@ from semppl_jax.methods.base import Inputs, MethodContext
 from semppl_jax.runtime import mesh as mesh_lib
 
 
-class Embeddings(NamedTuple):
-  """Unit embeddings of a step.
-
-  Attributes:
-    online: predictions [B, V, D].
-    target: targets [B, L, D], in the type of the convolutions.
-    gathered: the same, whole on every device.
-  """
-
-  online: Float32[Array, 'B V D']
-  target: Float[Array, 'B L D']
-  gathered: Float[Array, 'B L D']
-
-
 class NegativeLogits(NamedTuple):
   """Logits of the negatives [B, V, L, M], M per pair.
 
@@ -57,80 +43,70 @@ class NegativeLogits(NamedTuple):
 PairLosses = Callable[[Array, Array], tuple[Array, Array]]
 
 
-class PairwiseContrast(NamedTuple):
-  """Pure functions of one config.
+class Contrast(NamedTuple):
+  """The contrast of a step.
 
   Attributes:
-    embed: `Inputs -> Embeddings`.
-    draw_negatives: `(Embeddings, index [B], key) -> PairLosses` with negatives
-      of one draw.
+    online: unit predictions [B, V, D].
+    target: unit targets [B, L, D], in the type of the convolutions and whole on
+      every device.
+    augmentation: contrast and invariance with the target's own views as
+      positives, scalars.
+    pair_losses: contrast and invariance of other positives, with the same
+      negatives.
   """
 
-  embed: Callable[[Inputs], Embeddings]
-  draw_negatives: Callable[[Embeddings, Array, Array], PairLosses]
+  online: Float32[Array, 'B V D']
+  target: Float[Array, 'B L D']
+  augmentation: tuple[Float32[Array, ''], Float32[Array, '']]
+  pair_losses: PairLosses
 
 
-def make_pairwise_contrast(
+def make_contrast(
   fields: ml_collections.ConfigDict,
   config: ml_collections.ConfigDict,
   context: MethodContext,
-) -> PairwiseContrast:
+) -> Callable[[Inputs, Key[Array, '']], Contrast]:
   """Builds the contrast of `config.semppl` or `config.relicv2`.
 
   Args:
     fields: which of the two.
     config: the whole config.
     context: devices and sizes of the run.
+
+  Returns:
+    `(Inputs, key) -> Contrast`; the key draws the negatives.
   """
   large, small = config.views.large.count, config.views.small.count
   dtype = jnp.dtype(config.network.precision)
+  replicated = mesh_lib.replicated(context.mesh)
   negative_logits = _negative_logits_fn(fields, large + small, context.mesh)
-  contrast = functools.partial(
-    _contrast,
+  losses = functools.partial(
+    _losses,
     pairs=_pair_mask(large, small, fields.include_same_view),
     invariance=contrastive.INVARIANCE[fields.invariance],
   )
 
-  def embed(inputs: Inputs) -> Embeddings:
+  def contrast(inputs: Inputs, key: Key[Array, '']) -> Contrast:
     assert inputs.target is not None and inputs.online.prediction is not None
     assert inputs.target.projection is not None
     online = contrastive.normalize(inputs.online.prediction)
-    target = contrastive.normalize(inputs.target.projection)
+    own = contrastive.normalize(inputs.target.projection)
     # Gathered once, in the compute type (choice: half the bytes on a pod);
     # everything below reads this copy, so all see the same rounding.
-    target = jax.lax.stop_gradient(target).astype(dtype)
-    gathered = jax.lax.with_sharding_constraint(
-      target, mesh_lib.replicated(context.mesh)
-    )
-    return Embeddings(online, target, gathered)
+    own = jax.lax.stop_gradient(own).astype(dtype)
+    target = jax.lax.with_sharding_constraint(own, replicated)
+    negative = negative_logits(key, online, target, inputs.batch.index)
 
-  def draw_negatives(
-    embeddings: Embeddings, index: Array, key: Array
-  ) -> PairLosses:
-    negative = negative_logits(key, embeddings, index)
+    def pair_losses(positive: Array, weight: Array) -> tuple[Array, Array]:
+      logits = contrastive.view_logits(online, positive, fields.temperature)
+      return losses(logits, negative, weight)
 
-    def pair_losses(positive, weight):
-      logits = contrastive.view_logits(
-        embeddings.online, positive, fields.temperature
-      )
-      return contrast(logits, negative, weight)
+    weight = jnp.ones(online.shape[0], jnp.float32)
+    augmentation = pair_losses(own[:, :, None], weight)
+    return Contrast(online, target, augmentation, pair_losses)
 
-    return pair_losses
-
-  return PairwiseContrast(embed, draw_negatives)
-
-
-def augmentation_losses(
-  pair_losses: PairLosses, embeddings: Embeddings
-) -> tuple[Float32[Array, ''], Float32[Array, '']]:
-  """Returns contrast and invariance with the target's own views as positives.
-
-  Args:
-    pair_losses: losses with the negatives of this step.
-    embeddings: embeddings of this step.
-  """
-  weight = jnp.ones(embeddings.online.shape[0], jnp.float32)
-  return pair_losses(embeddings.target[:, :, None], weight)
+  return contrast
 
 
 def sample_negatives(
@@ -173,22 +149,21 @@ def sample_negatives(
 
 def _negative_logits_fn(
   fields: ml_collections.ConfigDict, views: int, mesh: Mesh
-) -> Callable[[Array, Embeddings, Array], NegativeLogits]:
-  """Returns `(key, Embeddings, index [B]) -> NegativeLogits`.
+) -> Callable[..., NegativeLogits]:
+  """Returns `(key, online, target, index [B]) -> NegativeLogits`.
 
   `negatives='shared'` draws once per image and step for all pairs, `'per_pair'`
   anew for every pair (the sources do not say).
   """
   count, temperature = fields.num_negatives, fields.temperature
 
-  def shared(key, embeddings, index):
+  def shared(key, online, target, index):
     chosen = sample_negatives(key, index, count, mesh)
-    negative = jnp.swapaxes(embeddings.gathered[chosen], 1, 2)  # [B, L, M, D]
-    own = contrastive.view_logits(embeddings.online, negative, temperature)
+    negative = jnp.swapaxes(target[chosen], 1, 2)  # [B, L, M, D]
+    own = contrastive.view_logits(online, negative, temperature)
     return NegativeLogits(own, contrastive.partner(own))
 
-  def per_pair(key, embeddings, index):
-    anchor, target = embeddings.online, embeddings.gathered
+  def per_pair(key, online, target, index):
     large = target.shape[1]
     i, j = jnp.meshgrid(
       jnp.arange(views), jnp.arange(large), indexing='ij'
@@ -197,7 +172,7 @@ def _negative_logits_fn(
 
     def logits(view, target_view):
       return contrastive.pair_logits(
-        anchor[:, view], target[chosen, target_view[..., None]], temperature
+        online[:, view], target[chosen, target_view[..., None]], temperature
       )
 
     partner_view = jnp.where(i < large, i, j)
@@ -212,7 +187,7 @@ def _pair_mask(large: int, small: int, include_same_view: bool) -> Array:
   return jnp.ones_like(same) if include_same_view else 1.0 - same
 
 
-def _contrast(
+def _losses(
   positive: Array,
   negative: NegativeLogits,
   weight: Array,

@@ -16,7 +16,6 @@ from semppl_jax.methods import knn, memory_bank as memory_bank_lib
 from semppl_jax.methods.base import Metrics, PseudoLabels
 from semppl_jax.methods.memory_bank import Queue
 
-# `(anchor [B, V, D], batch, queue) -> (PseudoLabels, metrics)`.
 Labeler = Callable[[Array, Batch, Queue], tuple[PseudoLabels, Metrics]]
 
 

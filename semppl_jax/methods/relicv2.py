@@ -18,16 +18,12 @@ from semppl_jax.methods.base import Inputs, LossResult, Method, MethodContext
 def make(config: ml_collections.ConfigDict, context: MethodContext) -> Method:
   """Builds ReLICv2 from `config.relicv2`."""
   r = config.relicv2
-  contrast = pairwise_contrast.make_pairwise_contrast(r, config, context)
+  make_contrast = pairwise_contrast.make_contrast(r, config, context)
 
   def loss(inputs: Inputs) -> LossResult:
-    embeddings = contrast.embed(inputs)
     # As SemPPL, which draws positives by the second of two keys.
     key = jax.random.split(inputs.key)[0]
-    pair_losses = contrast.draw_negatives(embeddings, inputs.batch.index, key)
-    l_augm, i_augm = pairwise_contrast.augmentation_losses(
-      pair_losses, embeddings
-    )
+    l_augm, i_augm = make_contrast(inputs, key).augmentation
     total = r.contrast_weight * l_augm + r.invariance_weight * i_augm
     metrics = {
       'loss/augmentation': l_augm,

@@ -51,21 +51,18 @@ def make(config: ml_collections.ConfigDict, context: MethodContext) -> Method:
     dtype=jnp.dtype(config.network.precision),
   )
   predict_labels = pseudo_labels.make_labeler(s, mesh)
-  contrast = pairwise_contrast.make_pairwise_contrast(s, config, context)
+  make_contrast = pairwise_contrast.make_contrast(s, config, context)
 
   def loss(inputs: Inputs) -> LossResult:
     batch = inputs.batch
-    embeddings = contrast.embed(inputs)
-    queue = memory_bank_lib.push(
-      inputs.memory, embeddings.gathered, batch.label, batch.index, mesh
-    )
     negative_key, draw_key = jax.random.split(inputs.key)
-    pair_losses = contrast.draw_negatives(embeddings, batch.index, negative_key)
-    l_augm, i_augm = pairwise_contrast.augmentation_losses(
-      pair_losses, embeddings
+    contrast = make_contrast(inputs, negative_key)
+    l_augm, i_augm = contrast.augmentation
+    queue = memory_bank_lib.push(
+      inputs.memory, contrast.target, batch.label, batch.index, mesh
     )
     labels, metrics = predict_labels(
-      jax.lax.stop_gradient(embeddings.online), batch, queue
+      jax.lax.stop_gradient(contrast.online), batch, queue
     )
     l_sempos, i_sempos = jnp.float32(0), jnp.float32(0)
     if s.semantic_positives:
@@ -79,10 +76,9 @@ def make(config: ml_collections.ConfigDict, context: MethodContext) -> Method:
       positive = memory_bank_lib.take(queue, drawn.slot, mesh)
       valid = drawn.valid.astype(jnp.float32)
       labels = labels._replace(positive_ids=_identities(queue, drawn, mesh))
-      l_sempos, i_sempos = pair_losses(positive, valid)
+      l_sempos, i_sempos = contrast.pair_losses(positive, valid)
       metrics['semantic/anchors'] = jnp.mean(valid)
-    contrastive = l_augm + s.semantic_weight * l_sempos
-    total = s.contrast_weight * contrastive
+    total = s.contrast_weight * (l_augm + s.semantic_weight * l_sempos)
     total += s.invariance_weight * (i_augm + i_sempos)
     metrics |= {
       'loss/augmentation': l_augm,

@@ -199,10 +199,10 @@ def test_what_is_recorded_of_rows_is_not_exchanged(name):
     lowered = aot.lower(step, aot.abstract_state(step), batch)
     return hlo_collectives.count(lowered.compile().as_text())
 
-  silent = exchanges(lambda result: result._replace(pseudo_labels=None))
-  told = exchanges(lambda result: result)
-  assert told.count == silent.count
-  assert sum(told.bytes.values()) <= sum(silent.bytes.values())
+  without = exchanges(lambda result: result._replace(pseudo_labels=None))
+  recorded = exchanges(lambda result: result)
+  assert recorded.count == without.count
+  assert sum(recorded.bytes.values()) <= sum(without.bytes.values())
 
 
 @SLOW
@@ -224,24 +224,29 @@ def test_no_step_gathers_the_memory(run):
     assert not held or moved.get(kind, 0) < held / 4, (kind, moved)
 
 
-def test_compiled_is_as_written(run):
-  """The loss op by op, without a compiler in between, is the compiled one."""
+def _unit(x):
+  return x.astype(jnp.float32) / 255.0
+
+
+@pytest.fixture(scope='module')
+def inputs(run):
+  """Arguments of the loss on a batch, from the network at its start."""
   state, batch = run.start, _batch(run.config, run.mesh)
-
-  def unit(x):
-    return x.astype(jnp.float32) / 255.0
-
   online, _ = jax.jit(run.step.network.apply, static_argnums=3)(
     state.params,
     state.net_state,
-    (unit(batch.large), unit(batch.small)),
+    (_unit(batch.large), _unit(batch.small)),
     True,
-    unit(batch.support.large) if run.method.support else None,
+    _unit(batch.support.large) if run.method.support else None,
   )
-  inputs = Inputs(
+  return Inputs(
       online, jax.tree.map(lambda x: x[:, :2], online), batch, state.memory,
       jax.random.key(0), jnp.int32(3), state.params,
   )  # fmt: skip
+
+
+def test_compiled_is_as_written(run, inputs):
+  """The loss op by op, without a compiler in between, is the compiled one."""
   chex.assert_trees_all_close(
     jax.device_get(jax.jit(run.method.loss)(inputs)),
     jax.device_get(run.method.loss(inputs)),
@@ -250,15 +255,16 @@ def test_compiled_is_as_written(run):
   )
 
 
-def test_targets_take_no_gradient(run):
+def test_targets_take_no_gradient(run, inputs):
   if run.start.target_params == ():
     assert run.method.target != 'ema'
     return
+  target, large = run.step.target, _unit(inputs.batch.large)
 
   def loss(target_params):
-    moved = run.start._replace(target_params=target_params)
-    batch = _batch(run.config, run.mesh)
-    return run.step.train(moved, batch)[1]['loss/total']
+    outputs, _ = target.forward(target_params, run.start.target_state, large)
+    targets = target.outputs(inputs.online, outputs, large.shape[1])
+    return run.method.loss(inputs._replace(target=targets)).loss
 
   grads = jax.jit(jax.grad(loss))(run.start.target_params)
   assert all(not g.any() for g in jax.tree.leaves(grads))
