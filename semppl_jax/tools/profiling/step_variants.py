@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from semppl_jax.methods.base import Inputs, LossResult, Method, no_memory
+from semppl_jax.methods.base import Inputs, LossResult, Method
 from semppl_jax.models.network import Outputs
 
 
@@ -16,7 +16,7 @@ def networks_only(method: Method) -> Method:
   layer in both passes, and nothing else: no memory, votes or sampling.
   """
   return dataclasses.replace(
-    method, init_memory=no_memory, memory_sharding=None, loss=_distance
+    method, init_memory=tuple, memory_sharding=None, loss=_distance
   )
 
 
