@@ -17,7 +17,7 @@ from tables import spread
 from variants import make_config
 
 from semppl_jax.config import loading
-from semppl_jax.protocols import runner, setup as setup_lib
+from semppl_jax.protocols import runner, setup
 from semppl_jax.runtime.tables import markdown
 from semppl_jax.training import loop, summary
 
@@ -43,7 +43,7 @@ def main(_) -> None:
       loop.run(make_config(_VARIANT, seed, '4000 steps'), run)
     config = loading.load('configs/evaluate/quickstart.py', [f'seed={seed}'])
     workdir = pathlib.Path(_OUT.value) / str(seed)
-    context = setup_lib.build(config, str(run), workdir)
+    context = setup.build(config, str(run), workdir)
     for protocol in ('knn', 'finetune'):
       result = runner.run(context, protocol, True)
     results.append(result.content['protocols'])

@@ -36,7 +36,7 @@ def main(_) -> int:
 
 
 def _evaluate() -> int:
-  from semppl_jax.protocols import runner, setup as setup_lib
+  from semppl_jax.protocols import runner, setup
 
   checkpoint, workdir = _CHECKPOINT.value, _WORKDIR.value
   if not checkpoint or not workdir:
@@ -46,7 +46,7 @@ def _evaluate() -> int:
     )
   runner.check(_PROTOCOL.value)
   directory = pathlib.Path(workdir).expanduser()
-  context = setup_lib.build(_CONFIG.value, checkpoint, directory)
+  context = setup.build(_CONFIG.value, checkpoint, directory)
   try:
     result = runner.run(context, _PROTOCOL.value, _BASELINE.value)
   except ValueError as error:  # From data that is opened late.

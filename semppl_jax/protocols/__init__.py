@@ -1,1 +1,4 @@
-"""The protocols of an evaluation, each a function of one network's features."""
+"""Protocols of an evaluation: k-NN, linear, fine-tuning, robustness, transfer.
+
+`evaluate` calls `setup.build` and `runner.run`; the latter has the table.
+"""

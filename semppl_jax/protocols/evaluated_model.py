@@ -1,4 +1,4 @@
-"""A network under evaluation, and its features, computed once."""
+"""Network under evaluation, with cached features."""
 
 from collections.abc import Callable
 import functools
@@ -20,16 +20,16 @@ from semppl_jax.protocols.setup import Context
 from semppl_jax.runtime import mesh as mesh_lib
 
 
-class Subject:
-  """Weights and what they make of the data of an evaluation.
+class EvaluatedModel:
+  """Network whose features of the evaluation's data are computed once.
 
   Attributes:
-    weights: the network.
-    title: what it is called in messages.
+    weights: its weights.
+    title: its name in messages.
   """
 
   def __init__(self, context: Context, weights: Weights, title: str):
-    """Keeps what the features are made of; computes nothing yet."""
+    """Puts the weights on the devices; computes nothing yet."""
     self.weights, self.title = weights, title
     self._context = context
     network = make_network(
@@ -40,20 +40,20 @@ class Subject:
     self._embed = features_lib.make_embed(
       context.run.augment, network, context.mesh, kinds
     )
-    # On the devices once, and not with every batch.
+    # Once, not with every batch.
     self._trees = jax.device_put(
       (weights.params, weights.net_state), mesh_lib.replicated(context.mesh)
     )
 
   @functools.cached_property
   def test(self) -> Features:
-    """Features of the test images whose class is known."""
+    """Features of the test images with a label."""
     test = self._context.test
     return self.features(test, np.flatnonzero(test.labels >= 0))
 
   @functools.cached_property
   def train(self) -> Features:
-    """Features of the train images with a label that any protocol uses."""
+    """Features of the labelled train images that any protocol uses."""
     c = self._context
     everything = 'train' in c.config.knn.support or (
       c.config.linear.labels == 'train'
@@ -73,17 +73,17 @@ class Subject:
     self,
     data: Dataset,
     rows: np.ndarray,
-    change: Callable[[EvalBatch], EvalBatch] = lambda batch: batch,
+    transform: Callable[[EvalBatch], EvalBatch] = lambda batch: batch,
     *,
     whole: bool = False,
   ) -> Features:
-    """Features of some images, of each kind that the network has.
+    """Returns the features of some images, of each kind that the network has.
 
     Args:
       data: any data set.
       rows: ascending positions in it.
-      change: applied to every batch before the network sees it.
-      whole: show each image whole, as it is a crop already.
+      transform: applied to every batch before the network.
+      whole: do not crop, as each image is a crop already.
     """
     run = loading.copy(self._context.run)
     if whole:
@@ -100,7 +100,7 @@ class Subject:
     params, net_state = self._trees
     console = Console(stderr=True)
     shown = track(
-      map(change, batches),
+      map(transform, batches),
       self.title,
       total=count,
       console=console,

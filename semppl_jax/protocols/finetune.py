@@ -1,47 +1,88 @@
-"""Networks trained on the labelled images, by the loop that pre-trains.
+"""Training on the labelled images, by the same loop that pre-trains.
 
-Each candidate of a sweep learns from a part of the labelled images and is
-judged by the rest; the best learns again from all of them. The test set takes
-no part. As every candidate is a run of its own, one that was stopped goes on,
-and one that is done is not done again.
+Each candidate of a sweep trains on a part of the labelled images and is scored
+on the rest; the best one trains again on all of them. The test set takes no
+part. Each candidate is a run of its own: a stopped one continues, and a
+finished one is not repeated.
 """
 
 import itertools
 import logging
 import pathlib
-from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
 
 from semppl_jax.config import durations, loading
 from semppl_jax.evaluators import sweep as sweep_lib
-from semppl_jax.exchange import run_checkpoint as run_checkpoint_lib
+from semppl_jax.evaluators.metrics import accuracy, Metrics
+from semppl_jax.exchange import run_checkpoint
 from semppl_jax.models.weights import Weights
-from semppl_jax.protocols import objectives
-from semppl_jax.protocols.evaluated_model import Subject
-from semppl_jax.protocols.objectives import Task
+from semppl_jax.protocols import frozen_features, objectives
+from semppl_jax.protocols.evaluated_model import EvaluatedModel
+from semppl_jax.protocols.objectives import Objective
 from semppl_jax.protocols.setup import Context
 from semppl_jax.runtime.errors import StoppedError
 from semppl_jax.runtime.files import write_text
 from semppl_jax.training import loop
 
 _log = logging.getLogger(__name__)
+_NO_COLOR_AUGMENTATION = {
+  'jitter': 0.0,
+  'grayscale': 0.0,
+  'blur': (0.0, 0.0),
+  'solarize': (0.0, 0.0),
+  'equalize': 0.0,
+}
 
 
-class Candidate(NamedTuple):
-  """One entry of a sweep.
+def run_linear(context: Context) -> Metrics:
+  """Linear classifier of frozen features, by SGD on crops and flips."""
+  c = context.config.linear
+  rows = None
+  if c.labels == 'train':
+    rows = np.flatnonzero(context.splits.train.labels >= 0)
+  weights = train(
+    context, c, 'linear', init_from=context.checkpoint, frozen=True, rows=rows
+  )
+  return classifier_accuracy(
+    'linear/sgd', EvaluatedModel(context, weights, 'linear')
+  )
 
-  Attributes:
-    learning_rate: highest rate.
-    weight_decay: decay of the weights.
-  """
 
-  learning_rate: float
-  weight_decay: float
+def finetuned(context: Context) -> EvaluatedModel:
+  """Trains all weights on the labelled images, with a new classifier."""
+  c = context.config.finetune
+  weights = train(context, c, 'finetune', init_from=context.checkpoint)
+  return EvaluatedModel(context, weights, 'finetune')
 
 
-def run(
+def labels_only(context: Context) -> EvaluatedModel:
+  """Trains the same network on the same labels from scratch."""
+  weights = train(context, context.config.baseline, 'baseline', init_from='')
+  return EvaluatedModel(context, weights, 'baseline')
+
+
+def run_suncet(context: Context) -> Metrics:
+  """Soft nearest neighbours after SuNCEt on the labelled images (PAWS)."""
+  weights = train(
+    context,
+    context.config.suncet,
+    'suncet',
+    init_from=context.checkpoint,
+    objective=objectives.CONTRAST,
+  )
+  model = EvaluatedModel(context, weights, 'suncet')
+  metrics = frozen_features.run_soft_nn(context, model)
+  return {f'suncet/{name}': value for name, value in metrics.items()}
+
+
+def classifier_accuracy(name: str, model: EvaluatedModel) -> Metrics:
+  """Returns the test accuracy of the model's own classifier."""
+  return accuracy(name, model.test.values['logits'], model.test.label)
+
+
+def train(
   context: Context,
   recipe: ml_collections.ConfigDict,
   name: str,
@@ -50,39 +91,40 @@ def run(
   frozen: bool = False,
   rows: np.ndarray | None = None,
   title: str = '',
-  task: Task = objectives.CLASSIFY,
+  objective: Objective = objectives.CLASSIFY,
 ) -> Weights:
-  """Sweeps a recipe on a held-out part of the labels, then trains on all.
+  """Sweeps a recipe on held-out labels, then trains on all labels.
 
   Args:
-    context: the evaluation.
-    recipe: as `configs/evaluate/base.py` has it.
-    name: folder of its runs in the working directory.
+    context: the evaluation; its `sweeps` receive the candidates and the choice.
+    recipe: a recipe as in `configs/evaluate/base.py`.
+    name: folder of the runs in the working directory.
     init_from: weights to start from, or '' for none.
-    frozen: train the classifier alone.
+    frozen: train the classifier only.
     rows: labelled images, positions in the train set (default: the subset).
-    title: what its sweep is called (default: `name`).
-    task: what to learn.
-
-  Returns:
-    The network; `context.sweeps` has what was tried.
+    title: name of the sweep in the results (default: `name`).
+    objective: the training objective.
 
   Raises:
-    StoppedError: somebody asked to stop.
+    StoppedError: the program was asked to stop.
   """
   rows = context.subset.index if rows is None else rows
   folder = context.workdir / name
   candidates = [
-    Candidate(*pair)
-    for pair in itertools.product(recipe.learning_rates, recipe.weight_decays)
+    {'learning_rate': rate, 'weight_decay': decay}
+    for rate, decay in itertools.product(
+      recipe.learning_rates, recipe.weight_decays
+    )
   ]
 
-  def learn(place: str, some: np.ndarray, candidate: Candidate) -> Weights:
-    config = training_config(
-      context, recipe, len(some), candidate, init_from, frozen, task
+  def train_one(
+    run: str, some: np.ndarray, candidate: dict[str, float]
+  ) -> Weights:
+    config = _training_config(
+      context, recipe, len(some), candidate, init_from, frozen, objective
     )
-    _log.info('%s: %s.', place, candidate)
-    return _learn(context, config, folder / place, some)
+    _log.info('%s: %s.', run, candidate)
+    return _run_loop(context, config, folder / run, some)
 
   sweep = []
   chosen = candidates[0]
@@ -93,62 +135,52 @@ def run(
     )
     if len(held):
       for number, candidate in enumerate(candidates):
-        weights = learn(f'sweep-{number}', rows[fit], candidate)
-        subject = Subject(context, weights, f'{name}, sweep {number}')
-        top1 = task.judge(context, subject, rows[fit], rows[held])
-        sweep.append(candidate._asdict() | {'held_out_top1': top1})
+        weights = train_one(f'sweep-{number}', rows[fit], candidate)
+        model = EvaluatedModel(context, weights, f'{name}, sweep {number}')
+        top1 = objective.score(context, model, rows[fit], rows[held])
+        sweep.append(candidate | {'held_out_top1': top1})
       best = max(range(len(sweep)), key=lambda n: sweep[n]['held_out_top1'])
       chosen = candidates[best]
     else:
-      _log.info('%s: one label per class leaves none to sweep on.', name)
-  weights = learn('final', rows, chosen)
-  context.sweeps[title or name] = {'tried': sweep, 'chosen': chosen._asdict()}
+      _log.info('%s: no sweep, as each class has a single label.', name)
+  weights = train_one('final', rows, chosen)
+  context.sweeps[title or name] = {'tried': sweep, 'chosen': chosen}
   return weights
 
 
-def _learn(
+def _run_loop(
   context: Context,
   config: ml_collections.ConfigDict,
   workdir: pathlib.Path,
   rows: np.ndarray,
 ) -> Weights:
-  """One run of the training loop on some labels, and what it ends with."""
+  """Trains one run on the labels of `rows` and returns its last weights."""
   ids = workdir.parent / f'{workdir.name}-labels.txt'
   ids.parent.mkdir(parents=True, exist_ok=True)
-  # Every process writes the same, so that none reads what is not there yet.
+  # Every process writes the same file, so that none reads a missing one.
   names = context.splits.train.ids[rows]
   write_text(ids, ''.join(f'{name}\n' for name in names))
   with config.unlocked():
     config.data.labels = f'ids:{ids}'
   if loop.run(config, workdir, context.devices) is None:
     raise StoppedError
-  return run_checkpoint_lib.read(workdir)
+  return run_checkpoint.read(workdir)
 
 
-def training_config(
+def _training_config(
   context: Context,
   recipe: ml_collections.ConfigDict,
   labelled: int,
-  candidate: Candidate,
+  candidate: dict[str, float],
   init_from: str,
   frozen: bool,
-  task: Task,
+  objective: Objective,
 ) -> ml_collections.ConfigDict:
-  """The config of one run.
-
-  Args:
-    context: the evaluation.
-    recipe: how to train.
-    labelled: images to learn from.
-    candidate: rate and decay.
-    init_from: weights to start from, or ''.
-    frozen: train the classifier alone.
-    task: what to learn.
-  """
+  """Returns the config of one run on `labelled` images."""
   c = loading.copy(context.run)
-  whole = context.mesh.size
-  # No more rows than images, and whole rows on every device.
-  batch = max(min(recipe.batch_size, labelled) // whole, 1) * whole
+  devices = context.mesh.size
+  # At most one row per image, and the same number of rows on every device.
+  batch = max(min(recipe.batch_size, labelled) // devices, 1) * devices
   steps = durations.steps(recipe.duration, batch, labelled)
   warmup = durations.steps(recipe.warmup, batch, labelled)
   c.init_from, c.init_heads = init_from, ('projector',)
@@ -160,29 +192,17 @@ def training_config(
   c.views.small.count = 0
   c.saliency.probability = 0.0
   if not recipe.colours:
-    c.augment.update(no_colours())
+    c.augment.update(_NO_COLOR_AUGMENTATION)
   c.optimizer.update(
     name=recipe.optimizer,
-    learning_rate=candidate.learning_rate,
     start_learning_rate=0.0,
     reference_batch=recipe.reference_batch,
     momentum=recipe.momentum,
-    weight_decay=candidate.weight_decay,
     warmup=f'{warmup} steps',
+    **candidate,
   )
-  task.change(c, recipe)
+  objective.configure(c, recipe)
   c.probe.enabled = False
   c.eval.update(every='0 steps', baselines=False)
   c.checkpoint.update(every=f'{max(steps // 4, 1)} steps', keep=1)
   return c.lock()
-
-
-def no_colours() -> dict[str, Any]:
-  """Probabilities that leave every view as it was cropped."""
-  return {
-    'jitter': 0.0,
-    'grayscale': 0.0,
-    'blur': (0.0, 0.0),
-    'solarize': (0.0, 0.0),
-    'equalize': 0.0,
-  }

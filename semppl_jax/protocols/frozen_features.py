@@ -3,18 +3,18 @@
 import functools
 
 from semppl_jax.evaluators import knn_classifier, logistic, ridge, sweep
-from semppl_jax.protocols.accuracy import accuracy, Figures
-from semppl_jax.protocols.evaluated_model import Subject
-from semppl_jax.protocols.objectives import votes
+from semppl_jax.evaluators.metrics import accuracy, Metrics
+from semppl_jax.protocols.evaluated_model import EvaluatedModel
+from semppl_jax.protocols.objectives import soft_nn_scores
 from semppl_jax.protocols.setup import Context
 
 
-def run_knn(context: Context, subject: Subject) -> Figures:
+def run_knn(context: Context, model: EvaluatedModel) -> Metrics:
   """k-NN on the encoder's output (Wu et al., arXiv 1805.01978)."""
   c = context.config.knn
-  test, figures = subject.test, {}
+  test, metrics = model.test, {}
   for name in c.support:
-    support = subject.support(name)
+    support = model.support(name)
     votes = knn_classifier.scores(
       test.values['encoder'],
       support.values['encoder'],
@@ -25,22 +25,22 @@ def run_knn(context: Context, subject: Subject) -> Figures:
       context.mesh,
     )
     for k, scores in votes.items():
-      figures |= accuracy(f'knn/{name}/k{k}', scores, test.label)
-  return figures
+      metrics |= accuracy(f'knn/{name}/k{k}', scores, test.label)
+  return metrics
 
 
-def run_soft_nn(context: Context, subject: Subject) -> Figures:
+def run_soft_nn(context: Context, model: EvaluatedModel) -> Metrics:
   """Soft nearest neighbours (PAWS-NN, arXiv 2104.13963)."""
-  kind, scores = votes(context, subject.test, subject.support('labelled'))
-  return accuracy(f'soft_nn/{kind}', scores, subject.test.label)
+  kind, scores = soft_nn_scores(context, model.test, model.support('labelled'))
+  return accuracy(f'soft_nn/{kind}', scores, model.test.label)
 
 
-def run_closed_forms(context: Context, subject: Subject) -> Figures:
-  """Linear classifiers by L-BFGS and by least squares, regulariser swept."""
+def run_closed_forms(context: Context, model: EvaluatedModel) -> Metrics:
+  """Linear classifiers by L-BFGS and by least squares, regularizer swept."""
   c = context.config
-  test, support = subject.test, subject.support(c.linear.labels)
+  test, support = model.test, model.support(c.linear.labels)
   part = sweep.split(support.label, c.held_out, c.seed)
-  figures = {}
+  metrics = {}
   for name, form in (('logistic', logistic), ('ridge', ridge)):
     if not c.linear[name]:
       continue
@@ -51,7 +51,7 @@ def run_closed_forms(context: Context, subject: Subject) -> Figures:
       c.linear.regularisers,
       part,
     )
-    context.sweeps[f'{subject.title}, {name}'] = swept.describe()
+    context.sweeps[f'{model.title}, {name}'] = swept.describe()
     scores = swept.classifier.logits(test.values['encoder'])
-    figures |= accuracy(f'linear/{name}', scores, test.label)
-  return figures
+    metrics |= accuracy(f'linear/{name}', scores, test.label)
+  return metrics

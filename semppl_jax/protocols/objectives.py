@@ -1,4 +1,4 @@
-"""What a network can be trained to do on the labelled images, and its judge."""
+"""Training objectives on labelled images, each with its validation score."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,29 +8,31 @@ import numpy as np
 
 from semppl_jax.evaluators import metrics, soft_nn
 from semppl_jax.evaluators.features import Features
-from semppl_jax.protocols.evaluated_model import Subject
+from semppl_jax.protocols.evaluated_model import EvaluatedModel
 from semppl_jax.protocols.setup import Context
 
 
-class Task(NamedTuple):
-  """One thing to learn.
+class Objective(NamedTuple):
+  """Training objective.
 
   Attributes:
-    change: `(training config, recipe)`: sets the method and what it needs.
-    judge: `(context, subject, learned, held) -> top-1` on the train images
-      `held`, of a network that learned from `learned`; rows of the train set.
+    configure: `(training config, recipe)`: sets the method and its fields.
+    score: `(context, model, fit, held_out) -> top-1` on the train images
+      `held_out`, of a model trained on `fit`; both are rows of the train set.
   """
 
-  change: Callable[[ml_collections.ConfigDict, ml_collections.ConfigDict], None]
-  judge: Callable[[Context, Subject, np.ndarray, np.ndarray], float]
+  configure: Callable[
+    [ml_collections.ConfigDict, ml_collections.ConfigDict], None
+  ]
+  score: Callable[[Context, EvaluatedModel, np.ndarray, np.ndarray], float]
 
 
-def votes(
+def soft_nn_scores(
   context: Context, query: Features, support: Features
 ) -> tuple[str, np.ndarray]:
-  """Soft nearest neighbours: which embedding, and scores [M, C]."""
+  """Returns the kind of embedding and soft nearest neighbour scores [M, C]."""
   c = context.config.soft_nn
-  # A network without that head, as the baseline, is judged by its encoder.
+  # A network without that head, such as the baseline, uses its encoder.
   kind = c.embedding if c.embedding in query.values else 'encoder'
   scores = soft_nn.scores(
     query.values[kind],
@@ -43,7 +45,7 @@ def votes(
   return kind, scores
 
 
-def _classify(c, recipe) -> None:
+def _configure_classify(c, recipe) -> None:
   """Cross-entropy on one view of each image."""
   c.method = 'supervised'
   c.network.classifier.update(classes=0, input=recipe.classify)
@@ -51,13 +53,13 @@ def _classify(c, recipe) -> None:
   c.optimizer.final_learning_rate = 0.0
 
 
-def _by_classifier(context, subject, learned, held) -> float:
-  del learned
-  found = subject.features(context.splits.train, np.sort(held))
-  return metrics.top_k(found.values['logits'], found.label, 1)
+def _score_classify(context, model, fit, held_out) -> float:
+  del fit
+  query = model.features(context.splits.train, np.sort(held_out))
+  return metrics.top_k(query.values['logits'], query.label, 1)
 
 
-def _contrast(c, recipe) -> None:
+def _configure_contrast(c, recipe) -> None:
   """SuNCEt on the projections of a few views of each image."""
   c.method = 'suncet'
   c.suncet.update(temperature=recipe.temperature, contrast_weight=0.0)
@@ -66,13 +68,14 @@ def _contrast(c, recipe) -> None:
   c.optimizer.final_learning_rate = recipe.final_learning_rate
 
 
-def _by_votes(context, subject, learned, held) -> float:
+def _score_contrast(context, model, fit, held_out) -> float:
   support, query = (
-    subject.features(context.splits.train, np.sort(rows))
-    for rows in (learned, held)
+    model.features(context.splits.train, np.sort(rows))
+    for rows in (fit, held_out)
   )
-  return metrics.top_k(votes(context, query, support)[1], query.label, 1)
+  _, scores = soft_nn_scores(context, query, support)
+  return metrics.top_k(scores, query.label, 1)
 
 
-CLASSIFY = Task(_classify, _by_classifier)
-CONTRAST = Task(_contrast, _by_votes)
+CLASSIFY = Objective(_configure_classify, _score_classify)
+CONTRAST = Objective(_configure_contrast, _score_contrast)

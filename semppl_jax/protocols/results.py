@@ -1,5 +1,6 @@
-"""The one JSON file of an evaluation, and its table."""
+"""Results of an evaluation: one JSON file, and its table."""
 
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 
 from semppl_jax import __version__
-from semppl_jax.protocols.accuracy import Figures
+from semppl_jax.evaluators.metrics import Metrics
 from semppl_jax.protocols.setup import Context
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.runtime.errors import InputError
@@ -18,19 +19,20 @@ from semppl_jax.runtime.files import write_text
 from semppl_jax.runtime.tables import fixed_width
 
 FILE = 'evaluation.json'
+# Roles of a model: the weights under evaluation, or trained from scratch.
 FIGURES, BASELINE = 'figures', 'baseline'
-# What figures must share to stand in one file.
+# Keys that are equal for all results of one file.
 _IDENTITY = ('weights', 'settings', 'data', 'labels')
 
 
-class Result:
-  """Figures of some protocols, written as soon as they are known."""
+class EvaluationResults:
+  """Metrics by protocol and role; each addition is written at once."""
 
   def __init__(self, context: Context):
-    """Takes up the figures of an earlier call, if they are of the same.
+    """Reads earlier results of the same evaluation from its directory.
 
     Raises:
-      InputError: the directory has figures of something else.
+      InputError: the directory holds another evaluation.
     """
     self._path = context.workdir / FILE
     self.content = _header(context)
@@ -46,16 +48,16 @@ class Result:
         )
       self.content['protocols'] = before['protocols']
       self._sweeps |= before['sweeps']
-    # Before anything is trained: what is trained belongs to these weights.
+    # Before training, so that runs in this directory belong to these weights.
     self._write()
 
-  def has(self, protocol: str, who: str) -> bool:
-    """Whether the figures of a protocol are known."""
-    return who in self.content['protocols'].get(protocol, {})
+  def has(self, protocol: str, role: str) -> bool:
+    """Returns True if the metrics of a protocol and role are known."""
+    return role in self.content['protocols'].get(protocol, {})
 
-  def add(self, protocol: str, who: str, figures: Figures) -> None:
-    """Adds figures and writes the file, whole or not at all."""
-    self.content['protocols'].setdefault(protocol, {})[who] = figures
+  def add(self, protocol: str, role: str, metrics: Metrics) -> None:
+    """Adds metrics and writes the file atomically."""
+    self.content['protocols'].setdefault(protocol, {})[role] = metrics
     self.content['sweeps'] = dict(self._sweeps)
     self._write()
 
@@ -64,7 +66,7 @@ class Result:
       return json.loads(self._path.read_text())
     except ValueError as error:
       raise InputError(
-        f'{self._path} is no result of an evaluation; remove it, or name'
+        f'{self._path} is not a file of this program; remove it, or name'
         ' another --workdir.'
       ) from error
 
@@ -74,11 +76,11 @@ class Result:
       write_text(self._path, json.dumps(self.content, indent=2) + '\n')
 
   def describe(self) -> str:
-    """The figures as a person reads them."""
+    """Returns the results as a table."""
     c = self.content
     tables = c['protocols'].values()
     both = any(BASELINE in table for table in tables)
-    names = [n for table in tables for who in table.values() for n in who]
+    names = [n for table in tables for role in table.values() for n in role]
     width = max(map(len, names), default=0)
     rows = [['', 'these weights', 'labels only']]
     for table in tables:
@@ -123,7 +125,7 @@ def _header(context: Context) -> dict[str, Any]:
 
 
 def _digest(context: Context) -> str:
-  """SHA-256 over the weights: another step of a run is another network."""
+  """Returns the SHA-256 of the weights; each step of a run has its own."""
   sha = hashlib.sha256()
   for tree in (context.weights.params, context.weights.net_state):
     for module in sorted(tree):
@@ -134,16 +136,12 @@ def _digest(context: Context) -> str:
 
 
 def _commit() -> str | None:
-  """The commit of the source tree, or None where it is none."""
-  try:
-    done = subprocess.run(
+  """Returns the commit of the source tree, or None outside of one."""
+  with contextlib.suppress(OSError, subprocess.SubprocessError):
+    return subprocess.check_output(
       ['git', 'rev-parse', 'HEAD'],
       cwd=pathlib.Path(__file__).parent,
-      capture_output=True,
+      stderr=subprocess.DEVNULL,
       text=True,
-      check=False,
       timeout=10,
-    )
-  except (OSError, subprocess.TimeoutExpired):
-    return None
-  return done.stdout.strip() or None
+    ).strip()

@@ -1,4 +1,4 @@
-"""A classifier on images that are unlike those it learned from."""
+"""Accuracy of a classifier on shifted and corrupted test images."""
 
 import functools
 
@@ -11,114 +11,130 @@ from semppl_jax.evaluators import (
   metrics,
   robustness_sets,
 )
+from semppl_jax.evaluators.metrics import accuracy, Metrics
 from semppl_jax.protocols import test_sets
-from semppl_jax.protocols.accuracy import accuracy, Figures
-from semppl_jax.protocols.evaluated_model import Subject
+from semppl_jax.protocols.evaluated_model import EvaluatedModel
 from semppl_jax.protocols.setup import Context
 from semppl_jax.runtime.errors import InputError
 
-# The strengths of `corruptions` are those of CIFAR-10-C.
-_LARGEST = 64
+# The severities of `corruptions` are those of CIFAR-10-C.
+_MAX_SIDE = 64
 
 
-def chosen(context: Context) -> list[str]:
-  """Names of the test sets to judge by, where ImageNet's classes are known.
+def obstacle(context: Context) -> str:
+  """Returns why robustness cannot be measured, or ''.
 
   Raises:
-    InputError: one that was asked for is not there, or is of other classes.
+    InputError: as `selected`.
+  """
+  if selected(context) or _corrupts(context):
+    return ''
+  return (
+    'it needs a classifier of the 1,000 classes of ImageNet and a test set in'
+    ' config.robustness.path, or test images of at most'
+    f' {_MAX_SIDE} px to corrupt'
+  )
+
+
+def selected(context: Context) -> list[str]:
+  """Returns the test sets to use; none unless the classes are ImageNet's.
+
+  Raises:
+    InputError: a requested set is unknown, not on the disk, or the classes are
+      not ImageNet's.
   """
   c = context.config.robustness
   if context.classes == imagenet_subsets.CLASSES:
-    return test_sets.chosen('robustness.sets', c.sets, robustness_sets, c.path)
+    return test_sets.select('robustness.sets', c.sets, robustness_sets, c.path)
   if c.sets:
     raise InputError(
-      f'config.robustness.sets={c.sets!r} judge classifiers of the'
+      f'config.robustness.sets={c.sets!r} needs a classifier of the'
       f' {imagenet_subsets.CLASSES} classes of ImageNet, and the data has'
       f" {context.classes}; set it to ''."
     )
   return []
 
 
-def corrupts(context: Context) -> bool:
-  """Whether the test images are small enough to be corrupted on the way."""
-  small = context.run.eval.crop <= _LARGEST
+def _corrupts(context: Context) -> bool:
+  """Returns True if the test images are small enough to be corrupted."""
+  small = context.run.eval.crop <= _MAX_SIDE
   return bool(context.config.robustness.corruptions and small)
 
 
-def run(context: Context, subject: Subject) -> Figures:
-  """Top-1 on each set, and how much corruptions harm.
+def run(context: Context, model: EvaluatedModel) -> Metrics:
+  """Top-1 accuracy on each set, and under corruptions.
 
   Args:
     context: the evaluation.
-    subject: a network with a classifier.
+    model: a network with a classifier.
   """
-  figures = {}
-  for name in chosen(context):
-    figures |= _on_set(context, subject, name)
-  if corrupts(context):
-    figures |= _corrupted(context, subject)
-  return figures
+  results = {}
+  for name in selected(context):
+    results |= _on_set(context, model, name)
+  if _corrupts(context):
+    results |= _corrupted(context, model)
+  return results
 
 
-def _on_set(context: Context, subject: Subject, name: str) -> Figures:
-  """Figures of one set; its mean corruption error where it has corruptions."""
-  described = robustness_sets.SETS[name]
-  classes = imagenet_subsets.subset(described.subset)
-  figures, errors = {}, {}
+def _on_set(context: Context, model: EvaluatedModel, name: str) -> Metrics:
+  """Metrics of one set; its mean corruption error where it has corruptions."""
+  info = robustness_sets.SETS[name]
+  classes = imagenet_subsets.subset(info.subset)
+  results, errors = {}, {}
   for variant, data in robustness_sets.load(
     name, context.config.robustness.path
   ):
     rows = np.flatnonzero(data.labels >= 0)
-    found = subject.features(data, rows, whole=described.cropped)
-    # ObjectNet's authors take the best of all classes; the others restrict.
+    outputs = model.features(data, rows, whole=info.cropped)
+    # ObjectNet's protocol takes the best of all classes; others restrict them.
     scores = imagenet_subsets.restrict(
-      found.values['logits'], classes, rest=described.subset == 'objectnet'
+      outputs.values['logits'], classes, rest=info.subset == 'objectnet'
     )
-    if described.metric == 'mce':
+    if info.metric == 'mce':
       corruption, severity = variant.split('/')
       errors.setdefault(corruption, {})[int(severity)] = 1 - metrics.top_k(
-        scores, found.label
+        scores, outputs.label
       )
       continue
     title = f'{name}/{variant}' if variant else name
-    figures |= accuracy(f'robustness/{title}', scores, found.label)
+    results |= accuracy(f'robustness/{title}', scores, outputs.label)
   if errors:
     error = metrics.mean_corruption_error(errors, metrics.ALEXNET_ERROR)
-    figures[f'robustness/{name}/mce'] = error.mce
-    figures[f'robustness/{name}/mean_error'] = error.mean
-  return figures
+    results[f'robustness/{name}/mce'] = error.mce
+    results[f'robustness/{name}/mean_error'] = error.mean
+  return results
 
 
-def _corrupted(context: Context, subject: Subject) -> Figures:
+def _corrupted(context: Context, model: EvaluatedModel) -> Metrics:
   """Mean top-1 over severities of each corruption of the test images."""
   c = context.config
   rows = np.flatnonzero(context.test.labels >= 0)
   count = min(c.robustness.images or len(rows), len(rows))
-  # Spread evenly: a folder has its classes one after the other.
+  # Evenly spaced, as a folder is sorted by class.
   rows = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
-  figures = {}
+  results = {}
   for name in corruptions.NAMES:
-    right = []
+    top1 = []
     for severity in metrics.SEVERITIES:
-      change = functools.partial(_corrupt, name, severity, c.seed)
-      found = subject.features(context.test, rows, change)
-      right.append(metrics.top_k(found.values['logits'], found.label))
-    figures[f'robustness/corrupted/{name}/top1'] = float(np.mean(right))
-  clean = subject.features(context.test, rows)
-  figures['robustness/clean/top1'] = metrics.top_k(
+      transform = functools.partial(_corrupt, name, severity, c.seed)
+      outputs = model.features(context.test, rows, transform)
+      top1.append(metrics.top_k(outputs.values['logits'], outputs.label))
+    results[f'robustness/corrupted/{name}/top1'] = float(np.mean(top1))
+  clean = model.features(context.test, rows)
+  results['robustness/clean/top1'] = metrics.top_k(
     clean.values['logits'], clean.label
   )
-  each = [x for k, x in figures.items() if k.startswith('robustness/corrupted')]
-  figures['robustness/corrupted/top1'] = float(np.mean(each))
-  return figures
+  each = [x for k, x in results.items() if k.startswith('robustness/corrupted')]
+  results['robustness/corrupted/top1'] = float(np.mean(each))
+  return results
 
 
 def _corrupt(
   name: str, severity: int, seed: int, batch: EvalBatch
 ) -> EvalBatch:
   image = batch.image.copy()
-  kept = batch.valid
-  image[kept] = corruptions.apply(
-    name, image[kept], severity, seed, batch.index[kept]
+  valid = batch.valid
+  image[valid] = corruptions.apply(
+    name, image[valid], severity, seed, batch.index[valid]
   )
   return batch._replace(image=image)

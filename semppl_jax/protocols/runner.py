@@ -1,44 +1,96 @@
-"""Runs protocols one after the other, beside the labels-only baseline."""
+"""Runs protocols in turn, for the given weights and for a labels-only baseline.
+
+A new protocol is an entry of `PROTOCOLS`: a function from the evaluation and
+its models to metrics. A new metric is a function in `evaluators/metrics.py`,
+called by the protocol that reports it.
+"""
 
 from collections.abc import Callable
 import functools
 import logging
 import time
+from typing import NamedTuple
 
 from semppl_jax.config import loading
-from semppl_jax.protocols import frozen_features, robustness, trained, transfer
-from semppl_jax.protocols.accuracy import Figures
-from semppl_jax.protocols.evaluated_model import Subject
-from semppl_jax.protocols.results import BASELINE, FIGURES, Result
+from semppl_jax.evaluators.metrics import Metrics
+from semppl_jax.protocols import (
+  finetune,
+  frozen_features,
+  robustness,
+  transfer,
+)
+from semppl_jax.protocols.evaluated_model import EvaluatedModel
+from semppl_jax.protocols.results import BASELINE, EvaluationResults, FIGURES
 from semppl_jax.protocols.setup import Context
 from semppl_jax.runtime.errors import InputError
 
 _log = logging.getLogger(__name__)
-NAMES = (
-  'knn',
-  'soft_nn',
-  'linear',
-  'finetune',
-  'suncet',
-  'robustness',
-  'transfer',
-)
-ALL = 'all'
-# Protocols that train no weights of the network, the same for every subject.
-_OF_FEATURES: dict[str, Callable[[Context, Subject], Figures]] = {
-  'knn': frozen_features.run_knn,
-  'soft_nn': frozen_features.run_soft_nn,
-  'transfer': transfer.run,
-}
+
+
+class Models:
+  """Models of one role, each trained when first needed.
+
+  Attributes:
+    role: `FIGURES` for the weights under evaluation, or `BASELINE`.
+  """
+
+  def __init__(self, context: Context, role: str):
+    """Remembers the role; trains nothing yet."""
+    self.role = role
+    self._context = context
+
+  @functools.cached_property
+  def encoder(self) -> EvaluatedModel:
+    """The weights as they are; for the baseline, trained from scratch."""
+    if self.role == BASELINE:
+      return finetune.labels_only(self._context)
+    return EvaluatedModel(self._context, self._context.weights, 'weights')
+
+  @functools.cached_property
+  def finetuned(self) -> EvaluatedModel:
+    """The weights after fine-tuning; the baseline needs none."""
+    if self.role == BASELINE:
+      return self.encoder
+    return finetune.finetuned(self._context)
+
+  @property
+  def classifier(self) -> EvaluatedModel:
+    """The weights if they classify the classes of the data, else fine-tuned."""
+    weights, classes = self._context.weights, self._context.classes
+    if self.role == FIGURES and 'classifier' in weights.heads:
+      names = tuple(self._context.splits.train.class_names)
+      own = weights.network.classifier.classes
+      if own == classes and weights.class_names in ((), names):
+        return self.encoder
+      _log.info(
+        'The %d classes of the classifier of %s are not the %d classes of the'
+        ' data; the network is fine-tuned.',
+        own,
+        weights.origin,
+        classes,
+      )
+    return self.finetuned
+
+
+class Protocol(NamedTuple):
+  """One protocol.
+
+  Attributes:
+    run: returns its metrics.
+    obstacle: returns why data or weights do not allow it, or ''.
+  """
+
+  run: Callable[[Context, Models], Metrics]
+  obstacle: Callable[[Context], str] = lambda context: ''
 
 
 def check(protocol: str) -> None:
-  """Stops on a protocol that is not there.
+  """Checks the name of a protocol.
 
   Raises:
-    ConfigError: it is neither one of `NAMES` nor `'all'`.
+    ConfigError: it is neither in `PROTOCOLS` nor `'all'`.
   """
-  names = (*NAMES, ALL)
+  names = (*PROTOCOLS, ALL)
   if protocol not in names:
     near = loading.nearest(protocol, names)
     raise loading.ConfigError(
@@ -47,142 +99,81 @@ def check(protocol: str) -> None:
     )
 
 
-def run(context: Context, protocol: str, with_baseline: bool) -> Result:
-  """Evaluates, and keeps what an earlier call has evaluated already.
+def run(
+  context: Context, protocol: str, with_baseline: bool
+) -> EvaluationResults:
+  """Runs protocols whose results are not yet in the working directory.
 
   Args:
     context: the evaluation.
-    protocol: one of `NAMES`, or `'all'` that the data allows.
-    with_baseline: also train the same network on the same labels from scratch,
-      and give its figures beside.
+    protocol: one of `PROTOCOLS`, or `'all'` that the data allows.
+    with_baseline: also train the same network on the same labels from scratch
+      and report its metrics beside.
 
   Raises:
     InputError: the data does not allow the protocol, or the working directory
-      has figures of something else.
-    StoppedError: somebody asked to stop.
+      holds another evaluation.
+    StoppedError: the program was asked to stop.
   """
-  names = _allowed(context, protocol)
-  result = Result(context)
-  people: dict[str, _Weights | _LabelsOnly] = {FIGURES: _Weights(context)}
-  if with_baseline:
-    people[BASELINE] = _LabelsOnly(context)
-  for who, person in people.items():
+  names = _runnable(context, protocol)
+  results = EvaluationResults(context)
+  for role in (FIGURES, BASELINE) if with_baseline else (FIGURES,):
+    models = Models(context, role)
     for name in names:
-      if result.has(name, who):
+      if results.has(name, role):
         continue
-      began = time.monotonic()
-      figures = person.figures(name)
-      result.add(name, who, figures)
-      seconds = time.monotonic() - began
-      _log.info('%s (%s): %.0f s.', name, who, seconds)
-  return result
+      start = time.monotonic()
+      results.add(name, role, PROTOCOLS[name].run(context, models))
+      _log.info('%s (%s): %.0f s.', name, role, time.monotonic() - start)
+  return results
 
 
-def _allowed(context: Context, protocol: str) -> list[str]:
-  """The protocols to run; what 'all' leaves out is logged with its reason."""
-  if protocol != ALL:
-    if reason := _reason(context, protocol):
-      raise InputError(f'--protocol={protocol} cannot be run: {reason}.')
-    return [protocol]
-  reasons = {name: _reason(context, name) for name in NAMES}
+def _runnable(context: Context, protocol: str) -> list[str]:
+  """Returns the protocols to run; logs why `'all'` skips others."""
+  names = list(PROTOCOLS) if protocol == ALL else [protocol]
+  reasons = {name: PROTOCOLS[name].obstacle(context) for name in names}
   for name, reason in reasons.items():
+    if reason and protocol != ALL:
+      raise InputError(f'--protocol={name} cannot be run: {reason}.')
     if reason:
-      _log.info('%s is left out: %s.', name, reason)
-  return [name for name, reason in reasons.items() if not reason]
+      _log.info('%s is skipped: %s.', name, reason)
+  return [name for name in names if not reasons[name]]
 
 
-def _reason(context: Context, protocol: str) -> str:
-  """Why the data or the weights do not allow a protocol; '' if they do."""
-  if protocol == 'suncet' and 'projector' not in context.weights.heads:
-    return f'{context.weights.origin} has no projector'
-  if protocol == 'robustness' and not (
-    robustness.chosen(context) or robustness.corrupts(context)
-  ):
-    return (
-      'it needs a classifier of the 1,000 classes of ImageNet and a test set in'
-      ' config.robustness.path, or test images of at most 64 px to corrupt'
-    )
-  if protocol == 'transfer' and not transfer.chosen(context):
-    return (
-      'config.transfer.path holds none of its data sets'
-      ' (nor does the default folder of tensorflow_datasets)'
-    )
-  return ''
+def _linear(context: Context, models: Models) -> Metrics:
+  metrics = frozen_features.run_closed_forms(context, models.encoder)
+  if models.role == FIGURES:
+    return finetune.run_linear(context) | metrics
+  if context.config.linear.labels == 'labelled':
+    # With all train labels, the other classifiers have seen more labels.
+    metrics |= finetune.classifier_accuracy('linear/sgd', models.encoder)
+  return metrics
 
 
-class _Weights:
-  """The figures of the weights under evaluation."""
-
-  def __init__(self, context: Context):
-    self._context = context
-
-  @functools.cached_property
-  def _own(self) -> Subject:
-    return Subject(self._context, self._context.weights, 'weights')
-
-  @functools.cached_property
-  def _tuned(self) -> Subject:
-    return trained.finetune(self._context)
-
-  def figures(self, name: str) -> Figures:
-    """Figures of one protocol."""
-    c = self._context
-    if name == 'linear':
-      closed = frozen_features.run_closed_forms(c, self._own)
-      return trained.linear(c) | closed
-    if name == 'finetune':
-      return trained.classifier('finetune', self._tuned)
-    if name == 'suncet':
-      return trained.suncet(c)
-    if name == 'robustness':
-      return robustness.run(c, self._classifying())
-    return _OF_FEATURES[name](c, self._own)
-
-  def _classifying(self) -> Subject:
-    """The network itself if it classifies, else the fine-tuned one."""
-    weights, train = self._context.weights, self._context.splits.train
-    classes = weights.network.classifier.classes
-    same = weights.class_names in ((), tuple(train.class_names))
-    if 'classifier' in weights.heads:
-      if same and classes == self._context.classes:
-        return self._own
-      _log.info(
-        'The classifier of %s has %d classes that are not the %d of the data;'
-        ' another is fine-tuned.',
-        weights.origin,
-        classes,
-        self._context.classes,
-      )
-    return self._tuned
+def _suncet(context: Context, models: Models) -> Metrics:
+  # The baseline has no projections.
+  return finetune.run_suncet(context) if models.role == FIGURES else {}
 
 
-class _LabelsOnly:
-  """The figures of the same network, on the same labels, from scratch."""
+def _no_projector(context: Context) -> str:
+  if 'projector' in context.weights.heads:
+    return ''
+  return f'{context.weights.origin} has no projector'
 
-  def __init__(self, context: Context):
-    self._context = context
 
-  @functools.cached_property
-  def _own(self) -> Subject:
-    return trained.baseline(self._context)
-
-  def figures(self, name: str) -> Figures:
-    """Figures of one protocol; its own classifier where others train one."""
-    c = self._context
-    if name == 'linear':
-      return self._linear()
-    if name == 'finetune':
-      return trained.classifier('finetune', self._own)
-    if name == 'robustness':
-      return robustness.run(c, self._own)
-    if name == 'suncet':
-      return {}  # It has no projections to bring together.
-    return _OF_FEATURES[name](c, self._own)
-
-  def _linear(self) -> Figures:
-    c = self._context
-    figures = frozen_features.run_closed_forms(c, self._own)
-    if c.config.linear.labels == 'labelled':
-      # With all of train, the other classifier has seen more labels.
-      figures |= trained.classifier('linear/sgd', self._own)
-    return figures
+PROTOCOLS = {
+  'knn': Protocol(lambda c, m: frozen_features.run_knn(c, m.encoder)),
+  'soft_nn': Protocol(lambda c, m: frozen_features.run_soft_nn(c, m.encoder)),
+  'linear': Protocol(_linear),
+  'finetune': Protocol(
+    lambda c, m: finetune.classifier_accuracy('finetune', m.finetuned)
+  ),
+  'suncet': Protocol(_suncet, _no_projector),
+  'robustness': Protocol(
+    lambda c, m: robustness.run(c, m.classifier), robustness.obstacle
+  ),
+  'transfer': Protocol(
+    lambda c, m: transfer.run(c, m.encoder), transfer.obstacle
+  ),
+}
+ALL = 'all'

@@ -1,38 +1,40 @@
-"""Which of the known test sets an evaluation reads."""
+"""Selection of the test sets that an evaluation reads."""
 
 import logging
-from typing import Any
+import types
 
 from semppl_jax.runtime.errors import InputError
 
 _log = logging.getLogger(__name__)
 
 
-def chosen(field: str, asked: str, table: Any, data_dir: str) -> list[str]:
-  """Names of sets: those asked for, or all that are on the disk.
+def select(
+  field: str, requested: str, catalog: types.ModuleType, data_dir: str
+) -> list[str]:
+  """Returns the requested sets, or all sets on the disk if none is requested.
 
   Args:
     field: the config field, for messages.
-    asked: names with commas between, or ''.
-    table: module with `SETS` and `absent`.
-    data_dir: folder of prepared data sets; '' for that of
-      tensorflow_datasets.
+    requested: names separated by commas, or ''.
+    catalog: module of the known sets, with `SETS` and `absent`.
+    data_dir: folder of prepared data sets; '' for that of tensorflow_datasets.
 
   Raises:
-    InputError: a name that is not known, or a set that is not there.
+    InputError: a requested set is unknown or not on the disk.
   """
-  names = [name.strip() for name in asked.split(',') if name.strip()]
+  names = [name.strip() for name in requested.split(',') if name.strip()]
   if not names:
-    there = [n for n in table.SETS if not table.absent(n, data_dir)]
-    left = len(table.SETS) - len(there)
-    if left:
-      _log.info('%s: %d of %d sets are absent.', field, left, len(table.SETS))
-    return there
+    known = catalog.SETS
+    present = [n for n in known if not catalog.absent(n, data_dir)]
+    if len(present) < len(known):
+      missing = len(known) - len(present)
+      _log.info('%s: %d of %d sets not found.', field, missing, len(known))
+    return present
   for name in names:
     try:
-      reason = table.absent(name, data_dir)
+      reason = catalog.absent(name, data_dir)
     except ValueError as error:
       reason = str(error)
     if reason:
-      raise InputError(f'config.{field}={asked!r}: {reason}')
+      raise InputError(f'config.{field}={requested!r}: {reason}')
   return names

@@ -9,11 +9,11 @@ import pytest
 from configs import base
 from semppl_jax import methods
 from semppl_jax.config import loading
-from semppl_jax.methods.base import Setting
-from semppl_jax.protocols import settings
+from semppl_jax.methods.base import MethodContext
+from semppl_jax.protocols import setup
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.training import aot, config_checks, experiment
-from semppl_jax.training.train_step import make_step, ROWS
+from semppl_jax.training.train_step import make_train_step, ROWS
 
 FOLDER = pathlib.Path(base.__file__).parent
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem[0] != '_')
@@ -86,10 +86,10 @@ def _traced():
 def test_the_step_of_a_config_traces(name):
   config = experiment.with_classes(loading.load(f'configs/{name}.py'), 10)
   mesh = mesh_lib.make_mesh()
-  method = methods.make(config, Setting(mesh, config.batch_size, 1_000_000))
-  step = make_step(config, method, mesh, 100, 10)
-  state = aot.state_like(step)
-  batch = aot.batch_like(config, mesh, method.support)
+  method = methods.make(config, MethodContext(mesh, config.batch_size, 1_000_000))
+  step = make_train_step(config, method, mesh, 100, 10)
+  state = aot.abstract_state(step)
+  batch = aot.abstract_batch(config, mesh, method.support)
   after, metrics = jax.eval_shape(step.train, state, batch)
   assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
     lambda x: (x.shape, x.dtype), state
@@ -151,13 +151,13 @@ def test_pairs_differ_in_their_labels_alone():
 @pytest.mark.parametrize('name', ['base', 'quickstart'])
 def test_an_evaluation_loads_and_is_possible(name):
   config = loading.load(f'configs/evaluate/{name}.py')
-  assert config.is_locked and not settings.problems(config)
+  assert config.is_locked and not setup.config_problems(config)
   text = (FOLDER / 'evaluate' / f'{name}.py').read_text()
   assert f'--config=configs/evaluate/{name}.py' in text
 
 
 def test_the_quick_evaluation_tries_two_rates_at_most():
   config = loading.load('configs/evaluate/quickstart.py')
-  for recipe in settings.RECIPES:
+  for recipe in setup.RECIPES:
     rates, decays = config[recipe].learning_rates, config[recipe].weight_decays
     assert len(rates) * len(decays) <= 2

@@ -59,8 +59,8 @@ def loaded(monkeypatch):
 
 
 def test_every_set_is_judged_by_its_own_classes(loaded):
-  subject = _Oracle()
-  figures = robustness.run(_context(), subject)
+  model = _Oracle()
+  figures = robustness.run(_context(), model)
   top1 = {k: v for k, v in figures.items() if k.endswith('/top1')}
   assert set(top1.values()) == {1.0}
   for name in ('imagenet_r', 'imagenet_a', 'imagenet_sketch', 'objectnet'):
@@ -69,30 +69,30 @@ def test_every_set_is_judged_by_its_own_classes(loaded):
 
 
 def test_corruptions_are_summed_over_severities_against_alexnet(loaded):
-  subject = _Oracle()
-  figures = robustness.run(_context(sets='imagenet_c'), subject)
+  model = _Oracle()
+  figures = robustness.run(_context(sets='imagenet_c'), model)
   # Wrong at severity 5 alone: one of five.
   errors = np.array(list(metrics.ALEXNET_ERROR.values()))
   assert figures['robustness/imagenet_c/mean_error'] == pytest.approx(0.2)
   assert figures['robustness/imagenet_c/mce'] == pytest.approx(
     np.mean(1 / (5 * errors))
   )
-  assert set(subject.whole.values()) == {True}
+  assert set(model.whole.values()) == {True}
 
 
 def test_sets_of_imagenet_need_its_classes(loaded):
   context = _context(sets='imagenet_r')
   context.classes = 10
   with pytest.raises(InputError, match=r'1000 classes of ImageNet, .* has 10'):
-    robustness.chosen(context)
+    robustness.selected(context)
 
 
-def test_a_set_that_is_not_known_or_not_there_is_named(tmp_path):
+def test_a_set_that_is_unknown_or_not_prepared_is_named(tmp_path):
   problems = {'imagenet_x': 'must be one of', 'imagenet_r': 'unprepared'}
   for asked, sentence in problems.items():
     with pytest.raises(InputError, match=f'robustness.sets=.*{sentence}'):
-      test_sets.chosen('robustness.sets', asked, robustness_sets, str(tmp_path))
-  found = test_sets.chosen(
+      test_sets.select('robustness.sets', asked, robustness_sets, str(tmp_path))
+  found = test_sets.select(
     'robustness.sets', '', robustness_sets, str(tmp_path)
   )
   assert found == []

@@ -1,14 +1,13 @@
 """Transfer to sets that tensorflow_datasets prepared, whole."""
 
-import jax
 import pytest
 
 from semppl_jax.exchange import weights_dir
-from semppl_jax.protocols import runner, setup as setup_lib
+from semppl_jax.protocols import runner
 from tests.helpers import tiny
+from tests.helpers.evaluations import make_context
 from tests.helpers.prepared_sets import prepare
 from tests.helpers.tiny import weights
-from tests.protocols import test_evaluate
 
 
 @pytest.mark.slow
@@ -26,10 +25,7 @@ def test_each_set_is_judged_by_its_metric(images, tmp_path, monkeypatch):
     'transfer.finetune': True,
     'transfer.regularisers': (1e-3, 1.0),
   }
-  config = test_evaluate.evaluation(images, **fields)
-  context = setup_lib.build(
-    config, str(tmp_path / 'tiny'), tmp_path / 'out', jax.devices()[:2]
-  )
+  context = make_context(images, tmp_path / 'tiny', tmp_path / 'out', **fields)
   result = runner.run(context, 'transfer', False)
   figures = result.content['protocols']['transfer']['figures']
   assert figures.keys() == {
