@@ -1,8 +1,7 @@
 """Every field of a run, at the paper's values (SemPPL, ResNet-50, ImageNet).
 
-The other files of this folder import this one and change a few lines. A field
-that is not here does not exist: the config is locked, and a misspelt name
-stops the program with the nearest one.
+The other config files import this one and change a few lines. The config is
+locked: an unknown field is an error that suggests the nearest name.
 
 Durations are strings with a unit: `'300 epochs'`, `'1000 steps'`,
 `'2000000 examples'`. The queue is `'20 batches'` or `'1024 rows'`.
@@ -21,15 +20,15 @@ def get_config() -> ml_collections.ConfigDict:
   c.method = 'semppl'
   c.seed = 0
   c.batch_size = 4096  # Images per step, over all devices and processes.
-  # Passes through the network that a batch is cut into, where it does not fit
-  # into memory at once: a third more work, and batch norm sees each part alone.
+  # Microbatches of a batch, to save memory: a third more arithmetic, and batch
+  # norm sees each microbatch separately.
   c.accumulate = 1
   c.duration = '300 epochs'
-  # Weights to start from: a run, or a file that `import_weights` reads.
+  # Weights to start from: a run, or a file for `import_weights`.
   c.init_from = ''
-  # Heads to take from there too, where it has them; others start afresh.
+  # Heads to load from there, if it has them; the others are initialized.
   c.init_heads = ('projector', 'predictor')
-  c.on_nonfinite = 'stop'  # 'stop' | 'skip' (drop that update and go on).
+  c.on_nonfinite = 'stop'  # 'stop' | 'skip' (drop the update, continue).
   c.log_every = '50 steps'
 
   c.data = ml_collections.ConfigDict(
@@ -40,34 +39,34 @@ def get_config() -> ml_collections.ConfigDict:
       train_split='train',
       test_split='validation',
       test_path='',  # Test folder, glob or file ('folder', 'tfrecord', 'npz').
-      test_holdout=0.0,  # Share of the labelled images kept for the test.
+      test_holdout=0.0,  # Share of the labelled images held out for test.
       labels_file='',  # csv, txt or json: relative path, label ('folder').
-      # Which train images keep their label: 'all' | 'fraction:0.1' |
+      # Train images that keep their label: 'all' | 'fraction:0.1' |
       # 'per_class:60' | 'ids:FILE' | 'tfds:imagenet2012_subset/10pct'.
       labels='tfds:imagenet2012_subset/10pct',
       labels_seed=0,
-      labelled_per_batch=0,  # 0: as they come in a uniform draw.
-      limit=0,  # Use the first so many train images; 0: all.
+      labelled_per_batch=0,  # 0: uniform sampling of all images.
+      limit=0,  # Number of train images to use; 0: all.
       # 'tfdata': the host reads, decodes and sends every batch. 'device': the
       # devices hold the train set, decoded once, without TensorFlow.
       backend='tfdata',
-      # Who cuts the views, of 'tfdata': the 'host', or the 'device' from whole
-      # images that the host sends. Devices antialias, see `views`.
+      # With 'tfdata', crop the views on the 'host', or on the 'device' from
+      # whole images. Crops on the device are antialiased, see `views`.
       crops='host',
-      # Height and width that whole images are scaled down to fit in, where the
-      # devices cut them.
+      # Maximum height and width of whole images on the devices; larger images
+      # are scaled down.
       canvas=(384, 512),
-      # Decode a JPEG at 1/2, 1/4 or 1/8 of its size where every view, or the
+      # Decode a JPEG at 1/2, 1/4 or 1/8 of its size if every view, or the
       # canvas, still gets at least as many pixels as it has.
       scaled_decoding=False,
-      device_gib=8.0,  # What a train set on the devices may take of each.
+      device_gib=8.0,  # Memory limit per device of a train set there.
       shuffle_gib=1.0,  # Memory for the shuffle buffers of one process.
       prefetch=2,  # Batches kept ready on the devices.
       # tf.data worker threads; 0: all cores. Each holds a block of decoded
-      # images: of a batch of 2**n rows 8, and never more than 16.
+      # images: 8 if the batch size is a power of 2, at most 16.
       threads=0,
-      max_corrupt=0.01,  # Share of an epoch that may be unreadable.
-      saliency='',  # Folder of masks that `semppl_jax.saliency` made.
+      max_corrupt=0.01,  # Maximum share of unreadable images in an epoch.
+      saliency='',  # Folder of masks from `semppl_jax.saliency`.
     )
   )
 
@@ -76,8 +75,8 @@ def get_config() -> ml_collections.ConfigDict:
       large=dict(count=4, size=224, area=(0.14, 1.0), aspect=(3 / 4, 4 / 3)),
       small=dict(count=2, size=96, area=(0.05, 0.14), aspect=(3 / 4, 4 / 3)),
       interpolation='bicubic',  # 'bicubic' | 'bilinear'.
-      # Of crops that TensorFlow makes for training. It never antialiases those
-      # of evaluation; devices, and Pillow, always do.
+      # Antialias training crops of TensorFlow. Its evaluation crops never are;
+      # crops of devices and of Pillow always are.
       antialias=False,
       flip=0.5,
     )
@@ -85,7 +84,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.augment = ml_collections.ConfigDict(
     dict(
-      jitter=0.8,  # Probability of colour jitter, ops in random order.
+      jitter=0.8,  # Probability of color jitter, in random order.
       brightness=0.4,
       contrast=0.4,
       saturation=0.2,
@@ -102,7 +101,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.saliency = ml_collections.ConfigDict(
     dict(
-      probability=0.1,  # Per large view, where its image has a mask.
+      probability=0.1,  # Per large view, if its image has a mask.
       fill='grey',  # 'grey' (uniform per view) | 'mean' | 'black'.
     )
   )
@@ -118,13 +117,13 @@ def get_config() -> ml_collections.ConfigDict:
       bn_eps=1e-5,
       projector=dict(hidden=4096, output=256, layers=2, last_bias=False),
       predictor=dict(hidden=4096, last_bias=False, input_norm=False),
-      prototypes=3000,  # SwAV's.
-      # Of a method that classifies. 0 classes: as many as the data has.
+      prototypes=3000,  # For SwAV.
+      # For supervised methods. 0: the number of classes of the data.
       classifier=dict(classes=0, input='features'),  # or 'projector_hidden'.
       precision='bfloat16',  # Convolutions; 'bfloat16' | 'float32'.
-      # What the backward pass computes again rather than finds in memory:
-      # 'none' | 'blocks' (all inside each residual block: the least memory)
-      # | 'dots' (all but products and convolutions).
+      # Recomputation in the backward pass, to save memory: 'none' | 'blocks'
+      # (the inside of each residual block: least memory) | 'dots' (everything
+      # except products and convolutions).
       remat='none',
     )
   )
@@ -162,7 +161,7 @@ def get_config() -> ml_collections.ConfigDict:
     )
   )
 
-  # The labelled rows beside each batch, of methods that ask for them.
+  # Labelled rows that come with each batch, for methods that need them.
   c.support = ml_collections.ConfigDict(
     dict(
       classes_per_batch=960,  # Over all devices and processes.
@@ -186,9 +185,9 @@ def get_config() -> ml_collections.ConfigDict:
   c.suncet = ml_collections.ConfigDict(
     dict(
       temperature=0.1,
-      contrast_weight=1.0,  # Of NT-Xent beside it; 0: none.
-      labelled='support',  # 'support' | 'batch' (its own labelled rows).
-      duration='100 epochs',  # Then NT-Xent alone, where there is any.
+      contrast_weight=1.0,  # Weight of NT-Xent; 0: none.
+      labelled='support',  # 'support' | 'batch' (labelled rows of the batch).
+      duration='100 epochs',  # NT-Xent only after that.
     )
   )
 
@@ -197,9 +196,9 @@ def get_config() -> ml_collections.ConfigDict:
       temperature=0.1,
       epsilon=0.05,
       iterations=3,
-      queue='0 rows',  # For batches that are small beside the prototypes.
+      queue='0 rows',  # For batches with few rows per prototype.
       queue_from='15 epochs',
-      freeze='1 epochs',  # The prototypes stay as they begin.
+      freeze='1 epochs',  # Prototypes are fixed at first.
     )
   )
 
@@ -207,13 +206,13 @@ def get_config() -> ml_collections.ConfigDict:
     dict(
       # 'lars' (DeepMind's) | 'lars_paws' | 'adam' | 'sgd' (Nesterov's).
       name='lars',
-      start_learning_rate=0.0,  # Where the warm-up begins.
+      start_learning_rate=0.0,  # At the start of the warm-up.
       learning_rate=0.3,
-      reference_batch=256,  # Scale the rate by batch / this; 0: do not.
+      reference_batch=256,  # Learning rates scale by batch / this; 0: no.
       warmup='10 epochs',
       final_learning_rate=0.0,
       momentum=0.9,
-      momentum_dtype='float32',  # Of its buffer; 'float32' | 'bfloat16'.
+      momentum_dtype='float32',  # Buffer; 'float32' | 'bfloat16'.
       trust_coefficient=1e-3,
       weight_decay=1e-6,
     )
@@ -232,8 +231,8 @@ def get_config() -> ml_collections.ConfigDict:
       k=(1, 5, 10, 20, 200),
       headline_k=20,  # The k of the summary and of the best checkpoint.
       temperature=0.07,
-      full_support=True,  # Also with the whole train set as support.
-      baselines=False,  # At the end: raw pixels and the untrained encoder.
+      full_support=True,  # Also with the whole train set as neighbours.
+      baselines=False,  # At the end: raw pixels and untrained encoder.
       batch_size=512,
       resize=256,  # Short side before the centre crop.
       crop=224,
@@ -242,21 +241,21 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.supervised = ml_collections.ConfigDict(
     dict(
-      frozen=False,  # Train the classifier alone: a linear evaluation.
+      frozen=False,  # Train only the classifier: linear evaluation.
     )
   )
 
   c.probe = ml_collections.ConfigDict(
     dict(
-      enabled=True,  # A linear classifier beside any method; changes nothing.
-      learning_rate=1e-3,  # Of its Adam.
+      enabled=True,  # Online linear probe; does not affect the run.
+      learning_rate=1e-3,  # Adam.
     )
   )
 
   c.checkpoint = ml_collections.ConfigDict(
     dict(
       every='5 epochs',
-      keep=3,  # The newest so many, and the best by k-NN.
+      keep=3,  # Number of newest checkpoints; also the best by k-NN.
     )
   )
   return c.lock()

@@ -5,7 +5,7 @@ r"""BYOL, ResNet-50, ImageNet.
 
 Hardware: 128 TPU v3 cores (v3:8x8).
 Hours: not yet run.
-Expected: 68.8 % top-1 after fine-tuning on the labels, at 1000 epochs (arXiv
+Expected: 68.8 % accuracy after fine-tuning on the labels, at 1000 epochs (arXiv
 2104.13963, table 1). Not yet run.
 """
 
@@ -15,7 +15,7 @@ from configs import base
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns BYOL with two views and a rising average."""
+  """Returns BYOL with two views and a rising decay of the average."""
   c = base.get_config()
   c.method = 'byol'
   c.duration = '1000 epochs'

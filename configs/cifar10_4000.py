@@ -7,7 +7,8 @@ Hours: not yet run.
 Expected: no published figure for SemPPL. Not yet run. (PAWS reaches 96.0 % at
 600 epochs and 30 of fine-tuning, arXiv 2104.13963, appendix C.)
 
-Views, colour operations and epochs are PAWS's for CIFAR-10 (same appendix).
+Views, color operations and epochs are those of PAWS for CIFAR-10 (same
+appendix).
 """
 
 import ml_collections
@@ -30,7 +31,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.views.large.update(size=32, area=(0.75, 1.0))
   c.views.small.update(size=18, area=(0.3, 0.75))
-  use_cifar_colours(c)
+  use_cifar_colors(c)
   c.saliency.probability = 0.0
 
   c.network.update(backbone='wide_resnet28_2', stem='cifar')
@@ -41,8 +42,8 @@ def get_config() -> ml_collections.ConfigDict:
   return c
 
 
-def use_cifar_colours(c: ml_collections.ConfigDict) -> None:
-  """Sets PAWS's colour operations and the normalisation of CIFAR-10."""
+def use_cifar_colors(c: ml_collections.ConfigDict) -> None:
+  """Sets PAWS's color operations and the normalization of CIFAR-10."""
   c.augment.update(saturation=0.4, grayscale=0.0, equalize=0.2)
   c.augment.update(blur=(0.0, 0.0), solarize=(0.2, 0.2))
   c.augment.update(mean=CIFAR10_MEAN, std=CIFAR10_STD)

@@ -29,6 +29,6 @@ def get_config() -> ml_collections.ConfigDict:
   c.network.projector.update(hidden=1024, output=128)
   c.network.predictor.hidden = 1024
 
-  c.ema.decay = 0.99  # 7,400 steps: 0.996 would remember 3 % of them.
+  c.ema.decay = 0.99  # 7,400 steps: 0.996 would average over only 3 %.
   c.eval.update(resize=146, crop=128)
   return c

@@ -3,11 +3,12 @@ r"""PAWS, ResNet-50, ImageNet with 10 % of the labels.
   python -m semppl_jax.main --config=configs/paws_resnet50_10pct.py \
     --workdir=DIR
 
-Hardware: 64 TPU v3 cores (v3:8x4), as many as the paper has GPUs; the compile
-check finds 11.5 of 16 GiB of each core taken.
+Hardware: 64 TPU v3 cores (v3:8x4), as many as the paper has GPUs; it takes 11.5
+of 16 GiB on each core (compile check).
 Hours: not yet run.
-Expected: 73.9 % top-1 after fine-tuning on the labels, 71.0 % by soft nearest
-neighbours, at 100 epochs (the paper's, arXiv 2104.13963, table 1). Not yet run.
+Expected: 73.9 % accuracy after fine-tuning on the labels, 71.0 % by soft
+nearest neighbours, at 100 epochs (the paper's, arXiv 2104.13963, table 1). Not
+yet run.
 
 Settings are those of the paper, appendix C, and of its public code.
 """
@@ -26,7 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def use_paws(c: ml_collections.ConfigDict) -> None:
-  """Sets the method, its views, heads and optimiser for ImageNet."""
+  """Sets method, views, heads and optimizer for ImageNet."""
   c.method = 'paws'
   c.views.large.count = 2
   c.views.small.count = 6

@@ -4,8 +4,9 @@
 
 Hardware: 64 TPU v3 cores (v3:8x4), as many as the paper has GPUs.
 Hours: not yet run.
-Expected: 63.8 % top-1 after fine-tuning on the labels, 61.5 % by soft nearest
-neighbours, at 100 epochs (the paper's, arXiv 2104.13963, table 1). Not yet run.
+Expected: 63.8 % accuracy after fine-tuning on the labels, 61.5 % by soft
+nearest neighbours, at 100 epochs (the paper's, arXiv 2104.13963, table 1). Not
+yet run.
 """
 
 import ml_collections

@@ -5,7 +5,7 @@ r"""PAWS, ResNet-50 (2x), ImageNet with 1 % of the labels.
 
 Hardware: 64 TPU v3 cores (v3:8x4), as many as the paper has GPUs.
 Hours: not yet run.
-Expected: 69.6 % top-1 after fine-tuning on the labels (the paper's, arXiv
+Expected: 69.6 % accuracy after fine-tuning on the labels (the paper's, arXiv
 2104.13963, table 2). Not yet run.
 """
 

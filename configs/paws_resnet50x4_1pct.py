@@ -4,9 +4,9 @@ r"""PAWS, ResNet-50 (4x), ImageNet with 1 % of the labels.
     --workdir=DIR
 
 Hardware: 64 accelerators, as many as the paper has GPUs, with more memory than
-a TPU v3 core: its 16 GiB do not do, with network.remat='blocks' either.
+a TPU v3 core: 16 GiB are too few, even with network.remat='blocks'.
 Hours: not yet run.
-Expected: 69.9 % top-1 after fine-tuning on the labels (the paper's, arXiv
+Expected: 69.9 % accuracy after fine-tuning on the labels (the paper's, arXiv
 2104.13963, table 2). Not yet run.
 """
 

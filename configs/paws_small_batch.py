@@ -2,9 +2,9 @@
 
   python -m semppl_jax.main --config=configs/paws_small_batch.py --workdir=DIR
 
-Hardware: 8 accelerators. On less memory `accumulate` cuts the batch into parts.
+Hardware: 8 accelerators. `accumulate` lowers the memory needed.
 Hours: not yet run.
-Expected: 70.2 % top-1 after fine-tuning on the labels, at 100 epochs (the
+Expected: 70.2 % accuracy after fine-tuning on the labels, at 100 epochs (the
 paper's, arXiv 2104.13963, table 4). Not yet run.
 """
 

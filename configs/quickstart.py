@@ -4,8 +4,8 @@
 
 Hardware: 2 CPU cores.
 Hours: 0.13 (7.7 minutes).
-Expected: k-NN top-1 (k = 20) 46.4 % among the labelled images and 50.0 % among
-all (seed 0); `benchmarks/learns.py` gives the spread.
+Expected: k-NN accuracy (k = 20) 46.4 % among the labelled images and 50.0 %
+among all (seed 0); `benchmarks/learns.py` gives the spread.
 """
 
 import ml_collections
@@ -23,7 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.data.kind = 'embedded'
   c.data.labels = 'per_class:60'
-  # A quarter of each batch, so that the queue holds fresh embeddings.
+  # A quarter of each batch, so that the queue holds recent embeddings.
   c.data.labelled_per_batch = 16
 
   # Two views and no blur, for speed.
@@ -40,7 +40,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.network.projector.update(hidden=512, output=128)
   c.network.predictor.hidden = 512
 
-  # One neighbour of a young encoder is wrong too often; ten of them vote.
+  # Early in training one neighbour is too often wrong; ten of them vote.
   c.semppl.update(queue='1024 rows', k=10, num_negatives=30)
 
   c.optimizer.update(name='adam', learning_rate=5e-3, reference_batch=0)

@@ -4,8 +4,8 @@
 
 Hardware: 128 TPU v3 cores (v3:8x8), as the paper.
 Hours: not yet run.
-Expected: 76.0 % top-1 after fine-tuning on the labels (the paper's,
-arXiv 2301.05158, abstract). Not yet run.
+Expected: 76.0 % accuracy after fine-tuning on the labels (the paper's, arXiv
+2301.05158, abstract). Not yet run.
 """
 
 import ml_collections
@@ -14,5 +14,5 @@ from configs import base
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns the base settings, which are these."""
+  """Returns the base settings."""
   return base.get_config()

@@ -4,8 +4,8 @@
 
 Hardware: 128 TPU v3 cores (v3:8x8), as the paper.
 Hours: not yet run.
-Expected: 68.5 % top-1 after fine-tuning on the labels (the paper's,
-arXiv 2301.05158, abstract). Not yet run.
+Expected: 68.5 % accuracy after fine-tuning on the labels (the paper's, arXiv
+2301.05158, abstract). Not yet run.
 """
 
 import ml_collections

@@ -1,11 +1,11 @@
-"""SimCLR, in the setting of the quick start.
+"""SimCLR, with the settings of the quick start.
 
   python -m semppl_jax.main --config=configs/simclr_quickstart.py --workdir=DIR
 
 Hardware: 2 CPU cores.
-Hours: 0.3 on one core by the pace of its first 1,000 steps (4.4 minutes).
-Expected: k-NN top-1 (k = 20) 44.8 % among the labelled images and 52.7 % among
-all (three seeds on a GPU, `docs/comparison.md`).
+Hours: 0.3 on one core, estimated from its first 1,000 steps (4.4 minutes).
+Expected: k-NN accuracy (k = 20) 44.8 % among the labelled images and 52.7 %
+among all (three seeds on a GPU, `docs/comparison.md`).
 """
 
 import ml_collections

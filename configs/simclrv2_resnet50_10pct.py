@@ -5,7 +5,7 @@ r"""SimCLRv2, ResNet-50, ImageNet.
 
 Hardware: 128 TPU v3 cores (v3:8x8).
 Hours: not yet run.
-Expected: not yet run. Its fine-tuning starts in the middle of the deeper head
+Expected: not yet run. Fine-tuning starts in the middle of the deeper head
 (arXiv 2006.10029): --config.finetune.classify=projector_hidden.
 """
 
@@ -17,7 +17,7 @@ from configs import simclr_resnet50_10pct
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns SimCLR with a deeper head and a rate by the root of the batch."""
+  """Returns SimCLR with a deeper head and the square-root learning rate."""
   c = simclr_resnet50_10pct.get_config()
   c.network.projector.layers = 3
   c.optimizer.reference_batch = 0

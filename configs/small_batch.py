@@ -2,8 +2,8 @@
 
   python -m semppl_jax.main --config=configs/small_batch.py --workdir=DIR
 
-Hardware: one accelerator. `accumulate` says into how many parts the batch is
-cut: more where memory is less.
+Hardware: one accelerator. `accumulate` is the number of microbatches; more of
+them need less memory.
 Hours: not yet run.
 Expected: not yet run.
 """
@@ -14,7 +14,7 @@ from configs import resnet50_10pct
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns the settings of the large batch, rate and queue in proportion."""
+  """Returns the large-batch settings; learning rate and queue scale with it."""
   c = resnet50_10pct.get_config()
   c.batch_size, c.accumulate = 256, 4
   return c

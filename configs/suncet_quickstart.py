@@ -1,11 +1,11 @@
-"""SimCLR with SuNCEt, in the setting of the quick start.
+"""SimCLR and SuNCEt, with the settings of the quick start.
 
   python -m semppl_jax.main --config=configs/suncet_quickstart.py --workdir=DIR
 
 Hardware: 2 CPU cores.
-Hours: 0.4 on one core by the pace of its first 1,000 steps (6.0 minutes).
-Expected: k-NN top-1 (k = 20) 50.2 % among the labelled images and 53.9 % among
-all (three seeds on a GPU, `docs/comparison.md`).
+Hours: 0.4 on one core, estimated from its first 1,000 steps (6.0 minutes).
+Expected: k-NN accuracy (k = 20) 50.2 % among the labelled images and 53.9 %
+among all (three seeds on a GPU, `docs/comparison.md`).
 """
 
 import ml_collections

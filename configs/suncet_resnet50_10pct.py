@@ -14,12 +14,12 @@ from configs import simclr_resnet50_10pct
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns SimCLR's views and head with the rates of SimCLR + CT."""
+  """Returns SimCLR's views and head with the learning rates of SimCLR + CT."""
   c = simclr_resnet50_10pct.get_config()
   c.method = 'suncet'
   c.duration = '500 epochs'
-  # 20 classes of 2 images to every 44 others, as a share of the whole batch
-  # (choice: the public code counts them on each GPU).
+  # 20 classes of 2 images for every 44 other images, as a share of the whole
+  # batch (our choice: the public code counts per GPU).
   c.support.update(classes_per_batch=928, images_per_class=4)
   c.optimizer.update(name='lars_paws', reference_batch=0)
   c.optimizer.update(start_learning_rate=0.6, learning_rate=4.8)

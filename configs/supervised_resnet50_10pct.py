@@ -1,4 +1,4 @@
-r"""The labels alone, ResNet-50, ImageNet.
+r"""Labels only, ResNet-50, ImageNet.
 
   python -m semppl_jax.main --config=configs/supervised_resnet50_10pct.py \
     --workdir=DIR
@@ -14,7 +14,7 @@ from configs import base
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns cross-entropy on the labelled images, the floor of every method."""
+  """Returns cross-entropy on the labelled images: the baseline."""
   c = base.get_config()
   c.method = 'supervised'
   c.duration = '100 epochs'

@@ -1,4 +1,4 @@
-r"""The labels alone on one accelerator: ResNet-50, ImageNet, 10 % of them.
+r"""Labels only, on one accelerator: ResNet-50, ImageNet, 10 % of the labels.
 
   python -m semppl_jax.main --config=configs/supervised_small_batch.py \
     --workdir=DIR
@@ -14,7 +14,7 @@ from configs import supervised_resnet50_10pct
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns the settings of the large batch, its rate scaled to this."""
+  """Returns the large-batch settings; the learning rate scales with it."""
   c = supervised_resnet50_10pct.get_config()
   c.batch_size = c.data.labelled_per_batch = 256
   return c

@@ -5,7 +5,7 @@ r"""SwAV, ResNet-50, ImageNet.
 
 Hardware: 128 TPU v3 cores (v3:8x8).
 Hours: not yet run.
-Expected: 70.2 % top-1 after fine-tuning on the labels, at 800 epochs (arXiv
+Expected: 70.2 % accuracy after fine-tuning on the labels, at 800 epochs (arXiv
 2104.13963, table 1). Not yet run.
 """
 
@@ -15,14 +15,14 @@ from configs import base, simclr_resnet50_10pct
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns SwAV with its views, head and rates."""
+  """Returns SwAV with its views, head and learning rates."""
   c = base.get_config()
   c.method = 'swav'
   c.duration = '800 epochs'
   c.views.large.count = 2
   c.views.small.count = 6
   c.saliency.probability = 0.0
-  simclr_resnet50_10pct.use_colours(c)
+  simclr_resnet50_10pct.use_colors(c)
   c.network.projector.update(hidden=2048, output=128)
   c.optimizer.update(learning_rate=4.8, final_learning_rate=0.0048)
   c.optimizer.reference_batch = 0

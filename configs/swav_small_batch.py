@@ -2,8 +2,8 @@
 
   python -m semppl_jax.main --config=configs/swav_small_batch.py --workdir=DIR
 
-Hardware: one accelerator. `accumulate` says into how many parts the batch is
-cut: more where memory is less.
+Hardware: one accelerator. `accumulate` is the number of microbatches; more of
+them need less memory.
 Hours: not yet run.
 Expected: not yet run.
 """
@@ -14,10 +14,10 @@ from configs import swav_resnet50_10pct
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns the rates and the queue of the public code for 256 images."""
+  """Returns learning rates and queue of the public code for 256 images."""
   c = swav_resnet50_10pct.get_config()
   c.batch_size, c.accumulate = 256, 2
   c.optimizer.update(learning_rate=0.6, final_learning_rate=0.0006)
-  # Fewer rows than prototypes: earlier ones help to share these out.
+  # A batch has fewer rows than prototypes; the queue adds earlier rows.
   c.swav.update(queue='3840 rows', queue_from='15 epochs')
   return c

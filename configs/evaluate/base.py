@@ -17,17 +17,17 @@ def get_config() -> ml_collections.ConfigDict:
   """Returns the settings of every protocol."""
   c = ml_collections.ConfigDict()
   c.seed = 0
-  c.batch_size = 512  # Images per step where nothing is trained.
+  c.batch_size = 512  # Images per step without training.
 
-  # As a training config's, or the run's own with kind='run'.
+  # As in a training config; kind='run': the data of the run.
   c.data = base.get_config().data
   c.data.unlock()
   c.data.kind = 'run'
 
-  # 0 and '': as the weights say.
+  # 0 and '': as stored with the weights.
   c.images = ml_collections.ConfigDict(dict(resize=0, crop=0, interpolation=''))
 
-  # Share of the labelled images of each class that a sweep is judged by.
+  # Share of the labelled images of each class held out for sweeps.
   c.held_out = 0.2
 
   c.knn = ml_collections.ConfigDict(
@@ -47,10 +47,10 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.linear = recipe(batch_size=1024, duration='100 epochs')
   c.linear.update(learning_rates=(0.1, 0.3, 1.0), weight_decays=(0.0, 1e-4))
-  # The support: 'labelled', or 'train' for all images with a label.
+  # Training images: 'labelled', or 'train' for all images with a label.
   c.linear.labels = 'labelled'
-  c.linear.logistic = True  # Also by L-BFGS, on features in memory.
-  c.linear.ridge = True  # Also by least squares, in closed form.
+  c.linear.logistic = True  # Also L-BFGS, on features in memory.
+  c.linear.ridge = True  # Also least squares, in closed form.
   c.linear.regularisers = tuple(10.0**power for power in range(-6, 6))
 
   c.finetune = recipe(batch_size=256, duration='50 epochs')
@@ -70,21 +70,21 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.robustness = ml_collections.ConfigDict(
     dict(
-      # Of a classifier of ImageNet; '': those that `path` holds.
+      # For ImageNet classifiers; '': all sets in `path`.
       sets='',
-      path='',  # TFDS data_dir, also of ObjectNet's unpacked archive.
-      corruptions=True,  # Of small test images (up to 64 px), made on the way.
-      images=0,  # Corrupt the first so many test images; 0: all.
+      path='',  # TFDS data_dir, also with ObjectNet's unpacked archive.
+      corruptions=True,  # Generated, for small test images (up to 64 px).
+      images=0,  # Number of test images to corrupt; 0: all.
     )
   )
 
   c.transfer = ml_collections.ConfigDict(
     dict(
-      sets='',  # Names with commas between; '': those that `path` holds.
-      path='',  # TFDS data_dir, also of the folders of sets that TFDS lacks.
+      sets='',  # Comma-separated names; '': all sets in `path`.
+      path='',  # TFDS data_dir, also with folders of sets not in TFDS.
       regularisers=tuple(10.0 ** (-6 + 0.25 * step) for step in range(45)),
-      # Also by `finetune`'s recipe, where a set has one class per image and is
-      # of tensorflow_datasets.
+      # Also fine-tune by the recipe of `finetune`, for TFDS sets with one class
+      # per image.
       finetune=False,
     )
   )
@@ -92,19 +92,19 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def recipe(batch_size: int, duration: str) -> ml_collections.ConfigDict:
-  """Returns how a classifier is trained; every pair of a sweep is tried."""
+  """Returns a training recipe; a sweep tries every pair of its values."""
   return ml_collections.ConfigDict(
     dict(
       batch_size=batch_size,
-      duration=duration,  # Epochs are those of the labelled images.
+      duration=duration,  # In epochs of the labelled images.
       warmup='0 epochs',
       optimizer='sgd',
       learning_rates=(0.005, 0.01, 0.02, 0.05, 0.1),
-      reference_batch=256,  # Scale the rate by batch / this; 0: do not.
+      reference_batch=256,  # Learning rates scale by batch / this; 0: no.
       momentum=0.9,
       weight_decays=(0.0,),
-      area=(0.08, 1.0),  # Share of the image that a crop shows.
-      colours=False,  # The run's colour operations; else crop and flip alone.
+      area=(0.08, 1.0),  # Area of a crop, as a share of the image.
+      colours=False,  # True: color operations of the run; else crop, flip.
       classify='features',  # 'features' | 'projector_hidden' (PAWS).
     )
   )

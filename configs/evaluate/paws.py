@@ -5,10 +5,10 @@
 
 Hardware: as the run.
 Hours: not yet run.
-Expected: what the run's config says of fine-tuning. Not yet run.
+Expected: see the fine-tuning accuracy in the run's config. Not yet run.
 
 Fine-tuning keeps the first layer of the projector (arXiv 2104.13963, appendix
-C); the rate is that of 10 % of the labels, and with 1 % it is swept:
+C). The learning rate is for 10 % of the labels; for 1 % add a sweep:
 --config.finetune.learning_rates='(0.005,0.01,0.02,0.05,0.1)'.
 """
 

@@ -46,7 +46,9 @@ def _config(files):
 
 
 def test_the_loss_is_that_of_the_paper(files):
-  method = methods.make(_config(files), MethodContext(mesh_lib.make_mesh(), 8, 80))
+  method = methods.make(
+    _config(files), MethodContext(mesh_lib.make_mesh(), 8, 80)
+  )
   rng = np.random.default_rng(0)
   z = rng.normal(size=(8, 2, 3)).astype(np.float32)
   inputs = Inputs(
