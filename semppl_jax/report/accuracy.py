@@ -1,17 +1,14 @@
-"""Is it learning? k-NN and probe accuracy, floors, losses."""
+"""Is it learning? k-NN and probe accuracy, baselines, losses."""
 
 from collections.abc import Iterator, Mapping, Sequence
 import math
-from typing import Any
 
-from semppl_jax.report import compared, formatting, plots
-from semppl_jax.report.compared import last
-from semppl_jax.report.components import Block, Figure, Note, Section, Table
-from semppl_jax.report.run_record import Course
+from semppl_jax.report import formatting, plots
+from semppl_jax.report.components import Block, Note, Table
+from semppl_jax.report.run_record import RunRecord
 from semppl_jax.training.metric_writer import COLLAPSE_DEVIATION
 
-QUESTION = 'Is it learning?'
-_FLOORS = {'raw pixels': 'pixels', 'untrained encoder': 'untrained'}
+_KNN_BASELINES = {'raw pixels': 'pixels', 'untrained encoder': 'untrained'}
 _LABELS_ONLY, _SUPERVISED = 'labels only', 'supervised'
 _CLASSIFIER = 'classifier/top1'
 _COLUMNS = {
@@ -19,259 +16,238 @@ _COLUMNS = {
   'k-NN, all': 'knn/encoder/train/k{k}',
   'projections, labelled': 'knn/projection/labelled/k{k}',
   'linear probe': 'probe/top1',
-  'classifier': 'classifier/top1',
+  'classifier': _CLASSIFIER,
 }
-_FLOOR_WORDS = {
-  'raw pixels': 'that of raw pixels',
-  'untrained encoder': 'that of the untrained encoder',
-  _LABELS_ONLY: 'that of a network trained on the labels alone',
+_BASELINE_PHRASES = {
+  'raw pixels': 'raw pixels',
+  'untrained encoder': 'the untrained encoder',
+  _LABELS_ONLY: 'a network trained on the labels only',
 }
-_ASK_FLOOR = (
-  'What the labels alone give is not known here: add a run of'
-  " method='supervised' on the same labels to this page, or evaluate with"
+_NO_LABELS_ONLY = (
+  'The accuracy of training on the labels only is unknown: add a run of'
+  " method='supervised' with the same labels to this page, or evaluate with"
   ' --baseline (docs: Evaluate).'
 )
 
 
-def section(courses: Sequence[Course]) -> Section:
-  """Accuracies against the floors, and the losses."""
-  return Section(
-    'learning',
-    QUESTION,
-    _answers(courses),
-    [*_accuracies(courses), *_losses(courses)],
-  )
+def blocks(runs: Sequence[RunRecord]) -> Iterator[Block]:
+  """Yields accuracies with baselines, losses and warnings."""
+  yield from _accuracies(runs)
+  yield from _losses(runs)
+  yield from _warnings(runs)
 
 
-def k_of(course: Course) -> int:
-  """The k that a run is judged by."""
-  return int(course.fields.get('eval.headline_k', 20))
-
-
-def _answers(courses: Sequence[Course]) -> list[str]:
-  """A sentence of each run; of many, of the best and the middle one."""
-  if len(courses) <= compared.NAMED:
-    return [answer(course, courses) for course in courses]
-  judged = [c for c in courses if last(c, headline(c)) is not None]
-  ranked = sorted(judged, key=lambda c: -(last(c, headline(c)) or 0.0))
-  finished = sum(course.finished for course in courses)
-  counted = (
-    f'{len(courses)} runs, {finished} of them finished and {len(judged)}'
-    f' evaluated; the curves of the first {compared.NAMED} have names, the'
+def answers(runs: Sequence[RunRecord]) -> list[str]:
+  """Returns a sentence per run; of many runs, of the best and the median."""
+  if len(runs) <= plots.MAX_NAMED:
+    return [_answer(run, runs) for run in runs]
+  evaluated = [r for r in runs if r.last(_headline(r)) is not None]
+  ranked = sorted(evaluated, key=lambda r: -(r.last(_headline(r)) or 0.0))
+  finished = sum(run.finished for run in runs)
+  answers = [
+    f'{len(runs)} runs, {finished} of them finished and {len(evaluated)}'
+    f' evaluated. The curves of the first {plots.MAX_NAMED} have names; the'
     ' others are grey.'
-  )
-  if not ranked:
-    return [counted]
-  return [
-    counted,
-    f'The best: {answer(ranked[0], courses)}',
-    f'In the middle: {answer(ranked[len(ranked) // 2], courses)}',
   ]
+  if ranked:
+    answers += [
+      f'Best: {_answer(ranked[0], runs)}',
+      f'Median: {_answer(ranked[len(ranked) // 2], runs)}',
+    ]
+  return answers
 
 
-def answer(course: Course, courses: Sequence[Course]) -> str:
-  """One sentence of a run: how far it is, and what that is worth."""
-  value = last(course, headline(course))
-  run = f'{course.name}: ' if len(courses) > 1 else ''
+def _answer(run: RunRecord, runs: Sequence[RunRecord]) -> str:
+  """Returns the progress and the accuracy of a run as one sentence."""
+  value = run.last(_headline(run))
+  name = f'{run.name}: ' if len(runs) > 1 else ''
+  start = f'{name}{run.method}, {_progress(run)}'
   if value is None:
-    return (
-      f'{run}{course.method}, {where(course)}: no evaluation yet'
-      f'{_first_evaluation(course)}.'
-    )
-  tests = course.facts.get('test_images') or 0
-  spread = math.sqrt(max(value * (1 - value), 0.0) / max(tests, 1))
-  error = f' ± {100 * spread:.1f}' if tests else ''
-  judged = formatting.count(tests, 'test image') if tests else 'the test images'
-  chance = formatting.chance(len(course.class_names))
-  by_neighbours = headline(course) != _CLASSIFIER
-  against = [
-    f'{formatting.points(value - floor)} {_FLOOR_WORDS[name]}'
-    for name, floor in floors(course, courses).items()
-    if by_neighbours
+    return f'{start}: no evaluation yet{_next_evaluation(run)}.'
+  tests = run.metadata.get('test_images') or 0
+  if tests:
+    error = math.sqrt(max(value * (1 - value), 0.0) / tests)
+    spread, test_set = (
+      f' ± {100 * error:.1f}', formatting.count(tests, 'test image')
+    )  # fmt: skip
+  else:
+    spread, test_set = '', 'the test images'
+  by_classifier = _headline(run) == _CLASSIFIER
+  differences = [
+    f', {formatting.points(value - baseline)} {_BASELINE_PHRASES[title]}'
+    for title, baseline in _baselines(run, runs).items()
+    if not by_classifier
   ]
-  kind = 'k-NN' if by_neighbours else 'classifier'
-  phrases = ', '.join([f'{judged} right{chance}', *against])
   return (
-    f'{run}{course.method}, {where(course)}: the {kind} has'
-    f' {100 * value:.1f}{error} % of {phrases}.'
+    f'{start}: {"classifier" if by_classifier else "k-NN"} accuracy'
+    f' {100 * value:.1f}{spread} % on {test_set}'
+    f'{formatting.chance(len(run.class_names))}{"".join(differences)}.'
   )
 
 
-def where(course: Course) -> str:
-  """How far a run is."""
-  total = course.total_steps
-  if course.finished:
-    return f'finished at step {course.step:,}'
-  of = f' of {total:,} ({course.step / total:.0%})' if total else ''
-  return f'at step {course.step:,}{of}'
+def _progress(run: RunRecord) -> str:
+  if run.finished:
+    return f'finished at step {run.step:,}'
+  total = run.metadata.get('total_steps')
+  share = f' of {total:,} ({run.step / total:.0%})' if total else ''
+  return f'at step {run.step:,}{share}'
 
 
-def headline(course: Course) -> str:
-  """The metric that a run is judged by: of its classifier, where it has one."""
-  if _CLASSIFIER in course.metrics:
+def _next_evaluation(run: RunRecord) -> str:
+  every = run.flat_config.get('eval.every')
+  if not run.metadata.get('test_images', 1):
+    return ', as there is no test set'
+  return f', eval.every={every!r}' if every else ''
+
+
+def _k(run: RunRecord) -> int:
+  return int(run.flat_config.get('eval.headline_k', 20))
+
+
+def _headline(run: RunRecord) -> str:
+  """Returns the metric of the answer: the classifier's, where there is one."""
+  if _CLASSIFIER in run.metrics:
     return _CLASSIFIER
-  return f'knn/encoder/labelled/k{k_of(course)}'
+  return f'knn/encoder/labelled/k{_k(run)}'
 
 
-def floors(course: Course, courses: Sequence[Course]) -> dict[str, float]:
-  """k-NN accuracies to compare with, among the same labelled images."""
-  k, found = k_of(course), {}
-  scores = (course.summary or {}).get('knn', {})
-  for name, kind in _FLOORS.items():
-    value = scores.get(f'knn/{kind}/labelled/k{k}')
-    if _is_share(value):
-      found[name] = float(value)
-  labels_only = _labels_only(course, courses, k)
-  if labels_only is not None:
-    found[_LABELS_ONLY] = labels_only
-  return found
+def _baselines(run: RunRecord, runs: Sequence[RunRecord]) -> dict[str, float]:
+  """Returns k-NN accuracies of baselines with the same labelled images."""
+  scores = (run.summary or {}).get('knn', {})
+  values = {
+    title: scores.get(f'knn/{kind}/labelled/k{_k(run)}')
+    for title, kind in _KNN_BASELINES.items()
+  }
+  values[_LABELS_ONLY] = _labels_only(run, runs)
+  return {
+    title: float(value) for title, value in values.items() if _is_finite(value)
+  }
 
 
-def _labels_only(
-  course: Course, courses: Sequence[Course], k: int
-) -> float | None:
-  """k-NN accuracy of a network that was trained on the labels alone."""
-  same = [course.facts.get(key) for key in ('label_subset', 'test_data')]
-  alike = [
+def _labels_only(run: RunRecord, runs: Sequence[RunRecord]) -> object:
+  """Returns the k-NN accuracy of training on the labels only, or None."""
+  keys, k = ('label_subset', 'test_data'), _k(run)
+  same = [run.metadata.get(key) for key in keys]
+  comparable = [
     other
-    for other in courses
-    if None not in same
-    and same == [other.facts.get(key) for key in ('label_subset', 'test_data')]
+    for other in runs
+    if None not in same and same == [other.metadata.get(key) for key in keys]
   ]
-  for other in (course, *alike):
-    value: Any = other.evaluation
+  for other in (run, *comparable):
+    value: object = other.evaluation
     for key in ('protocols', 'knn', 'baseline', f'knn/labelled/k{k}/top1'):
       value = value.get(key) if isinstance(value, Mapping) else None
-    if _is_share(value):
-      return float(value)
+    if _is_finite(value):
+      return value
   scores = [
-    last(other, f'knn/encoder/labelled/k{k}')
-    for other in alike
-    if other is not course and other.method == _SUPERVISED
+    other.last(f'knn/encoder/labelled/k{k}')
+    for other in comparable
+    if other is not run and other.method == _SUPERVISED
   ]
   return max((score for score in scores if score is not None), default=None)
 
 
-def _is_share(value: Any) -> bool:
+def _is_finite(value: object) -> bool:
   return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _first_evaluation(course: Course) -> str:
-  every = course.fields.get('eval.every')
-  if not course.facts.get('test_images', 1):
-    return ': there is no test set'
-  return f', eval.every={every!r}' if every else ''
-
-
-def _accuracies(courses: Sequence[Course]) -> Iterator[Block]:
-  k = k_of(courses[0])
+def _accuracies(runs: Sequence[RunRecord]) -> Iterator[Block]:
+  k = _k(runs[0])
   metrics = {
     f'k-NN, labelled (k = {k})': f'knn/encoder/labelled/k{k}',
     f'k-NN, all (k = {k})': f'knn/encoder/train/k{k}',
     'linear probe': 'probe/top1',
-    'classifier': 'classifier/top1',
+    'classifier': _CLASSIFIER,
   }
-  lines = compared.curves(courses, metrics, scale=100, mark=True)
-  if not lines:
+  if not plots.first_label(runs, metrics):
     yield Note('There is no evaluation yet, so there is no accuracy to show.')
     return
-  # Of several runs pixels and networks may differ, and labels too.
-  shared = {_LABELS_ONLY} if _same_data(courses) else set()
+  # Pixels and networks of several runs may differ.
   levels = {
-    name: 100 * value
-    for name, value in floors(courses[0], courses).items()
-    if len(courses) == 1 or name in shared
+    title: 100 * value
+    for title, value in _baselines(runs[0], runs).items()
+    if len(runs) == 1 or (title == _LABELS_ONLY and _same_data(runs))
   }
-  title = compared.title('Test accuracy', courses, metrics)
-  yield Figure(
-    title,
-    plots.lines(
-      title, lines, x=compared.axis(courses), y='top-1, %', levels=levels
-    ),
-    'Good: it rises, and stays above every dashed line; that of the labels'
-    ' alone is the one that counts.',
-    {'curves': compared.data(lines), 'levels': levels},
-  )
+  for figure in plots.metric_figure(
+    plots.metric_title('Test accuracy', runs, metrics), runs, metrics,
+    y='top-1, %', scale=100, mark=True, levels=levels,
+    good='Good: it rises, and stays above every dashed line. The line that'
+    ' matters most is that of training on the labels only.',
+  ):  # fmt: skip
+    yield figure._replace(data={'curves': figure.data, 'levels': levels})
   if not any(
-    _LABELS_ONLY in floors(course, courses) or course.method == _SUPERVISED
-    for course in courses
+    _LABELS_ONLY in _baselines(run, runs) or run.method == _SUPERVISED
+    for run in runs
   ):
-    yield Note(_ASK_FLOOR)
-  yield _table(courses)
+    yield Note(_NO_LABELS_ONLY)
+  yield _table(runs)
 
 
-def _same_data(courses: Sequence[Course]) -> bool:
-  """Whether floors of one run are floors of all."""
+def _same_data(runs: Sequence[RunRecord]) -> bool:
   keys = ('data', 'test_data', 'label_subset')
-  seen = {tuple(c.facts.get(key) for key in keys) for c in courses}
+  seen = {tuple(run.metadata.get(key) for key in keys) for run in runs}
   return len(seen) == 1 and None not in next(iter(seen))
 
 
-def _table(courses: Sequence[Course]) -> Table:
-  columns: dict[str, list[str]] = {
-    'run': [course.name for course in courses],
-    'method': [course.method for course in courses],
-    'where': [where(course) for course in courses],
+def _table(runs: Sequence[RunRecord]) -> Table:
+  columns = {
+    'run': [run.name for run in runs],
+    'method': [run.method for run in runs],
+    'progress': [_progress(run) for run in runs],
   }
   for title, metric in _COLUMNS.items():
-    values = [last(c, metric.format(k=k_of(c))) for c in courses]
+    values = [run.last(metric.format(k=_k(run))) for run in runs]
     columns[title] = [formatting.percent(value) for value in values]
-  for title in (*_FLOORS, _LABELS_ONLY):
-    values = [floors(c, courses).get(title) for c in courses]
+  for title in _BASELINE_PHRASES:
+    values = [_baselines(run, runs).get(title) for run in runs]
     columns[title] = [formatting.percent(value) for value in values]
   shown = {title: x for title, x in columns.items() if {*x} != {'-'}}
   return Table(
     'Newest test accuracy',
     tuple(shown),
     [*zip(*shown.values(), strict=True)],
-    'k-NN of the encoder among the labelled and among all train images, and'
-    ' floors of the same k-NN among the labelled ones.',
+    'k-NN on encoder features, with the labelled or with all train images as'
+    ' neighbours. The baselines use the labelled ones.',
   )
 
 
-def _losses(courses: Sequence[Course]) -> Iterator[Block]:
+def _losses(runs: Sequence[RunRecord]) -> Iterator[Block]:
   names = sorted({
-    name for c in courses for name in c.metrics if name.startswith('loss/')
+    name for run in runs for name in run.metrics if name.startswith('loss/')
   })  # fmt: skip
   metrics = {'loss': 'loss/total'} | {
     name.removeprefix('loss/').replace('_', ' '): name
     for name in names
     if name != 'loss/total'
   }
-  x = compared.axis(courses)
-  lines = compared.curves(courses, metrics)
-  if lines:
-    yield Figure(
-      'Loss',
-      plots.lines('Loss', lines, x=x, y='loss'),
-      'Good: it falls quickly, then slowly, and never jumps; a loss says little'
-      ' across methods and settings.',
-      compared.data(lines),
-    )
+  yield from plots.metric_figure(
+    'Loss', runs, metrics, y='loss',
+    good='Good: it falls quickly, then slowly, and never jumps. Losses of'
+    ' different methods or settings cannot be compared.',
+  )  # fmt: skip
   metrics = {'gradient': 'norm/grads', 'update': 'norm/updates'}
-  lines = compared.curves(courses, metrics)
-  if lines:
-    title = compared.title('Size of gradients and updates', courses, metrics)
-    yield Figure(
-      title,
-      plots.lines(title, lines, x=x, y='L2 norm', log=True),
-      'Good: the gradient stays within a factor of ten, and the update follows'
-      ' the learning rate; a gradient that climbs comes before a loss that is'
-      ' not finite.',
-      compared.data(lines),
-    )
-  dropped = [c.name for c in courses if (last(c, 'dropped') or 0) > 0]
+  yield from plots.metric_figure(
+    plots.metric_title('Size of gradients and updates', runs, metrics),
+    runs, metrics, y='L2 norm', log=True,
+    good='Good: the gradient stays within a factor of ten, and the update'
+    ' follows the learning rate. A growing gradient often comes before a loss'
+    ' that is not finite.',
+  )  # fmt: skip
+
+
+def _warnings(runs: Sequence[RunRecord]) -> Iterator[Note]:
+  dropped = [run.name for run in runs if (run.last('dropped') or 0) > 0]
   if dropped:
     yield Note(
-      f'Updates that were not finite have been dropped: {", ".join(dropped)}.'
+      f'Updates that were not finite were dropped: {", ".join(dropped)}.'
     )
   collapsed = [
-    c.name
-    for c in courses
-    if (last(c, 'deviation/projection') or 1.0) < COLLAPSE_DEVIATION
+    run.name
+    for run in runs
+    if (run.last('deviation/projection') or 1.0) < COLLAPSE_DEVIATION
   ]
   if collapsed:
     yield Note(
-      'The projections of a batch are nearly all alike, which is a collapse:'
+      'Collapse: the projections of a batch are nearly equal:'
       f' {", ".join(collapsed)} (docs: Troubleshooting).'
     )

@@ -1,152 +1,147 @@
-"""How is the space? Projections of features to the plane, and deviations."""
+"""How are the embeddings spread? Deviations, PCA and t-SNE."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from semppl_jax.evaluators.features import Features
-from semppl_jax.report import compared, formatting, plots
+from semppl_jax.report import formatting, plots
 from semppl_jax.report.components import Block, Figure, Note
-from semppl_jax.report.run_inputs import Material
-from semppl_jax.report.run_record import Course
+from semppl_jax.report.run_inputs import RunInputs
+from semppl_jax.report.run_record import RunRecord
 
-# t-SNE keeps neighbourhoods of these sizes, and sees so many components.
+# t-SNE keeps neighbourhoods of this size, of so many principal components.
 _PERPLEXITY, _COMPONENTS = 30, 50
-_FEWEST = 12
+_MIN_IMAGES = 12
 _DEVIATIONS = {
   'projections': 'deviation/projection',
   'features': 'deviation/features',
 }
-# Classes that have colours of their own, the most frequent ones.
-_COLOURED = 16
+# The most frequent classes have a color of their own.
+_MAX_COLORED = 16
 
 
-def deviations(courses: Sequence[Course]) -> Iterator[Block]:
-  """How far the embeddings of a batch lie apart, over the run."""
-  lines = compared.curves(courses, _DEVIATIONS)
-  if not lines:
-    yield Note('No deviation of embeddings is recorded yet.')
-    return
-  title = compared.title('Deviation of the embeddings', courses, _DEVIATIONS)
-  drawn = plots.lines(
-    title, lines, x=compared.axis(courses), y='deviation (1: even)', bottom=0,
-    levels={'evenly spread': 1.0},
-  )  # fmt: skip
-  yield Figure(
-    title,
-    drawn,
-    'Good: projections stay near 1 or rise towards it; below 0.1 all embeddings'
-    ' are nearly alike, which is a collapse. Features, which no loss spreads,'
-    ' lie lower.',
-    compared.data(lines),
-  )
-
-
-def answer(courses: Sequence[Course]) -> list[str]:
-  """A sentence of each run whose deviations are recorded."""
-  found = compared.only_first(courses)
-  for course in courses[: compared.NAMED]:
+def answers(runs: Sequence[RunRecord]) -> list[str]:
+  """Returns a sentence for each run whose deviations are recorded."""
+  texts = plots.selection(runs)
+  for run in runs[: plots.MAX_NAMED]:
     parts = [
       f'{name} {value:.2f}'
       for name, metric in _DEVIATIONS.items()
-      if (value := compared.last(course, metric)) is not None
+      if (value := run.last(metric)) is not None
     ]
     if parts:
-      run = f'{course.name}: d' if len(courses) > 1 else 'D'
-      found.append(
-        f'{run}eviation over a batch: {", ".join(parts)}; 1 is an even spread,'
-        ' 0 a point.'
+      start = f'{run.name}: s' if len(runs) > 1 else 'S'
+      texts.append(
+        f'{start}tandard deviation over a batch, relative to an even spread:'
+        f' {", ".join(parts)}. 1 is even, 0 is a collapse to a point.'
       )
-  return found
+  return texts
 
 
-def maps(material: Material, train: Features) -> Iterator[Block]:
-  """PCA and t-SNE of the encoder's features of train images.
+def blocks(runs: Sequence[RunRecord]) -> Iterator[Block]:
+  """Yields the deviation of the embeddings of a batch, over the run."""
+  if not plots.first_label(runs, _DEVIATIONS):
+    yield Note('No deviation of embeddings was recorded yet.')
+    return
+  yield from plots.metric_figure(
+    plots.metric_title('Deviation of the embeddings', runs, _DEVIATIONS),
+    runs, _DEVIATIONS, y='deviation (1: even)', bottom=0,
+    levels={'evenly spread': 1.0},
+    good='Good: projections stay near 1 or rise towards it. Below 0.1 all'
+    ' embeddings are nearly equal, which is a collapse. Features are lower, as'
+    ' no loss spreads them.',
+  )  # fmt: skip
+
+
+def maps(inputs: RunInputs, train: Features) -> Iterator[Block]:
+  """Yields PCA and t-SNE of the encoder's features of train images.
 
   Args:
-    material: the run's data.
+    inputs: the data of the run.
     train: features of some train images.
   """
   features = train.values['encoder']
-  if len(features) < _FEWEST:
+  if len(features) < _MIN_IMAGES:
     yield Note(
       f'{formatting.count(len(features), "image")} are too few for a map of the'
       ' features.'
     )
     return
-  known = material.known[train.index]
-  components, share = _pca(features)
-  names = material.splits.train.class_names
+  components, variance = _pca(features)
   yield _map(
     'PCA of the features',
     components[:, :2],
     train,
-    known,
-    names,
-    f'The two directions of most variance, {formatting.percent(share, 0)} of'
-    ' it. Good: classes lie in directions of their own, and labelled images'
-    ' (dark rims) among the unlabelled ones of their class.',
+    inputs,
+    f'The two directions of most variance ({formatting.percent(variance, 0)} of'
+    ' it). Good: each class has a direction of its own, and labelled images'
+    ' (dark edges) are among the unlabelled ones of their class.',
   )
   yield _map(
     't-SNE of the features',
     _tsne(components[:, :_COMPONENTS]),
     train,
-    known,
-    names,
-    f'Of {formatting.count(len(features), "train image")}; near is alike,'
-    ' distances between islands mean nothing. Good: islands of one colour, with'
-    ' rims in each of them.',
+    inputs,
+    f'Of {formatting.count(len(features), "train image")}. Neighbours are'
+    ' similar; distances between groups have no meaning. Good: groups of one'
+    ' color, with labelled images (dark edges) in each of them.',
   )
 
 
 def _pca(features: np.ndarray) -> tuple[np.ndarray, float]:
-  """Components by falling variance [n, .], and the share of the first two."""
+  """Returns principal components [n, .] and the share of the first two."""
   from sklearn.decomposition import PCA
+  from sklearn.preprocessing import normalize
 
-  unit = features / np.maximum(
-    np.linalg.norm(features, axis=1, keepdims=True), 1e-12
-  )
+  unit = normalize(features)
   count = min(_COMPONENTS, *unit.shape)
-  found = PCA(count, svd_solver='full').fit(unit)
-  share = float(np.nan_to_num(found.explained_variance_ratio_[:2]).sum())
-  return found.transform(unit), share
+  pca = PCA(count, svd_solver='full').fit(unit)
+  share = float(np.nan_to_num(pca.explained_variance_ratio_[:2]).sum())
+  return pca.transform(unit), share
 
 
 def _tsne(components: np.ndarray) -> np.ndarray:
   from sklearn.manifold import TSNE
 
   perplexity = min(_PERPLEXITY, (len(components) - 1) / 3)
-  made = TSNE(
+  return TSNE(
     perplexity=perplexity, init='pca', random_state=0, max_iter=500, n_jobs=2
-  )
-  return made.fit_transform(components)
+  ).fit_transform(components)
 
 
 def _map(
   title: str,
   places: np.ndarray,
   train: Features,
-  known: np.ndarray,
-  names: Sequence[str],
+  inputs: RunInputs,
   good: str,
 ) -> Figure:
-  label = train.label
+  """Draws images at places [n, 2] in the colors of their classes."""
+  label, labelled = train.label, inputs.labelled[train.index]
   classes, counts = np.unique(label[label >= 0], return_counts=True)
-  shown = classes[np.argsort(-counts, kind='stable')][:_COLOURED]
-  coloured = {int(c): n for n, c in enumerate(np.sort(shown))}
+  shown = np.sort(classes[np.argsort(-counts, kind='stable')][:_MAX_COLORED])
 
-  def draw(axes: Any) -> None:
-    rest = ~np.isin(label, list(coloured))
+  def draw(axes: plots.Axes) -> None:
+    def points(rows: np.ndarray, name: str, color: str, marker: str) -> None:
+      for some, size, edge in ((~labelled, 10, 0.0), (labelled, 20, 0.9)):
+        axes.scatter(
+          *places[rows & some].T, s=size, linewidths=edge,
+          edgecolors='#555555', c=color, marker=marker, rasterized=True,
+        )  # fmt: skip
+      axes.scatter(
+        [], [], s=20, c=color, marker=marker, label=plots.short(name, 16)
+      )
+
+    rest = ~np.isin(label, shown)
     if rest.any():
-      title = 'no label' if (label[rest] < 0).all() else 'other'
-      _points(axes, places[rest], known[rest], '#999999', '.', title)
-    colours = len(plots.FIXED)
-    for c, n in coloured.items():
-      own = label == c
-      _points(
-        axes, places[own], known[own], plots.FIXED[n % colours],
-        plots.MARKERS[n // colours], names[c],
+      name = 'no label' if (label[rest] < 0).all() else 'other'
+      points(rest, name, '#999999', '.')
+    colors = len(plots.CLASS_PALETTE)
+    for n, c in enumerate(shown):
+      points(
+        label == c, inputs.class_name(c), plots.CLASS_PALETTE[n % colors],
+        plots.MARKERS[n // colors],
       )  # fmt: skip
     axes.set_xticks([])
     axes.set_yticks([])
@@ -154,28 +149,18 @@ def _map(
     axes.set_ylabel('second direction, no unit')
     plots.legend(axes)
 
-  few = len(classes) - len(shown)
-  more = f' The {len(shown)} most frequent classes have colours.' if few else ''
-  size = plots.SIZE[0], 4.3 + 0.16 * (len(coloured) // 3)
+  few = len(shown) < len(classes)
+  size = plots.SIZE[0], 4.3 + 0.16 * (len(shown) // 3)
   return Figure(
     title,
     plots.svg(title, draw, size),
-    good + more,
+    good
+    + (f' The {len(shown)} most frequent classes have colors.' if few else ''),
     {
       'x': plots.rounded(places[:, 0]),
       'y': plots.rounded(places[:, 1]),
       'class': label.tolist(),
-      'labelled': known.astype(int).tolist(),
+      'labelled': labelled.astype(int).tolist(),
       'image': train.index.tolist(),
     },
   )
-
-
-def _points(axes, places, known, colour, marker, name) -> None:
-  style = dict(c=colour, marker=marker, rasterized=True)
-  for rows, size, rim in ((~known, 10, 0.0), (known, 20, 0.9)):
-    axes.scatter(
-      places[rows, 0], places[rows, 1], s=size, linewidths=rim,
-      edgecolors='#555555', **style,
-    )  # fmt: skip
-  axes.scatter([], [], s=20, label=plots.short(name, 16), **style)

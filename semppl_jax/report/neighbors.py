@@ -1,62 +1,70 @@
-"""What does it think is alike? Neighbours, votes and semantic positives."""
+"""Galleries of similar images: queue entries that voted, nearest neighbours."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from semppl_jax.evaluators.features import Features
-from semppl_jax.report import formatting, pictures, run_inputs as run_inputs_lib
+from semppl_jax.report import formatting, run_inputs as run_inputs_lib
 from semppl_jax.report.components import Block, Card, Gallery, Note, Picture
-from semppl_jax.report.run_inputs import Material
-from semppl_jax.report.run_record import Course
+from semppl_jax.report.run_inputs import RunInputs
+from semppl_jax.report.run_record import Json, RunRecord
 
 # Cards of each kind, and pictures of each kind on one.
-_CARDS, _NEIGHBOURS = 5, 5
+_MAX_CARDS, _MAX_NEIGHBORS, _MAX_POSITIVES = 5, 5, 3
 
 
 class _Query(NamedTuple):
-  """An unlabelled row of a step: its image, its votes, its positives."""
+  """An unlabelled row of a step.
+
+  Attributes:
+    step: the step.
+    index: position of the image in the train set.
+    label: its pseudo-label.
+    true: its class, or -1 if unknown.
+    share: share of the votes, in [0, 1].
+    voters: position and votes of each neighbour that voted.
+    positives: positions of its semantic positives.
+  """
 
   step: int
   index: int
   label: int
   true: int
   share: float
-  voters: Sequence[Sequence[int]]
+  voters: Sequence[tuple[int, int]]
   positives: Sequence[int]
 
 
-def of_queue(course: Course, material: Material) -> Iterator[Block]:
-  """Rows of recent steps with the queue entries that voted for their label."""
-  queries = _queries(course.guesses)
+def queue_votes(run: RunRecord, inputs: RunInputs) -> Iterator[Block]:
+  """Yields rows of recent steps with the queue entries that voted."""
+  queries = _queries(run.pseudo_labels)
   if not queries:
     yield Note(
-      'This run keeps no queue of labelled images that vote, or has recorded no'
-      ' vote yet.'
+      'No votes: the method has no queue of labelled images, or no vote was'
+      ' recorded yet.'
     )
     return
   wanted: set[int] = set()
   for query in queries:
     wanted |= {query.index, *query.positives, *(v for v, _ in query.voters)}
-  train = material.splits.train
-  found = run_inputs_lib.images(material, train, wanted)
-  cards = [_voted(material, query, found) for query in queries]
+  images = run_inputs_lib.images(inputs, inputs.splits.train, wanted)
   yield Gallery(
     'Unlabelled images, the queue entries that voted, and their positives',
-    [card for card in cards if card.pictures],
-    'Good: the voters show the same kind of thing as the image; where the label'
-    ' is wrong, they share a colour or a pose with it. Green is right, red'
-    ' wrong.',
+    [_vote_card(inputs, q, images) for q in queries if q.index in images],
+    'Good: the neighbours that voted show the same class as the image. Where'
+    ' the pseudo-label is wrong, they often share a colour or a pose with it.'
+    ' Green is right, red is wrong.',
   )
 
 
-def _queries(lines: Sequence[Mapping[str, Any]]) -> list[_Query]:
-  """The newest rows that say who voted, right and wrong ones."""
-  found: list[_Query] = []
+def _queries(lines: Sequence[Json]) -> list[_Query]:
+  """Returns the newest rows with votes, right, wrong and unknown ones."""
+  queries: list[_Query] = []
   for line in reversed(lines):
+    positives = line.get('positives') or ()
     for place, voters in enumerate(line.get('voters') or ()):
-      positives = line.get('positives') or ()
       query = _Query(
         line['step'],
         *(line[name][place] for name in ('index', 'label', 'true', 'share')),
@@ -64,117 +72,108 @@ def _queries(lines: Sequence[Mapping[str, Any]]) -> list[_Query]:
         positives=positives[place] if place < len(positives) else (),
       )
       if voters and query.label >= 0:
-        found.append(query)
-    if len(found) >= 8 * _CARDS:
+        queries.append(query)
+    if len(queries) >= 8 * _MAX_CARDS:
       break
-  right = [q for q in found if q.label == q.true]
-  wrong = [q for q in found if q.label != q.true and q.true >= 0]
-  unknown = [q for q in found if q.true < 0]
-  return [*right[:_CARDS], *wrong[:_CARDS], *unknown[:_CARDS]]
+  right = [q for q in queries if q.label == q.true]
+  wrong = [q for q in queries if q.label != q.true and q.true >= 0]
+  unknown = [q for q in queries if q.true < 0]
+  return [q for kind in (right, wrong, unknown) for q in kind[:_MAX_CARDS]]
 
 
-def _voted(
-  material: Material, query: _Query, found: Mapping[int, np.ndarray]
+def _vote_card(
+  inputs: RunInputs, query: _Query, images: Mapping[int, np.ndarray]
 ) -> Card:
-  train = material.splits.train
-  if query.index not in found:
-    return Card('', [])
-  right = None if query.true < 0 else query.label == query.true
-  truth = '' if right is not False else f', is {_name(material, query.true)}'
-  shown = [Picture(pictures.encode(found[query.index]), 'image', right)]
-  for voter, votes in query.voters[:_NEIGHBOURS]:
-    if voter in found:
-      label = int(train.labels[voter])
-      caption = f'{_name(material, label)}, {formatting.count(votes, "vote")}'
-      same = None if query.true < 0 else label == query.true
-      shown.append(Picture(pictures.encode(found[voter]), caption, same))
-  for positive in query.positives[:3]:
-    if positive in found:
-      label = int(train.labels[positive])
-      same = None if query.true < 0 else label == query.true
-      caption = f'positive: {_name(material, label)}'
-      shown.append(Picture(pictures.encode(found[positive]), caption, same))
-  return Card(
-    f'{train.ids[query.index]}: taken for {_name(material, query.label)} by'
-    f' {formatting.percent(query.share, 0)} of the votes{truth} (step'
-    f' {query.step:,})',
-    shown,
-    right,
+  train = inputs.splits.train
+
+  def matches(label: int) -> bool | None:
+    return None if query.true < 0 else label == query.true
+
+  right = matches(query.label)
+  pictures = [Picture.from_image(images[query.index], 'image', right)]
+  captions = [
+    (index, '{}, ' + formatting.count(votes, 'vote'))
+    for index, votes in query.voters[:_MAX_NEIGHBORS]
+  ] + [(index, 'positive: {}') for index in query.positives[:_MAX_POSITIVES]]
+  for index, caption in captions:
+    if index in images:
+      label = int(train.labels[index])
+      text = caption.format(inputs.class_name(label))
+      pictures.append(Picture.from_image(images[index], text, matches(label)))
+  truth = (
+    '' if right is not False else f', true {inputs.class_name(query.true)}'
   )
+  title = (
+    f'{train.ids[query.index]}: pseudo-label {inputs.class_name(query.label)}'
+    f' with {formatting.percent(query.share, 0)} of the votes{truth} (step'
+    f' {query.step:,})'
+  )
+  return Card(title, pictures, right)
 
 
-def of_features(
-  material: Material, queries: Features, support: Features
+def nearest_labelled(
+  inputs: RunInputs, queries: Features, support: Features
 ) -> Iterator[Block]:
-  """Test images with their nearest labelled images, by encoder features.
+  """Yields test images with their nearest labelled images.
 
   Args:
-    material: the run's data.
+    inputs: the data of the run.
     queries: features of test images.
     support: features of labelled train images.
   """
-  test, train = material.splits.test, material.splits.train
+  from sklearn.preprocessing import normalize
+
+  test, train = inputs.splits.test, inputs.splits.train
   assert test is not None
-  similarity = _unit(queries) @ _unit(support).T
-  near = np.argsort(-similarity, axis=1, kind='stable')[:, :_NEIGHBOURS]
-  label = support.label[near]
-  vote = np.asarray([_majority(row) for row in label])
-  right = vote == queries.label
+  encoder = (x.values['encoder'] for x in (queries, support))
+  query_features, support_features = map(normalize, encoder)
+  similarity = query_features @ support_features.T
+  nearest = np.argsort(-similarity, axis=1, kind='stable')[:, :_MAX_NEIGHBORS]
+  votes = np.asarray([_majority(row) for row in support.label[nearest]])
+  right = votes == queries.label
   known = queries.label >= 0
   rows = np.concatenate([
-    np.flatnonzero(known & right)[:_CARDS],
-    np.flatnonzero(known & ~right)[:_CARDS],
+    np.flatnonzero(known & right)[:_MAX_CARDS],
+    np.flatnonzero(known & ~right)[:_MAX_CARDS],
   ])  # fmt: skip
-  shown = run_inputs_lib.images(material, test, queries.index[rows])
-  others = run_inputs_lib.images(
-    material, train, support.index[near[rows]].ravel()
+  tests = run_inputs_lib.images(inputs, test, queries.index[rows])
+  neighbors = run_inputs_lib.images(
+    inputs, train, support.index[nearest[rows]].ravel()
   )
   cards = []
   for row in rows:
-    index = int(queries.index[row])
-    if index not in shown:
+    index, true = int(queries.index[row]), int(queries.label[row])
+    if index not in tests:
       continue
-    truth = _name(material, int(queries.label[row]))
-    card = [Picture(pictures.encode(shown[index]), 'image', bool(right[row]))]
-    for place in near[row]:
-      other = int(support.index[place])
-      if other in others:
-        own = int(support.label[place])
-        card.append(
-          Picture(
-            pictures.encode(others[other]),
-            f'{_name(material, own)}, {similarity[row, place]:.2f}',
-            own == int(queries.label[row]),
-          )
-        )
-    title = f'{test.ids[index]}: {truth}, nearest are mostly'
-    cards.append(
-      Card(f'{title} {_name(material, int(vote[row]))}', card, bool(right[row]))
+    verdict = bool(right[row])
+    pictures = [Picture.from_image(tests[index], 'image', verdict)] + [
+      Picture.from_image(
+        neighbors[int(support.index[place])],
+        f'{inputs.class_name(int(support.label[place]))},'
+        f' {similarity[row, place]:.2f}',
+        int(support.label[place]) == true,
+      )
+      for place in nearest[row]
+      if int(support.index[place]) in neighbors
+    ]
+    title = (
+      f'{test.ids[index]}: {inputs.class_name(true)}, most neighbours are'
+      f' {inputs.class_name(int(votes[row]))}'
     )
+    cards.append(Card(title, pictures, verdict))
   yield Gallery(
     'Test images and their nearest labelled images',
     cards,
-    f'By cosine of encoder features, among a sample of'
-    f' {formatting.count(len(support.index), "labelled image")}. Good:'
-    ' neighbours that a person would call alike; numbers are similarities, of'
-    ' crops that Pillow makes, which may not be those of the evaluation to the'
-    ' last bit.',
+    'Nearest by cosine similarity (the numbers) of encoder features, in'
+    f' a sample of {formatting.count(len(support.index), "labelled image")}.'
+    ' Good: neighbours look similar to people too. Pillow makes the crops, so'
+    ' they may differ slightly from those of the evaluation.',
   )
 
 
-def _unit(features: Features) -> np.ndarray:
-  x = features.values['encoder']
-  return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-
-
 def _majority(label: np.ndarray) -> int:
-  """The most frequent label, of equals that of the nearest."""
+  """Returns the most frequent label; of equals, that of the nearest."""
   values, first, counts = np.unique(
     label, return_index=True, return_counts=True
   )
   return int(values[np.lexsort((first, -counts))[0]])
-
-
-def _name(material: Material, label: int) -> str:
-  names = material.splits.train.class_names
-  return names[label] if 0 <= label < len(names) else 'no label'

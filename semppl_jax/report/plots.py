@@ -1,33 +1,49 @@
-"""Axes and curves as SVG that takes its colours from the page.
+"""Plots as SVG that takes its colors from the page.
 
-Matplotlib draws with colours that stand for roles; in the SVG they become CSS
+Matplotlib draws with colors that stand for roles; in the SVG they become CSS
 variables, so that one drawing is right on light and on dark pages and in print.
-The palette is that of Okabe and Ito, which most colour-blind eyes tell apart,
-without the yellow that is lost on white; dashes tell curves apart as well.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import io
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-INK, FAINT = '#010203', '#040506'
-SERIES = tuple(f'#0a0b0{n}' for n in range(8))
-_ROLES = {INK: 'var(--ink)', FAINT: 'var(--faint)'} | {
-  colour: f'var(--series-{n})' for n, colour in enumerate(SERIES)
-}
-# Of pictures, whose colours do not change with the page: ten classes that stay
-# apart for colour-blind eyes (Petroff, arXiv 2107.02270), on light and dark.
-FIXED = (
+from semppl_jax.report.components import Figure
+from semppl_jax.report.run_record import RunRecord
+
+if TYPE_CHECKING:
+  import matplotlib.axes
+  import matplotlib.image
+
+Axes: TypeAlias = 'matplotlib.axes.Axes'
+# Okabe and Ito's palette, safe for color blindness, without its yellow, which
+# is too light on white. Markers and dashes work in print.
+PALETTE = (
+  '#0072B2', '#D55E00', '#009E73', '#CC79A7',
+  '#E69F00', '#56B4E9', '#000000', '#882255',
+)  # fmt: skip
+# Markers and colors have no common factor: 72 pairs.
+MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '*', 'h')
+# Ten classes of a scatter plot, on light and on dark (Petroff, arXiv
+# 2107.02270).
+CLASS_PALETTE = (
   '#3f90da', '#ffa90e', '#bd1f01', '#94a4a2', '#832db6',
   '#a96b59', '#e76300', '#b9ac70', '#717581', '#92dadd',
 )  # fmt: skip
-MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '*')
-DASHES = ('-', (0, (6, 2)), (0, (2, 2)), (0, (6, 2, 1.5, 2)))
+# Placeholders, which `_inline` replaces by variables of page.css.
+INK, FAINT = '#010203', '#040506'
+SERIES = tuple(f'#0a0b0{n}' for n in range(len(PALETTE)))
+_VARIABLES = {INK: 'var(--ink)', FAINT: 'var(--faint)'} | {
+  color: f'var(--series-{n})' for n, color in enumerate(SERIES)
+}
+_DASHES = ('-', (0, (6, 2)), (0, (2, 2)), (0, (6, 2, 1.5, 2)))
 SIZE = (4.3, 3.0)  # Inches; a phone shows about as much.
-_POINTS = 200
+_MAX_POINTS = 200
+# Runs whose curves have names; those of other runs are grey.
+MAX_NAMED = 8
 
 
 class Line(NamedTuple):
@@ -37,8 +53,8 @@ class Line(NamedTuple):
     label: its name.
     x: positions [n].
     y: values [n].
-    mark: whether every point is marked.
-    faint: whether it stands behind the others, without a name.
+    mark: True to mark every point.
+    faint: True to draw it behind the others, grey and without a name.
   """
 
   label: str
@@ -61,16 +77,16 @@ def lines(
   """Draws curves, and horizontal lines at named levels.
 
   Args:
-    title: said to who cannot see it.
-    curves: what to draw.
+    title: description for screen readers.
+    curves: curves to draw.
     x: name of the horizontal axis, with its unit.
     y: name of the vertical one.
     levels: values to compare with, by name.
     bottom: where the vertical axis begins.
-    log: whether it is logarithmic, where all values are positive.
+    log: True for a logarithmic vertical axis, if all values are positive.
   """
 
-  def draw(axes: Any) -> None:
+  def draw(axes: Axes) -> None:
     from matplotlib.ticker import EngFormatter, NullFormatter
 
     named = [curve for curve in curves if not curve.faint]
@@ -81,18 +97,18 @@ def lines(
       axes.plot(
         curve.x, curve.y, label=short(curve.label), lw=1.6,
         color=SERIES[place % len(SERIES)],
-        ls=DASHES[place // len(SERIES) % len(DASHES)],
+        ls=_DASHES[place // len(SERIES) % len(_DASHES)],
         marker=MARKERS[place % len(MARKERS)] if curve.mark else None, ms=4,
       )  # fmt: skip
     for place, (name, value) in enumerate((levels or {}).items()):
       axes.axhline(
-        value, color=INK, lw=1, ls=DASHES[1 + place % 3], label=short(name)
+        value, color=INK, lw=1, ls=_DASHES[1 + place % 3], label=short(name)
       )
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.xaxis.set_major_formatter(EngFormatter(sep=''))
     axes.grid(color=FAINT, lw=0.4)
-    values = [v for c in curves for v in np.asarray(c.y) if np.isfinite(v)]
+    values = [v for c in curves for v in c.y if np.isfinite(v)]
     if log and values and min(values) > 0:
       axes.set_yscale('log')
       axes.yaxis.set_major_formatter(lambda value, _: f'{value:g}')
@@ -105,26 +121,130 @@ def lines(
   return svg(title, draw)
 
 
-def legend(axes: Any) -> None:
+def metric_figure(
+  title: str,
+  runs: Sequence[RunRecord],
+  metrics: Mapping[str, str],
+  *,
+  y: str,
+  good: str,
+  scale: float = 1.0,
+  mark: bool = False,
+  max_points: int = _MAX_POINTS,
+  levels: Mapping[str, float] | None = None,
+  bottom: float | None = None,
+  log: bool = False,
+) -> Iterator[Figure]:
+  """Yields a figure of metrics over the training, or nothing without values.
+
+  Args:
+    title: its title.
+    runs: one run, whose metrics all are drawn, or several, of which the first
+      metric is.
+    metrics: metrics by the name of their curve.
+    y: name of the vertical axis, with its unit.
+    good: one sentence that says what good looks like.
+    scale: factor of the values.
+    mark: True to mark every point, where each is a measurement of its own.
+    max_points: points of a curve that is not marked; of more, neighbours are
+      averaged.
+    levels: see `lines`.
+    bottom: see `lines`.
+    log: see `lines`.
+  """
+  curves = []
+  for label, run, metric, faint in _selected(runs, metrics):
+    series = run.metrics[metric]
+    x = series.step * (1 if _same_batch_size(runs) else run.batch_size)
+    y_values = series.value * scale
+    if not mark:
+      x, y_values = thinned(x, y_values, max_points)
+    curves.append(Line(label, x, y_values, mark, faint))
+  if curves:
+    axis = 'Steps' if _same_batch_size(runs) else 'Images seen'
+    drawn = lines(
+      title, curves, x=axis, y=y, levels=levels, bottom=bottom, log=log
+    )
+    yield Figure(title, drawn, good, line_data(curves))
+
+
+def _selected(
+  runs: Sequence[RunRecord], metrics: Mapping[str, str]
+) -> list[tuple[str, RunRecord, str, bool]]:
+  """Label, run, metric and `faint` of each curve."""
+  if len(runs) == 1:
+    return [
+      (label, runs[0], metric, False)
+      for label, metric in metrics.items()
+      if metric in runs[0].metrics
+    ]
+  metric = metrics.get(first_label(runs, metrics), '')
+  having = [run for run in runs if metric in run.metrics]
+  return [
+    (run.name, run, metric, place >= MAX_NAMED)
+    for place, run in enumerate(having)
+  ]
+
+
+def _same_batch_size(runs: Sequence[RunRecord]) -> bool:
+  return len({run.batch_size for run in runs}) == 1
+
+
+def selection(runs: Sequence[RunRecord]) -> list[str]:
+  """Returns the head of sentences about the first of many runs."""
+  many = len(runs) > MAX_NAMED
+  return [f'Of the first {MAX_NAMED} of {len(runs)} runs:'] if many else []
+
+
+def metric_title(
+  title: str, runs: Sequence[RunRecord], metrics: Mapping[str, str]
+) -> str:
+  """Returns a title; for several runs it names the metric that is drawn."""
+  label = first_label(runs, metrics) if len(runs) > 1 else ''
+  return f'{title}: {label}' if label else title
+
+
+def first_label(runs: Sequence[RunRecord], metrics: Mapping[str, str]) -> str:
+  """Returns the label of the first metric that any of the runs has, or ''."""
+  return next(
+    (k for k, m in metrics.items() if any(m in run.metrics for run in runs)), ''
+  )
+
+
+def line_data(curves: Sequence[Line]) -> dict[str, object]:
+  """Returns the points of curves by name, as JSON holds them."""
+  return {c.label: {'x': rounded(c.x), 'y': rounded(c.y)} for c in curves}
+
+
+def legend(axes: Axes) -> None:
   """Puts the names of the curves below the axes."""
   handles, labels = axes.get_legend_handles_labels()
   columns = max(1, min(3, 56 // (max(map(len, labels)) + 5)))
-  axes.figure.legend(
+  axes.get_figure(root=True).legend(  # pyright: ignore[reportOptionalMemberAccess]
     handles, labels, loc='outside lower center', frameon=False, ncols=columns,
     fontsize=8.5, handlelength=2.6,
   )  # fmt: skip
 
 
+def colorbar(
+  axes: Axes, image: 'matplotlib.image.AxesImage', label: str, **options
+) -> None:
+  """Adds a color bar without an outline."""
+  bar = axes.figure.colorbar(image, **options)
+  bar.set_label(label)
+  bar.outline.set_visible(False)
+
+
 def svg(
   title: str,
-  draw: Callable[[Any], None],
+  draw: Callable[[Axes], None],
   size: tuple[float, float] = SIZE,
 ) -> str:
-  """Returns what `draw` draws into axes as an `<svg>` element.
+  """Returns a drawing as an `<svg>` element.
 
   Args:
-    title: said to who cannot see it.
-    draw: given `matplotlib.axes.Axes`.
+    title: description for screen readers.
+    draw: draws into the axes.
     size: width and height, inches.
   """
   import matplotlib
@@ -157,50 +277,46 @@ def svg(
 
 
 def _inline(text: str, title: str) -> str:
-  """An SVG file as an element of a page, in the page's colours."""
+  """Turns an SVG file into an element of a page, in the page's colors."""
+  from markupsafe import escape
+
   text = text[text.index('<svg') :]
   text = re.sub(r'<metadata>.*?</metadata>', '', text, flags=re.DOTALL)
   used = set(re.findall(r'#([\w-]+)["\)]', text))
   text = re.sub(
     r' id="([\w.-]+)"', lambda m: m[0] if m[1] in used else '', text
   )
-  for colour, role in _ROLES.items():
-    text = text.replace(colour, role)
+  for color, variable in _VARIABLES.items():
+    text = text.replace(color, variable)
   viewbox = re.search(r'viewBox="[^"]*"', text)
   assert viewbox
-  head = f'<svg {viewbox[0]} role="img" aria-label="{_attribute(title)}">'
+  head = f'<svg {viewbox[0]} role="img" aria-label="{escape(title)}">'
   return head + text[text.index('>') + 1 :]
 
 
-def _attribute(text: str) -> str:
-  from markupsafe import escape
-
-  return str(escape(text))
-
-
 def thinned(
-  x: np.ndarray, y: np.ndarray, most: int = _POINTS
+  x: np.ndarray, y: np.ndarray, max_points: int = _MAX_POINTS
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Means of neighbours, where a curve has more points than can be seen."""
-  if len(x) <= most:
+  """Averages neighbours where a curve has more points than can be seen."""
+  if len(x) <= max_points:
     return x, y
-  parts = [*np.array_split(np.arange(len(x)), most)]
+  parts = [*np.array_split(np.arange(len(x)), max_points)]
   return (
     np.asarray([x[part[-1]] for part in parts]),
     np.asarray([np.mean(y[part]) for part in parts]),
   )
 
 
-def short(text: str, most: int = 28) -> str:
-  """A name in at most so many characters; its beginning and end are kept."""
-  if len(text) <= most:
+def short(text: str, length: int = 28) -> str:
+  """Shortens a name in its middle to `length` characters."""
+  if len(text) <= length:
     return text
-  end = most // 3
-  return f'{text[: most - end - 1]}\u2026{text[-end:]}'
+  end = length // 3
+  return f'{text[: length - end - 1]}\u2026{text[-end:]}'
 
 
-def rounded(values: Any) -> list[float | None]:
-  """Numbers for JSON, to five digits; None where one is not finite."""
+def rounded(values: np.ndarray) -> list[float | None]:
+  """Returns numbers of five digits for JSON; None where one is not finite."""
   return [
     float(f'{v:.5g}') if np.isfinite(v) else None
     for v in np.asarray(values, float).ravel()

@@ -1,13 +1,11 @@
-"""The data and the network of a run, as far as a report looks at them.
+"""Data and network of a run, read again for the page.
 
-Images are read one by one, wherever they are, and features are those of a
-sample that is bounded by number and by time: a report of ImageNet takes no
-longer than one of a folder.
+Images are read one by one, and features are those of a sample that is bounded
+by number and by time: a page of ImageNet takes no longer than one of a folder.
 """
 
 from collections.abc import Iterable
 import contextlib
-import logging
 import pathlib
 import time
 from typing import NamedTuple
@@ -28,184 +26,179 @@ from semppl_jax.exchange import (
 )
 from semppl_jax.models.network import make_network
 from semppl_jax.models.weights import Weights
-from semppl_jax.report.run_record import Course
+from semppl_jax.report.run_record import RunRecord
 from semppl_jax.runtime import errors, mesh as mesh_lib
 from semppl_jax.runtime.errors import InputError
 
-_log = logging.getLogger(__name__)
-# Images that are embedded at once: a few until the pace is known.
-_CHUNKS = (8, 128)
-_MOST_IMAGES = 1024  # Of a sample.
-_SLOW_SECONDS = 0.15  # Where a few take longer, no more are taken at once.
+# Images of a forward pass: few until the speed is known.
+_BATCH_SIZES = (8, 128)
+_MAX_IMAGES = 1024  # Of a sample.
+_SLOW_SECONDS = 0.15  # Batches stay small where a small one takes longer.
 
 
-class MaterialError(InputError):
-  """The data or the weights of a run are not at hand; a sentence says why."""
+class RunInputsError(InputError):
+  """The data or the weights of a run cannot be used; the message says why."""
 
 
-class Material(NamedTuple):
-  """What a run learned from.
+class RunInputs(NamedTuple):
+  """Data of a run.
 
   Attributes:
-    config: its config, which reads images one by one.
-    own: its config as it was.
-    splits: its data.
-    subset: the images whose label it knew.
+    config: the config of the run.
+    reader_config: the same, with `data.backend='device'`, which reads images
+      one by one.
+    splits: train and test set.
+    subset: the images whose label the run may use.
     mesh: one device.
   """
 
   config: ml_collections.ConfigDict
-  own: ml_collections.ConfigDict
+  reader_config: ml_collections.ConfigDict
   splits: dataset.Splits
   subset: labels.LabelSubset
   mesh: Mesh
 
   @property
-  def known(self) -> np.ndarray:
-    """Whether the run may know the label of each train image, bool [n]."""
-    known = np.zeros(self.splits.train.size, bool)
-    known[self.subset.index] = True
-    return known
+  def labelled(self) -> np.ndarray:
+    """True for train images whose label the run may use, bool [n]."""
+    labelled = np.zeros(self.splits.train.size, bool)
+    labelled[self.subset.index] = True
+    return labelled
+
+  def class_name(self, label: int) -> str:
+    """Returns the name of a class, or `no label`."""
+    names = self.splits.train.class_names
+    return names[label] if 0 <= label < len(names) else 'no label'
 
 
-def load(course: Course) -> Material:
-  """Finds the data of a run again.
+def load(run: RunRecord) -> RunInputs:
+  """Opens the data of a run again.
 
   Raises:
-    MaterialError: it is not at hand, or not the same any more.
+    RunInputsError: it is not on this machine, or has changed.
   """
-  if course.config is None:
-    raise MaterialError('There is no config.json that names the data.')
-  own = course.config
-  if '://' in own.data.path:
-    raise MaterialError(
-      f'The data is in {own.data.path}, and images are shown of what is on this'
-      ' machine alone.'
+  if run.config is None:
+    raise RunInputsError('There is no config.json that names the data.')
+  config = run.config
+  if '://' in config.data.path:
+    raise RunInputsError(
+      f'The data is in {config.data.path}; images are shown only from data on'
+      ' this machine.'
     )
   try:
-    if not sample_images.at_hand(own.data):
-      raise MaterialError(
-        f'The data set {own.data.name!r} is not prepared on this machine.'
-      )
-    splits = masks.load(own)
-    subset = labels.select(own.data, splits.train)
-  except MaterialError:
-    raise
-  # Errors of TensorFlow and its data sets have no kind in common.
+    present = sample_images.is_local(config.data)
+    splits = masks.load(config) if present else None
+    subset = labels.select(config.data, splits.train) if splits else None
+  # Errors of TensorFlow and its data sets have no common class.
   except Exception as error:
-    raise MaterialError(
+    raise RunInputsError(
       f'The data cannot be read: {errors.first_line(error)}'
     ) from error
-  now = {'data': splits.train.fingerprint, 'label_subset': subset.hash}
-  if any(course.facts.get(name, value) != value for name, value in now.items()):
-    raise MaterialError(
-      'The data is not what the run learned from any more: images were added,'
-      ' removed, renamed or labelled otherwise.'
+  if splits is None or subset is None:
+    raise RunInputsError(
+      f'The data set {config.data.name!r} is not prepared on this machine.'
     )
-  config = loading.copy(own)
-  config.data.backend = 'device'
+  current = {'data': splits.train.fingerprint, 'label_subset': subset.hash}
+  if any(
+    run.metadata.get(key, value) != value for key, value in current.items()
+  ):
+    raise RunInputsError(
+      'The data has changed since the run: images were added, removed, renamed'
+      ' or relabelled.'
+    )
+  reader_config = loading.copy(config)
+  reader_config.data.backend = 'device'
   mesh = mesh_lib.make_mesh(jax.local_devices()[:1])
-  return Material(config.lock(), own, splits, subset, mesh)
+  return RunInputs(config, reader_config.lock(), splits, subset, mesh)
 
 
-def weights(course: Course) -> Weights:
+def weights(run: RunRecord) -> Weights:
   """Reads the network of the newest checkpoint.
 
   Raises:
-    MaterialError: there is none yet, or it cannot be read.
+    RunInputsError: there is none yet, or it cannot be read.
   """
-  place = str(course.path)
-  if '://' in place:
-    raise MaterialError(
-      f'{place} is no folder of this machine; fetch the run to see features.'
+  directory = str(run.path)
+  if '://' in directory:
+    raise RunInputsError(
+      f'{directory} is not on this machine; copy the run here to see features.'
     )
   try:
-    return run_checkpoint_lib.read(pathlib.Path(place))
+    return run_checkpoint_lib.read(pathlib.Path(directory))
   except (ValueError, OSError, KeyError, TypeError) as error:
-    raise MaterialError(errors.first_line(error)) from error
+    raise RunInputsError(errors.first_line(error)) from error
 
 
 def images(
-  material: Material, data: Dataset, wanted: Iterable[int]
+  inputs: RunInputs, data: Dataset, indices: Iterable[int]
 ) -> dict[int, np.ndarray]:
-  """Centre crops of some images by position; unreadable ones are left out.
+  """Returns centre crops by position; unreadable images are left out.
 
   Args:
-    material: the run's data.
+    inputs: the data of the run.
     data: one of its splits.
-    wanted: positions, in any order; those that are none are passed over.
+    indices: positions, in any order; those outside of the split are ignored.
   """
-  rows = np.unique([row for row in wanted if 0 <= row < data.size])
-  found = {}
-  for batch in pipeline.eval_batches(
-    material.config, data, rows.astype(np.int32), _CHUNKS[0]
-  ):
+  rows = np.unique([row for row in indices if 0 <= row < data.size])
+  return {
+    int(index): image
+    for batch in pipeline.eval_batches(
+      inputs.reader_config, data, rows.astype(np.int32), _BATCH_SIZES[0]
+    )
     for image, index, valid in zip(
       batch.image, batch.index, batch.valid, strict=True
-    ):
-      if valid:
-        found[int(index)] = image
-  return found
+    )
+    if valid
+  }
 
 
 class Embedder:
-  """Features of samples, by the network of a run."""
+  """Computes features of samples with the network of a run."""
 
-  def __init__(self, material: Material, of: Weights):
-    self._material = material
-    network = make_network(of.network, heads=of.heads, bn_groups='view')
+  def __init__(self, inputs: RunInputs, weights: Weights):
+    self._inputs = inputs
+    network = make_network(
+      weights.network, heads=weights.heads, bn_groups='view'
+    )
     self._embed = features_lib.make_embed(
-      material.config.augment, network, material.mesh, ('encoder', 'projection')
+      inputs.config.augment, network, inputs.mesh, ('encoder', 'projection')
     )
     self._trees = jax.device_put(
-      (of.params, of.net_state), mesh_lib.replicated(material.mesh)
+      (weights.params, weights.net_state), mesh_lib.replicated(inputs.mesh)
     )
 
   def sample(
-    self,
-    data: Dataset,
-    rows: np.ndarray,
-    seconds: float,
-    seed: int = 0,
+    self, data: Dataset, rows: np.ndarray, seconds: float
   ) -> Features | None:
-    """Features of as many of some images, drawn evenly, as time allows.
+    """Computes features of a random sample of images, as many as time allows.
 
     Args:
       data: one of the run's splits.
-      rows: positions in it, at random of which some are taken.
-      seconds: after so many no more are begun; a few are made in any case.
-      seed: of the draw.
+      rows: positions to draw from, at most 1,024 of them.
+      seconds: no batch begins after this time, but one is always computed.
 
     Returns:
-      The features, or None where no image is there or can be read.
+      The features, or None if no image can be read.
     """
-    left = np.random.default_rng(seed).permutation(rows)[:_MOST_IMAGES]
-    parts, began, size = [], time.monotonic(), _CHUNKS[0]
-    while len(left) and (not parts or time.monotonic() - began < seconds):
+    left = np.random.default_rng(0).permutation(rows)[:_MAX_IMAGES]
+    parts, start, size = [], time.monotonic(), _BATCH_SIZES[0]
+    while len(left) and (not parts or time.monotonic() - start < seconds):
       chunk, left = np.sort(left[:size]).astype(np.int32), left[size:]
-      at = time.monotonic()
-      # Of these, none may be readable.
+      chunk_start = time.monotonic()
       with contextlib.suppress(features_lib.UnreadableError):
         parts.append(self._features(data, chunk))
-      if parts and time.monotonic() - at < _SLOW_SECONDS:
-        size = _CHUNKS[1]
-    return _joined(parts) if parts else None
+      if parts and time.monotonic() - chunk_start < _SLOW_SECONDS:
+        size = _BATCH_SIZES[1]
+    if not parts:
+      return None
+    return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
   def _features(self, data: Dataset, rows: np.ndarray) -> Features:
-    size = next(n for n in _CHUNKS if len(rows) <= n)
-    batches = pipeline.eval_batches(self._material.config, data, rows, size)
+    size = next(n for n in _BATCH_SIZES if len(rows) <= n)
+    batches = pipeline.eval_batches(
+      self._inputs.reader_config, data, rows, size
+    )
     params, net_state = self._trees
     return features_lib.collect(
-      batches, self._embed, params, net_state, self._material.mesh
+      batches, self._embed, params, net_state, self._inputs.mesh
     )
-
-
-def _joined(parts: list[Features]) -> Features:
-  return Features(
-    {
-      kind: np.concatenate([part.values[kind] for part in parts])
-      for kind in parts[0].values
-    },
-    np.concatenate([part.label for part in parts]),
-    np.concatenate([part.index for part in parts]),
-  )

@@ -1,7 +1,7 @@
-"""What a run has written so far, read from its directory alone.
+"""Record of a run: everything that its directory says so far.
 
-Any of the files may be missing or cut short: a run may go on, have been killed,
-or be of an earlier version.
+Any of the files may be missing or cut short: a run may be in progress, have
+been killed, or be of an earlier version.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,14 @@ from semppl_jax.config import loading
 from semppl_jax.exchange import run_checkpoint as run_checkpoint_lib
 from semppl_jax.runtime import errors, files as files_lib
 from semppl_jax.runtime.errors import InputError
-from semppl_jax.training import (
-  pseudo_label_log,
-  summary,
-  timer,
-)
+from semppl_jax.training import pseudo_label_log, summary, timer
+
+Json = dict[str, Any]
 
 _METRICS, _CONFIG = 'metrics.jsonl', 'config.json'
 _EVALUATION, _BENCH = 'evaluation.json', 'bench.json'
-# What other types than these would break.
-_FACTS = {
+# Types of fields; values of another type are left out.
+_METADATA_TYPES = {
   **dict.fromkeys(
     ('batch_size', 'total_steps', 'train_images', 'labelled_images',
      'test_images'), int,
@@ -36,13 +34,13 @@ _FACTS = {
   ),
   **dict.fromkeys(('class_names', 'labelled_per_class', 'starts'), list),
 }  # fmt: skip
-_SUMMARY = {'steps': int, 'knn': dict}
+_SUMMARY_TYPES = {'steps': int, 'knn': dict}
 _COLUMNS = ('index', 'label', 'true', 'share')
-_MOST_LINES = 2000
+_MAX_LINES = 2000
 
 
-class CourseError(InputError):
-  """A directory is no run."""
+class RunRecordError(InputError):
+  """A directory is not a run directory."""
 
 
 class Series(NamedTuple):
@@ -56,143 +54,140 @@ class Series(NamedTuple):
   step: np.ndarray
   value: np.ndarray
 
-  @property
-  def last(self) -> float:
-    """The newest value."""
-    return float(self.value[-1])
 
-  def recent(self, share: float = 0.25) -> float:
-    """Mean over the last share of the values, of one at least."""
-    return float(np.mean(self.value[-max(1, round(share * len(self.value))) :]))
-
-
-class Course(NamedTuple):
+class RunRecord(NamedTuple):
   """A run.
 
   Attributes:
-    name: what tells it from the other runs.
+    name: a name that is unique among the runs of the page.
     path: its directory.
-    facts: of `run.json`, and of the summary where that has none; what is not
-      known is not there.
+    metadata: known fields of `run.json`, and of the summary where it lacks
+      them.
     config: its config, or None.
-    fields: the same by dotted name.
+    flat_config: the same by dotted name.
     metrics: series by name.
-    guesses: lines of `pseudo_labels.jsonl`, of so many at most that they can be
-      held; none of runs that are not shown in detail.
+    pseudo_labels: at most 2,000 lines of `pseudo_labels.jsonl`; none of runs
+      that are not shown in detail.
     timing: lines of `timing.jsonl`.
-    summary: of a finished run, else None.
-    evaluation: `evaluation.json` of the run, or of a folder beside it that is
-      called like it with `-evaluation`, or None.
+    summary: summary of a finished run, else None.
+    evaluation: `evaluation.json` of the run, or of the directory
+      `<run>-evaluation` beside it, or None.
     bench: `bench.json`, as `tools.bench --out` writes it, or None.
-    problems: sentences about files that are damaged.
+    problems: sentences about damaged files.
   """
 
   name: str
   path: epath.Path
-  facts: Mapping[str, Any]
+  metadata: Json
   config: ml_collections.ConfigDict | None
-  fields: Mapping[str, Any]
+  flat_config: Json
   metrics: Mapping[str, Series]
-  guesses: Sequence[Mapping[str, Any]]
-  timing: Sequence[Mapping[str, Any]]
-  summary: Mapping[str, Any] | None
-  evaluation: Mapping[str, Any] | None
-  bench: Mapping[str, Any] | None
+  pseudo_labels: Sequence[Json]
+  timing: Sequence[Json]
+  summary: Json | None
+  evaluation: Json | None
+  bench: Json | None
   problems: Sequence[str]
 
   @property
   def step(self) -> int:
-    """The newest step that is recorded."""
+    """The newest recorded step."""
     return max((int(s.step[-1]) for s in self.metrics.values()), default=0)
 
   @property
-  def total_steps(self) -> int | None:
-    """Steps of the whole run, where it says."""
-    return self.facts.get('total_steps')
-
-  @property
   def finished(self) -> bool:
-    """Whether it is at its end; one that was begun anew is not."""
+    """True at the end of the run; False for one that was restarted."""
     return self.summary is not None and self.step >= self.summary['steps']
 
   @property
   def batch_size(self) -> int:
-    """Images per step; 1 where nothing says."""
-    size = self.fields.get('batch_size')
-    return size if isinstance(size, int) else self.facts.get('batch_size', 1)
+    """Images per step; 1 if unknown."""
+    size = self.flat_config.get('batch_size')
+    return size if isinstance(size, int) else self.metadata.get('batch_size', 1)
 
   @property
   def class_names(self) -> tuple[str, ...]:
-    """Names of the classes; () where they are not known."""
-    return tuple(map(str, self.facts.get('class_names', ())))
+    """Names of the classes; () if unknown."""
+    return tuple(map(str, self.metadata.get('class_names', ())))
 
   @property
   def method(self) -> str:
-    """What it learns by."""
-    return str(self.fields.get('method', self.facts.get('method', '?')))
+    """Name of the method."""
+    return str(self.flat_config.get('method', self.metadata.get('method', '?')))
+
+  def last(self, metric: str) -> float | None:
+    """Returns the newest value of a metric, or None."""
+    series = self.metrics.get(metric)
+    return None if series is None else float(series.value[-1])
+
+  def recent(self, metric: str) -> float | None:
+    """Returns the mean of the last quarter of a metric's records, or None."""
+    series = self.metrics.get(metric)
+    if series is None:
+      return None
+    return float(np.mean(series.value[-max(1, round(len(series.value) / 4)) :]))
 
 
 def read_all(
-  places: Sequence[str | os.PathLike[str]], detailed: int = 1
-) -> list[Course]:
+  directories: Sequence[str | os.PathLike[str]], detailed: int = 1
+) -> list[RunRecord]:
   """Reads runs, in their order.
 
   Args:
-    places: their directories.
-    detailed: how many of them, from the first on, with their pseudo-labels.
+    directories: their directories.
+    detailed: number of first runs whose pseudo-labels are read too.
 
   Raises:
-    CourseError: one of them is no run; says which and what a run has.
+    RunRecordError: one of them is not a run directory.
   """
-  paths = [epath.Path(os.path.expanduser(place)) for place in places]
-  names = distinct([str(_absolute(path)).rstrip('/') for path in paths])
+  paths = [epath.Path(os.path.expanduser(path)) for path in directories]
+  names = unique_names([str(_absolute(path)).rstrip('/') for path in paths])
   return [
-    read(path, name, with_guesses=n < detailed)
+    _read(path, name, with_pseudo_labels=n < detailed)
     for n, (path, name) in enumerate(zip(paths, names, strict=True))
   ]
 
 
-def read(path: epath.Path, name: str, with_guesses: bool = True) -> Course:
-  """Reads one run; raises as `read_all`."""
+def _read(path: epath.Path, name: str, with_pseudo_labels: bool) -> RunRecord:
   files = (_METRICS, _CONFIG, summary.RUN_FILE)
   if not any((path / file).exists() for file in files):
-    reason = 'is no run' if path.exists() else 'is not there'
-    raise CourseError(
-      f'{path} {reason}: a run has one of {", ".join(files)}, and is what'
-      ' --workdir of semppl_jax.main names.'
+    reason = 'is not a run directory' if path.exists() else 'was not found'
+    raise RunRecordError(
+      f'{path} {reason}: name a --workdir of semppl_jax.main, which has one of'
+      f' {", ".join(files)}.'
     )
   problems: list[str] = []
-  fields = _fields(_json(path / _CONFIG, problems) or {}, problems)
-  end = _of_types(_json(path / summary.FILE, problems), _SUMMARY)
-  facts = _of_types(_json(path / summary.RUN_FILE, problems), _FACTS)
+  flat = _flat_config(_read_json(path / _CONFIG, problems) or {}, problems)
+  end = _typed(_read_json(path / summary.FILE, problems), _SUMMARY_TYPES)
+  metadata = _typed(
+    _read_json(path / summary.RUN_FILE, problems), _METADATA_TYPES
+  )
   home = _absolute(path)
   beside = home.parent / f'{home.name}-evaluation'
-  return Course(
+  return RunRecord(
     name=name,
     path=path,
-    facts=_of_types(end, _FACTS) | facts,
-    config=_config(fields, problems),
-    fields=fields,
-    metrics=_series(_lines(path / _METRICS, problems)),
-    guesses=_guesses(path, problems) if with_guesses else (),
-    timing=_lines(path / timer.FILE, problems),
+    metadata=_typed(end, _METADATA_TYPES) | metadata,
+    config=_config(flat, problems),
+    flat_config=flat,
+    metrics=_series(_read_lines(path / _METRICS, problems)),
+    pseudo_labels=_pseudo_labels(path, problems) if with_pseudo_labels else (),
+    timing=_read_lines(path / timer.FILE, problems),
     summary=end if 'steps' in end else None,
-    evaluation=_json(path / _EVALUATION, problems)
-    or _json(beside / _EVALUATION, problems),
-    bench=_json(path / _BENCH, problems),
+    evaluation=_read_json(path / _EVALUATION, problems)
+    or _read_json(beside / _EVALUATION, problems),
+    bench=_read_json(path / _BENCH, problems),
     problems=problems,
   )
 
 
 def _absolute(path: epath.Path) -> epath.Path:
-  """The path with all its names; that of a bucket has them."""
+  """Returns an absolute path; one in a bucket is absolute already."""
   return path if '://' in str(path) else path.absolute()
 
 
-def _of_types(
-  content: Mapping[str, Any] | None, types: Mapping[str, type]
-) -> dict[str, Any]:
-  """What of a file is of the type that it should be."""
+def _typed(content: Json | None, types: Mapping[str, type]) -> Json:
+  """Drops fields whose value is None or of the wrong type."""
   return {
     name: value
     for name, value in (content or {}).items()
@@ -200,39 +195,40 @@ def _of_types(
   }
 
 
-def _fields(content: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
-  """A config by dotted name."""
+def _flat_config(content: Json, problems: list[str]) -> Json:
   try:
     return loading.to_flat_dict(ml_collections.ConfigDict(content))
   except (TypeError, ValueError) as error:
-    problems.append(f'{_CONFIG} is of no run: {errors.first_line(error)}.')
+    problems.append(_invalid_config(error))
     return {}
 
 
 def _config(
-  fields: Mapping[str, Any], problems: list[str]
+  flat: Json, problems: list[str]
 ) -> ml_collections.ConfigDict | None:
-  if not fields:
-    return None
   try:
-    return run_checkpoint_lib.settings(fields)
+    return run_checkpoint_lib.run_config(flat) if flat else None
   except (TypeError, ValueError, KeyError) as error:
-    problems.append(f'{_CONFIG} is of no run: {errors.first_line(error)}.')
+    problems.append(_invalid_config(error))
     return None
 
 
-def _guesses(path: epath.Path, problems: list[str]) -> list[dict[str, Any]]:
-  """The lines whose columns can be read, evenly thinned where they are many."""
+def _invalid_config(error: Exception) -> str:
+  return f'{_CONFIG} is not a valid config: {errors.first_line(error)}.'
+
+
+def _pseudo_labels(path: epath.Path, problems: list[str]) -> list[Json]:
+  """Reads the lines that have all columns, evenly thinned where too many."""
   lines = [
     line
-    for line in _lines(path / pseudo_label_log.FILE, problems)
+    for line in _read_lines(path / pseudo_label_log.FILE, problems)
     if all(isinstance(line.get(name), list) for name in _COLUMNS)
   ]
-  return lines[:: -(-len(lines) // _MOST_LINES)] if lines else []
+  return lines[:: -(-len(lines) // _MAX_LINES)] if lines else []
 
 
-def distinct(paths: Sequence[str]) -> list[str]:
-  """The shortest ends of paths that tell them apart, in whole names."""
+def unique_names(paths: Sequence[str]) -> list[str]:
+  """Returns the shortest ends of paths, in whole names, that are unique."""
   parts = [path.split('/') for path in paths]
   for length in range(1, max(map(len, parts)) + 1):
     names = ['/'.join(part[-length:]) for part in parts]
@@ -241,7 +237,7 @@ def distinct(paths: Sequence[str]) -> list[str]:
   return [f'{path} ({n})' for n, path in enumerate(paths, 1)]
 
 
-def _lines(path: epath.Path, problems: list[str]) -> list[dict[str, Any]]:
+def _read_lines(path: epath.Path, problems: list[str]) -> list[Json]:
   try:
     lines, damaged = files_lib.read_json_lines(path)
   except OSError as error:
@@ -249,13 +245,13 @@ def _lines(path: epath.Path, problems: list[str]) -> list[dict[str, Any]]:
     return []
   if damaged:
     problems.append(
-      f'{path.name} has {damaged} damaged line(s), as of a run that was killed'
-      ' while it wrote, or writes now; they are left out.'
+      f'{path.name}: {damaged} damaged line(s) left out. A run that was killed,'
+      ' or is writing now, leaves such a line.'
     )
   return lines
 
 
-def _json(path: epath.Path, problems: list[str]) -> dict[str, Any] | None:
+def _read_json(path: epath.Path, problems: list[str]) -> Json | None:
   try:
     if not path.exists():
       return None
@@ -268,17 +264,14 @@ def _json(path: epath.Path, problems: list[str]) -> dict[str, Any] | None:
   return content
 
 
-def _series(lines: Sequence[Mapping[str, Any]]) -> dict[str, Series]:
-  found: dict[str, dict[int, float]] = {}
+def _series(lines: Sequence[Json]) -> dict[str, Series]:
+  values: dict[str, dict[int, float]] = {}
   for line in lines:
     for name, value in line.items():
       if name != 'step' and isinstance(value, int | float):
-        # Of a step that stands there twice, the later record.
-        found.setdefault(name, {})[line['step']] = float(value)
+        # A later record of the same step wins.
+        values.setdefault(name, {})[line['step']] = float(value)
   return {
-    name: Series(
-      np.asarray(sorted(values)),
-      np.asarray([values[step] for step in sorted(values)]),
-    )
-    for name, values in found.items()
+    name: Series(*map(np.asarray, zip(*sorted(at.items()), strict=True)))
+    for name, at in values.items()
   }

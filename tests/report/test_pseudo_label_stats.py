@@ -4,15 +4,17 @@ import hypothesis
 from hypothesis import strategies as st
 import numpy as np
 
-from semppl_jax.report import pseudo_label_stats as pseudo_label_stats_lib
-from semppl_jax.report.pseudo_label_stats import Guesses
+from semppl_jax.report import pseudo_label_stats as stats_lib
+from semppl_jax.report.pseudo_label_stats import PseudoLabelRecords
 
 C = 4
 
 
 def _made(rows):
   step, label, true, share = zip(*rows, strict=True)
-  return Guesses(*(np.asarray(x) for x in (step, label, true, share)))
+  return PseudoLabelRecords(
+    *(np.asarray(x) for x in (step, label, true, share))
+  )
 
 
 ROWS = st.lists(
@@ -25,7 +27,7 @@ ROWS = st.lists(
 
 
 def test_lines_are_put_together_and_cut_to_their_shortest_column():
-  found = pseudo_label_stats_lib.collect(
+  found = stats_lib.collect(
     [
       {'step': 1, 'label': [0, 1], 'true': [1, 1], 'share': [0.5, 1.0]},
       {'step': 2, 'label': [2, 3], 'true': [2], 'share': [1.0, 1.0]},
@@ -34,7 +36,7 @@ def test_lines_are_put_together_and_cut_to_their_shortest_column():
   )
   assert found.step.tolist() == [1, 1, 2]
   assert found.label.tolist() == [0, 1, 2]
-  assert not len(pseudo_label_stats_lib.collect([]).label)
+  assert not len(stats_lib.collect([]).label)
 
 
 def test_recent_is_the_last_quarter_of_the_records():
@@ -46,7 +48,7 @@ def test_recent_is_the_last_quarter_of_the_records():
 @hypothesis.given(ROWS)
 def test_precision_and_recall(made):
   known = made.known
-  scores = pseudo_label_stats_lib.per_class(known, C)
+  scores = stats_lib.class_scores(known, C)
   pairs = [*zip(known.label.tolist(), known.true.tolist(), strict=True)]
   assert all(a >= 0 and b >= 0 for a, b in pairs)
   for c in range(C):
@@ -61,12 +63,12 @@ def test_precision_and_recall(made):
 @hypothesis.given(ROWS)
 def test_confusion_counts_every_pair(made):
   known = made.known
-  matrix = pseudo_label_stats_lib.confusion(known, C)
+  matrix = stats_lib.confusion_matrix(known, C)
   slow = np.zeros((C, C), int)
   for a, b in zip(known.label, known.true, strict=True):
     slow[b, a] += 1
   np.testing.assert_array_equal(matrix, slow)
-  mistakes = pseudo_label_stats_lib.confused(known, 5)
+  mistakes = stats_lib.frequent_mistakes(known, 5)
   np.fill_diagonal(slow, 0)
   assert [n for *_, n in mistakes] == sorted(slow[slow > 0])[::-1][:5]
   assert all(slow[a, b] == n for a, b, n in mistakes)
@@ -74,7 +76,7 @@ def test_confusion_counts_every_pair(made):
 
 @hypothesis.given(ROWS, st.integers(1, 12))
 def test_shares_of_the_classes_add_up(made, bins):
-  steps, shares = pseudo_label_stats_lib.balance(made, C, bins)
+  steps, shares = stats_lib.class_shares(made, C, bins)
   assert len(steps) <= bins
   np.testing.assert_allclose(shares.sum(1), 1.0)
   assert (np.diff(steps) > 0).all()
@@ -90,9 +92,7 @@ def test_shares_of_the_classes_add_up(made, bins):
 @hypothesis.given(ROWS)
 def test_every_known_row_is_in_one_bin_of_votes(made):
   known = made.known
-  found = pseudo_label_stats_lib.reliability(
-    known, (0.0, 0.25, 0.5, 0.999, 1.0)
-  )
+  found = stats_lib.reliability(known, (0.0, 0.25, 0.5, 0.999, 1.0))
   assert sum(n for *_, n in found) == len(known.label)
   right = sum(value * n for _, _, value, n in found)
   np.testing.assert_allclose(right, (known.label == known.true).sum())

@@ -1,4 +1,4 @@
-"""What a run has written, whatever is missing of it or damaged."""
+"""Records of runs with missing or damaged files."""
 
 import json
 
@@ -12,32 +12,35 @@ from tests.helpers import fake_runs
 
 
 def _read(path):
-  (course,) = run_record_lib.read_all([path])
-  return course
+  (run,) = run_record_lib.read_all([path])
+  return run
 
 
 def test_everything_of_a_run_is_read(tmp_path):
-  course = _read(fake_runs.write(tmp_path / 'run', records=20))
-  assert course.name == 'run'
-  assert (course.step, course.total_steps) == (1000, 2000)
-  assert course.batch_size == 64
-  assert course.class_names == ('class_0', 'class_1', 'class_2')
-  assert course.fields == fake_runs.plain_fields()
-  assert course.config is not None
-  assert course.config.semppl.k == 10
+  run = _read(fake_runs.write(tmp_path / 'run', records=20))
+  assert run.name == 'run'
+  assert (run.step, run.metadata['total_steps']) == (1000, 2000)
+  assert run.batch_size == 64
+  assert run.class_names == ('class_0', 'class_1', 'class_2')
+  assert run.flat_config == fake_runs.plain_fields()
+  assert run.config is not None
+  assert run.config.semppl.k == 10
   np.testing.assert_array_equal(
-    course.metrics[fake_runs.EVALUATED].step, [500, 1000]
+    run.metrics[fake_runs.EVALUATED].step, [500, 1000]
   )
-  assert len(course.guesses) == 20
-  assert course.summary is None and not course.problems
+  assert len(run.pseudo_labels) == 20
+  assert run.summary is None and not run.problems
 
 
-def test_a_directory_that_is_no_run_is_one_sentence(tmp_path):
+def test_another_directory_is_one_sentence(tmp_path):
   with pytest.raises(
-    run_record_lib.CourseError, match=r'is no run: a run has one'
+    run_record_lib.RunRecordError,
+    match=r'is not a run directory: name a --workdir',
   ):
     _read(tmp_path)
-  with pytest.raises(run_record_lib.CourseError, match=r'gone is not there'):
+  with pytest.raises(
+    run_record_lib.RunRecordError, match=r'gone was not found'
+  ):
     _read(tmp_path / 'gone')
 
 
@@ -46,7 +49,7 @@ def test_a_directory_that_is_no_run_is_one_sentence(tmp_path):
   ['config.json', 'run.json', 'metrics.jsonl', 'pseudo_labels.jsonl',
    'timing.jsonl'],
 )  # fmt: skip
-def test_a_file_less_is_no_problem(tmp_path, file):
+def test_a_missing_file_is_no_problem(tmp_path, file):
   path = fake_runs.write(tmp_path / 'run')
   (path / file).unlink()
   assert not _read(path).problems
@@ -57,7 +60,7 @@ def test_a_file_less_is_no_problem(tmp_path, file):
   ['config.json', 'summary.json', 'run.json', 'metrics.jsonl',
    'pseudo_labels.jsonl', 'timing.jsonl'],
 )  # fmt: skip
-def test_a_file_cut_short_is_said(tmp_path, file):
+def test_a_file_cut_short_is_a_problem(tmp_path, file):
   path = fake_runs.write(tmp_path / 'run', finished=True)
   content = (path / file).read_bytes()
   (path / file).write_bytes(content[: 2 * len(content) // 3 - 4])
@@ -69,11 +72,11 @@ def test_of_a_step_recorded_twice_the_later_line_counts(tmp_path):
   (tmp_path / 'metrics.jsonl').write_text(
     '{"step": 2, "a": 1.0}\n{"step": 1, "a": 5.0}\n{"step": 2, "a": 3.0}\n'
   )
-  series = _read(tmp_path).metrics['a']
+  run = _read(tmp_path)
+  series = run.metrics['a']
   assert series.step.tolist() == [1, 2]
   assert series.value.tolist() == [5.0, 3.0]
-  assert series.last == 3.0
-  assert series.recent(1.0) == 4.0
+  assert run.last('a') == run.recent('a') == 3.0
 
 
 def test_an_evaluation_beside_a_run_is_found(tmp_path, monkeypatch):
@@ -94,8 +97,8 @@ def test_an_evaluation_beside_a_run_is_found(tmp_path, monkeypatch):
     max_size=8,
   )
 )
-def test_names_are_apart_and_ends_of_the_paths(paths):
-  names = run_record_lib.distinct(paths)
+def test_names_are_unique_ends_of_the_paths(paths):
+  names = run_record_lib.unique_names(paths)
   assert len(set(names)) == len(names) == len(paths)
   if len(set(paths)) == len(paths):
     for path, name in zip(paths, names, strict=True):

@@ -22,7 +22,7 @@ from semppl_jax.saliency import generate, mask_fn, shards
 from semppl_jax.training import checkpoint, experiment as experiment_lib, loop
 from tests.helpers import tiny
 
-MAKER = mask_fn.of_detector('mean', 0.5)
+MAKER = mask_fn.detector_maker('mean', 0.5)
 
 
 @pytest.fixture(scope='module')
@@ -38,7 +38,7 @@ def _store(images, folder, maker):
   ).splits.train
   some = train_set.select(np.arange(40))
   facts = generate.begin(str(folder), some, 'tiny', maker)
-  results = generate.make_all(shards.cut(some, str(folder)), maker, 1)
+  results = generate.make_all(shards.split_dataset(some, str(folder)), maker, 1)
   generate.finish(str(folder), facts, results)
   return str(folder)
 
@@ -105,7 +105,9 @@ def test_a_run_goes_on_with_the_same_masks_alone(
   with monkeypatch.context() as patched:
     tiny.stop_after(patched, 2)
     assert loop.run(_config(images, store), workdir, devices) is None
-  other = _store(images, tmp_path / 'other', mask_fn.of_detector('mean', 0.3))
+  other = _store(
+    images, tmp_path / 'other', mask_fn.detector_maker('mean', 0.3)
+  )
   for folder in (other, ''):
     with pytest.raises(checkpoint.MismatchError, match='saliency masks'):
       loop.run(_config(images, folder), workdir, devices)
@@ -127,8 +129,8 @@ def test_a_store_that_is_no_store_is_bad_input(images, tmp_path):
 
 
 def test_the_report_shows_masks_and_masked_views(images, store, straight):
-  (course,) = run_record_lib.read_all([straight])
-  gallery, note = augmented_views.blocks(run_inputs_lib.load(course))
+  (run,) = run_record_lib.read_all([straight])
+  gallery, note = augmented_views.blocks(run_inputs_lib.load(run))
   for card in gallery.cards:
     captions = [picture.caption for picture in card.pictures]
     assert captions == [

@@ -13,9 +13,9 @@ from tests.helpers import browser, fake_runs
 ROOT = pathlib.Path(semppl_jax.__file__).resolve().parent.parent
 PHONE, DESKTOP = (390, 844), (1280, 900)
 SECTIONS = (
-  'Is it learning?', 'Are the pseudo-labels any good?', 'What does it see?',
-  'What does it think is alike?', 'How is the space?',
-  'Where did the time go?', 'What exactly ran?',
+  'Is it learning?', 'Are the pseudo-labels correct?',
+  'Which views does the network get?', 'Which images are similar to it?',
+  'How are the embeddings spread?', 'Where did the time go?', 'What was run?',
 )  # fmt: skip
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,211 @@
+"""Images, views, neighbours and maps of a real run."""
+
+import re
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from semppl_jax.config import loading
+from semppl_jax.data import labels, pipeline
+from semppl_jax.report import (
+  augmented_views,
+  build,
+  components,
+  embeddings,
+  neighbors,
+  run_inputs as run_inputs_lib,
+  run_record as run_record_lib,
+)
+from semppl_jax.report.components import Figure, Gallery, Note
+from semppl_jax.training import loop
+from tests.helpers import tiny
+
+
+@pytest.fixture(scope='module')
+def run(images, tmp_path_factory):
+  """A finished run on its own images; read only."""
+  root = tmp_path_factory.mktemp('shown')
+  own = root / 'images'
+  shutil.copytree(images, own)
+  config = tiny.config(own, 12)
+  config.eval.baselines = True
+  loop.run(config, root / 'run', jax.devices()[:1])
+  return root / 'run', own
+
+
+def _record(path):
+  (record,) = run_record_lib.read_all([path])
+  return record
+
+
+def _sections(text):
+  """The parts of a page by their key."""
+  parts = re.split(r'<section id="(\w+)">', text)
+  return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_every_section_shows_something(run):
+  path, _ = run
+  text = build.page([_record(path)])
+  sections = _sections(text)
+  assert 'This part failed' not in text
+  for key in ('learning', 'pseudo', 'space', 'time'):
+    assert sections[key].count('<svg') >= 2, key
+  for title in ('PCA of the features', 't-SNE of the features'):
+    assert title in sections['space']
+  # Of 12 images each, the image, two large views and a small one.
+  assert sections['sight'].count('data:image/webp') == 3 * 4
+  assert sections['alike'].count('<h4>') > 10
+  assert len(text) < 2e6
+
+
+def test_neighbours_that_voted_are_labelled_and_positives_share_the_label(run):
+  record = _record(run[0])
+  inputs = run_inputs_lib.load(record)
+  labels = inputs.splits.train.labels
+  seen = 0
+  for line in record.pseudo_labels:
+    assert not inputs.labelled[line['index']].any()
+    np.testing.assert_array_equal(line['true'], labels[line['index']])
+    for place, voters in enumerate(line['voters']):
+      images = [image for image, _ in voters]
+      assert inputs.labelled[images].all()
+      votes = [n for _, n in voters]
+      assert votes == sorted(votes, reverse=True)
+      for positive in line['positives'][place]:
+        assert inputs.labelled[positive]
+        assert labels[positive] == line['label'][place]
+        seen += 1
+  assert seen > 20
+
+
+def test_views_are_those_that_the_pipeline_cuts(run):
+  """Color operations are off, so that a view is what the pipeline cuts."""
+  inputs = run_inputs_lib.load(_record(run[0]))
+  gallery, note = augmented_views.blocks(inputs)
+  assert isinstance(gallery, Gallery) and isinstance(note, Note)
+  captions = [picture.caption for picture in gallery.cards[0].pictures]
+  assert captions == [
+    'centre crop', 'large view 1', 'large view 2', 'small view 1',
+  ]  # fmt: skip
+  assert 'no view is masked' in note.text
+  rows = augmented_views._sample(inputs)
+  config = loading.copy(inputs.config)
+  config.batch_size = len(rows)
+  few = inputs.splits.train.select(rows)
+  batch = next(pipeline.train_batches(config, few, labels.NONE)).batch
+  where = {int(index): n for n, index in enumerate(batch.index)}
+  for card in gallery.cards:
+    name = card.title.split(' (')[0]
+    place = where[few.ids.tolist().index(name)]
+    for view in range(2):
+      source = card.pictures[1 + view].source
+      assert source == components.encode_image(batch.large[place, view])
+
+
+def test_neighbours_of_features_are_the_nearest(run):
+  """Of random features, against a slow search."""
+  inputs = run_inputs_lib.load(_record(run[0]))
+  rng = np.random.default_rng(0)
+  features = lambda n, label: run_inputs_lib.Features(
+    {'encoder': rng.normal(size=(n, 3)).astype(np.float32)},
+    np.asarray(label, np.int32),
+    np.arange(n, dtype=np.int32),
+  )
+  queries = features(6, [0, 1, 0, 1, 0, -1])
+  support = features(9, [0, 1, 0, 1, 0, 1, 0, 1, 0])
+  (gallery,) = neighbors.nearest_labelled(inputs, queries, support)
+  for card in gallery.cards:
+    name = card.title.split(':')[0]
+    row = inputs.splits.test.ids.tolist().index(name)
+    q = queries.values['encoder'][row]
+    cosines = sorted(
+      (
+        float(q @ s / np.linalg.norm(q) / np.linalg.norm(s))
+        for s in support.values['encoder']
+      ),
+      reverse=True,
+    )
+    shown = [float(p.caption.split(', ')[1]) for p in card.pictures[1:]]
+    np.testing.assert_allclose(shown, cosines[:5], atol=0.006)
+  # The last has no label to be judged by.
+  assert len(gallery.cards) == 5
+
+
+@pytest.mark.slow
+def test_a_run_without_a_checkpoint_shows_what_there_is(run, tmp_path):
+  path, _ = run
+  going_on = tmp_path / 'run'
+  shutil.copytree(path, going_on, ignore=shutil.ignore_patterns('checkpoints'))
+  (going_on / 'summary.json').unlink()
+  sections = _sections(build.page([_record(going_on)]))
+  assert 'no whole checkpoint' in sections['space']
+  assert sections['sight'].count('data:image/webp') == 12
+  assert 'voted' in sections['alike']
+
+
+@pytest.mark.parametrize('change', ['gone', 'other'])
+def test_data_that_is_gone_or_has_changed(run, tmp_path, change):
+  path, own = run
+  copied = tmp_path / 'run'
+  shutil.copytree(path, copied)
+  elsewhere = tmp_path / 'images'
+  if change == 'other':
+    shutil.copytree(own, elsewhere)
+    next((elsewhere / 'train' / 'bright').iterdir()).unlink()
+  config = copied / 'config.json'
+  config.write_text(config.read_text().replace(str(own), str(elsewhere)))
+  sections = _sections(build.page([_record(copied)]))
+  words = {'gone': 'The data cannot be read', 'other': 'The data has changed'}
+  for key in ('sight', 'alike', 'space'):
+    assert words[change] in sections[key]
+  assert '<svg' in sections['learning']
+
+
+@pytest.mark.slow
+def test_images_that_cannot_be_read_are_left_out(run, tmp_path):
+  path, own = run
+  copied, elsewhere = tmp_path / 'run', tmp_path / 'images'
+  shutil.copytree(path, copied)
+  shutil.copytree(own, elsewhere)
+  for file in [*(elsewhere / 'train').rglob('*.png')][::2]:
+    file.write_bytes(b'no image')
+  config = copied / 'config.json'
+  config.write_text(config.read_text().replace(str(own), str(elsewhere)))
+  text = build.page([_record(copied)])
+  assert 'This part failed' not in text
+  assert 't-SNE of the features' in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('method', ['paws', 'simclr', 'supervised'])
+def test_pages_of_other_methods(images, run, tmp_path, method):
+  config = tiny.config(images, 4, method)
+  if method != 'paws':
+    config.views.small.count = 0
+  loop.run(config, tmp_path / method, jax.devices()[:1])
+  text = build.page(run_record_lib.read_all([run[0], tmp_path / method]))
+  sections = _sections(text)
+  assert 'This part failed' not in text
+  assert 't-SNE of the features' in sections['space']
+  assert f'{method}, finished at step 4' in sections['learning']
+  assert '"semppl"' in sections['particulars']
+  if method == 'paws':
+    assert sections['pseudo'].count('Confusion matrix') >= 2
+
+
+def test_figures_of_the_maps_carry_every_image(run):
+  record = _record(run[0])
+  inputs = run_inputs_lib.load(record)
+  embedder = run_inputs_lib.Embedder(inputs, run_inputs_lib.weights(record))
+  train_set = inputs.splits.train
+  found = embedder.sample(train_set, np.arange(train_set.size), 60.0)
+  assert found is not None
+  np.testing.assert_array_equal(np.sort(found.index), np.arange(48))
+  np.testing.assert_array_equal(found.label, train_set.labels[found.index])
+  for block in embeddings.maps(inputs, found):
+    assert isinstance(block, Figure)
+    assert len(block.data['x']) == 48
+    assert sum(block.data['labelled']) == 12
