@@ -4,78 +4,41 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
 
-import jax
 import pytest
 
 from semppl_jax.config import loading
 from semppl_jax.runtime import errors
-from semppl_jax.runtime.errors import InputError
 from semppl_jax.runtime.signals import Interrupts
 from semppl_jax.tools.comparison import (
-  budget,
-  experiments,
   run as run_lib,
   runner,
 )
 from semppl_jax.training import loop
-from tests.helpers import tiny
+from tests.helpers import comparisons, tiny
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-STEPS = 4
-
-
-def _write(directory, images, name, **fields):
-  """A config file of a tiny run with other fields."""
-  path = directory / f'{name}.py'
-  path.write_text(
-    'import pathlib\nfrom tests.helpers import tiny\n'
-    'def get_config():\n'
-    f'  c = tiny.config(pathlib.Path({str(images)!r}))\n'
-    f'  c.update_from_flattened_dict({fields!r})\n'
-    '  return c\n'
-  )
-  return str(path)
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope='module')
 def files(images, tmp_path_factory):
-  """SemPPL and the labels alone."""
-  directory = tmp_path_factory.mktemp('configs')
-  return [
-    _write(directory, images, 'ours', method='semppl'),
-    _write(directory, images, 'labels', method='supervised'),
-  ]
+  return comparisons.files(tmp_path_factory.mktemp('configs'), images)
 
 
 @pytest.fixture(autouse=True)
 def one_device(monkeypatch):
-  """Runs on one device: it compiles sooner."""
-  devices = jax.devices()[:1]
-  monkeypatch.setattr(jax, 'devices', lambda *args: devices)
-
-
-def _plan(files, text=f'{STEPS} steps', seeds=1, evaluations=2, **fields):
-  return runner.Comparison(
-    entries=tuple(experiments.load(files)),
-    budget=budget.parse(text),
-    seeds=seeds,
-    evaluations=evaluations,
-    **fields,
-  )
+  comparisons.use_one_device(monkeypatch)
 
 
 @pytest.fixture(scope='module')
 def finished(files, tmp_path_factory):
   """A finished comparison: its plan, directory and report."""
   out = tmp_path_factory.mktemp('finished')
-  plan = _plan(files)
+  plan = comparisons.comparison(files)
   with pytest.MonkeyPatch.context() as patched:
-    devices = jax.devices()[:1]
-    patched.setattr(jax, 'devices', lambda *args: devices)
+    comparisons.use_one_device(patched)
     return plan, out, runner.run(plan, out)
 
 
@@ -89,7 +52,7 @@ def test_a_comparison_of_two_methods(finished):
   assert content['views'] == '2 x 8 px + 1 x 8 px'
   for name, method in content['methods'].items():
     run = method['runs']['0']
-    assert run['summary']['steps'] == method['steps'] == STEPS
+    assert run['summary']['steps'] == method['steps'] == comparisons.STEPS
     assert [x['step'] for x in run['curve']] == [2, 4]
     assert [x['images'] for x in run['curve']] == [32, 64]
     assert 0 < run['curve'][0]['minutes'] < run['curve'][1]['minutes']
@@ -140,7 +103,7 @@ def test_runs_from_before_a_field_was_there_are_taken(
     del config['views']['antialias']
     file.write_text(json.dumps(config))
   monkeypatch.setattr(loop, 'run', None)  # Calling it would fail.
-  again = runner.run(_plan(files), tmp_path / 'out')
+  again = runner.run(comparisons.comparison(files), tmp_path / 'out')
   assert again is not None and again.content == report.content
 
 
@@ -156,8 +119,8 @@ def test_a_seed_and_a_method_more_need_only_their_own_runs(
     raise errors.NonFiniteError('Step 1 is not finite.')
 
   monkeypatch.setattr(loop, 'run', fail)
-  third = _write(tmp_path, images, 'third', method='semppl')
-  report = runner.run(_plan([*files, third], seeds=2), out)
+  third = comparisons.write(tmp_path, images, 'third', method='semppl')
+  report = runner.run(comparisons.comparison([*files, third], seeds=2), out)
   assert report is not None and report.failed
   # Of a seed whose first method failed, the next one evaluates the baselines.
   assert asked == [
@@ -194,7 +157,7 @@ def test_what_was_interrupted_goes_on(finished, files, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_side_by_side_finds_the_same(finished, files, tmp_path):
   _, _, straight = finished
-  report = runner.run(_plan(files, jobs=2), tmp_path)
+  report = runner.run(comparisons.comparison(files, jobs=2), tmp_path)
   assert report is not None and not report.failed
   for name in ('ours', 'labels'):
     one, two = (
@@ -204,87 +167,12 @@ def test_side_by_side_finds_the_same(finished, files, tmp_path):
       x['scores'] for x in two['curve']
     ]
     assert bool(two['floors']) == (name == 'ours')
-    assert f'{STEPS}/{STEPS}' in (tmp_path / f'{name}-0.log').read_text()
+    assert (
+      f'{comparisons.STEPS}/{comparisons.STEPS}'
+      in (tmp_path / f'{name}-0.log').read_text()
+    )
   page = (tmp_path / 'comparison.md').read_text()
   assert '2 runs went on side by side' in page
-
-
-@pytest.mark.parametrize(
-  ('error', 'reason'),
-  [
-    (errors.NonFiniteError('Step 3 is not finite.'), 'Step 3 is not finite'),
-    (InputError('Too many are unreadable.'), 'Too many are unreadable.'),
-    (TypeError('no such\nthing'), 'TypeError: no such'),
-  ],
-)
-def test_a_run_that_fails_leaves_the_others(
-  files, tmp_path, monkeypatch, error, reason
-):
-  def run(config, workdir, **_):
-    if config.method == 'semppl':
-      raise error
-    return _summary()
-
-  monkeypatch.setattr(loop, 'run', run)
-  report = runner.run(_plan(files, seeds=2), tmp_path)
-  assert report is not None and report.failed
-  methods = report.content['methods']
-  assert [*methods['ours']['failures']] == ['0', '1']
-  assert methods['ours']['failures']['0'].startswith(reason)
-  assert methods['labels']['figures']['knn_labelled']['values'] == (0.5, 0.5)
-  text = (tmp_path / 'comparison.md').read_text()
-  assert '| ours |' in text and '0 of 2' in text
-  assert f'**ours, seed 1, failed:** {reason}' in text
-
-
-def _summary():
-  return {
-    'steps': STEPS,
-    'images_seen': 16 * STEPS,
-    'knn_k': 5,
-    'knn': {'knn/encoder/labelled/k5': 0.5},
-    'classifiers': {},
-    'images_per_second': 8.0,
-    'devices': '1 x cpu',
-    'versions': {},
-    'workdir': '',
-  }
-
-
-def test_a_signal_between_two_runs_stops_all(files, tmp_path, monkeypatch):
-  asked = []
-
-  def run(config, workdir, interrupts):
-    asked.append(workdir.name)
-    os.kill(os.getpid(), signal.SIGTERM)
-    return _summary()
-
-  monkeypatch.setattr(loop, 'run', run)
-  assert runner.run(_plan(files), tmp_path) is None
-  assert asked == ['ours-0']
-  # What that run found is in the report all the same.
-  content = json.loads((tmp_path / 'comparison.json').read_text())
-  assert content['methods']['ours']['figures']['knn_labelled']['mean'] == 0.5
-
-
-def test_a_stop_starts_no_other_run(files, tmp_path, monkeypatch):
-  asked = []
-
-  def run(config, workdir, **_):
-    asked.append(workdir.name)
-
-  monkeypatch.setattr(loop, 'run', run)
-  assert runner.run(_plan(files), tmp_path) is None
-  assert asked == ['ours-0']
-
-
-def test_a_full_disk_ends_all(files, tmp_path, monkeypatch):
-  def run(config, workdir, **_):
-    raise OSError('No space left on device')
-
-  monkeypatch.setattr(loop, 'run', run)
-  with pytest.raises(OSError, match='No space'):
-    runner.run(_plan(files), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -301,13 +189,13 @@ def test_other_runs_are_left_alone_and_nothing_is_run(
 ):
   """Although a seed is missing, whose runs could be made."""
   _, out, _ = finished
-  entries = [*_plan(files).entries]
+  entries = [*comparisons.comparison(files).entries]
   value = str(images / value) if field.endswith('path') else value
   for place in range(2)[which]:
     config = loading.copy(entries[place].config)
     config.update_from_flattened_dict({field: value})
     entries[place] = entries[place]._replace(config=config.lock())
-  plan = _plan(files, seeds=2)._replace(entries=tuple(entries))
+  plan = comparisons.comparison(files, seeds=2)._replace(entries=tuple(entries))
   before = (out / 'comparison.json').read_text()
   monkeypatch.setattr(loop, 'run', None)
   with pytest.raises(loading.ConfigError, match=sentence) as error:
@@ -330,66 +218,13 @@ def test_a_broken_file_is_named(finished, files, tmp_path, file, text):
   shutil.copytree(out, tmp_path / 'out')
   (tmp_path / 'out' / 'labels-0' / file).write_text(text)
   with pytest.raises(loading.ConfigError, match='remove it') as error:
-    runner.run(_plan(files), tmp_path / 'out')
+    runner.run(comparisons.comparison(files), tmp_path / 'out')
   assert str(error.value).startswith(str(tmp_path / 'out' / 'labels-0'))
-
-
-@pytest.mark.parametrize('text', ['4 steps', '1 minutes'])
-def test_bad_configs_are_named_before_anything_runs(
-  files, images, tmp_path, monkeypatch, text
-):
-  monkeypatch.setattr(loop, 'run', None)
-  bad = _write(tmp_path, images, 'bad', **{'semppl.k': 99})
-  with pytest.raises(InputError, match=r'bad: .*semppl\.k=99'):
-    runner.run(_plan([files[0], bad], text), tmp_path / 'out')
-  assert not (tmp_path / 'out').exists()
-
-
-def test_a_warm_up_longer_than_the_budget_is_named(files, tmp_path):
-  with pytest.raises(InputError, match=r'ours: .*optimizer\.warmup'):
-    runner.run(_plan(files, '1 steps'), tmp_path / 'out')
-  # Another budget may be taken there.
-  assert not (tmp_path / 'out').exists()
-
-
-def test_without_a_test_set_there_is_nothing_to_compare_by(images, tmp_path):
-  file = _write(tmp_path, images, 'blind', **{'data.test_path': ''})
-  with pytest.raises(InputError, match='blind: there is no test set'):
-    runner.run(_plan([file]), tmp_path / 'out')
-
-
-def test_minutes_are_timed_for_each_config(files, tmp_path, monkeypatch):
-  timed = []
-
-  def run(config, workdir, **_):
-    workdir.mkdir(parents=True)
-    if workdir.name.startswith('timing'):
-      assert config.optimizer.warmup == config.eval.every == '0 steps'
-      assert not config.eval.baselines
-      timed.append(workdir.name)
-      if config.method == 'supervised':
-        raise InputError('No room.')
-    else:
-      assert config.duration == '30 steps'
-      assert config.eval.every == '15 steps'
-    (workdir / 'summary.json').write_text('{}')
-    return _summary()
-
-  monkeypatch.setattr(loop, 'run', run)
-  # A minute has 8 * 60 images, and a batch 16.
-  report = runner.run(_plan(files, '1 minutes', seeds=2), tmp_path)
-  assert report is not None
-  assert timed == ['timing-ours', 'timing-labels']
-  assert not (tmp_path / 'timing-ours').exists()
-  assert report.content['methods']['ours']['steps'] == 30
-  assert report.content['methods']['labels']['failures']['1'] == (
-    'Its steps could not be timed: No room.'
-  )
 
 
 @pytest.mark.slow
 def test_a_comparison_in_minutes(files, tmp_path):
-  plan = _plan(files[1:], '0.05 minutes')
+  plan = comparisons.comparison(files[1:], '0.05 minutes')
   with Interrupts() as interrupts:
     scratch = tmp_path / 'scratch'
     assert run_lib.steps_per_minute(plan.entries[0], scratch, interrupts) > 1
@@ -452,7 +287,7 @@ def test_the_program_prints_the_table(finished, files):
   _, out, report = finished
   status, output, errors = _program(
     f'--configs={",".join(files)}',
-    f'--budget={STEPS} steps',
+    f'--budget={comparisons.STEPS} steps',
     '--seeds=1',
     '--evaluations=2',
     f'--out={out}',
