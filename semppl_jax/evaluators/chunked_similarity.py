@@ -217,6 +217,6 @@ def _unit(x: np.ndarray, name: str) -> np.ndarray:
   return x / np.maximum(length, 1e-12)
 
 
-def _padded(x: np.ndarray, rows: int, value: float = 0) -> np.ndarray:
+def _padded(x: np.ndarray, rows: int, value: int = 0) -> np.ndarray:
   missing = np.full((rows - len(x), *x.shape[1:]), value, x.dtype)
   return np.concatenate([x, missing])

@@ -1,6 +1,7 @@
 """Heads on the encoder: perceptrons, prototypes and a linear classifier."""
 
 from collections.abc import Sequence
+import dataclasses
 
 import haiku as hk
 import jax
@@ -12,27 +13,21 @@ from semppl_jax.losses.contrastive import normalize
 from semppl_jax.models.backbones.batch_norm import BatchNorm
 
 
+@dataclasses.dataclass
 class Head(hk.Module):
   """Perceptron with batch norm, as BYOL, SemPPL and PAWS use.
 
   It always computes in float32: the cost beside the convolutions is small, and
-  embeddings rounded to bfloat16 would be compared with each other.
+  embeddings rounded to bfloat16 would be compared with each other. `widths` are
+  those of the layers, the output last.
   """
 
-  def __init__(
-    self,
-    widths: Sequence[int],
-    decay_rate: float,
-    eps: float,
-    name: str,
-    last_bias: bool = False,
-    input_norm: bool = False,
-  ):
-    """Builds a head whose layers, the output last, have these `widths`."""
-    super().__init__(name=name)
-    self.widths, self.last_bias = tuple(widths), last_bias
-    self.input_norm = input_norm
-    self.decay_rate, self.eps = decay_rate, eps
+  widths: Sequence[int]
+  decay_rate: float
+  eps: float
+  name: str
+  last_bias: bool = False
+  input_norm: bool = False
 
   def __call__(
     self, x: Float[Array, 'N F'], is_training: bool, groups: int

@@ -133,7 +133,6 @@ def make_network(
 
 def _check(config: ConfigDict, heads: tuple[str, ...], bn_groups: str) -> None:
   backbones.check(config)
-  _check_value('network.precision', config.precision, PRECISIONS)
   ordered = tuple(head for head in HEADS if head in heads)
   without = set(heads) & set(_NEED_PROJECTOR) and 'projector' not in heads
   if heads != ordered or without:
@@ -141,31 +140,26 @@ def _check(config: ConfigDict, heads: tuple[str, ...], bn_groups: str) -> None:
       f'heads is {heads!r}; it must be some of {HEADS}, in this order, and a'
       ' predictor and prototypes need a projector.'
     )
+  choices = [
+    ('bn_groups', bn_groups, BN_GROUPS),
+    ('network.precision', config.precision, PRECISIONS),
+  ]
   if 'classifier' in heads:
-    _check_classifier(config, heads)
-  _check_value('bn_groups', bn_groups, BN_GROUPS)
-
-
-def _check_value(name: str, value: str, allowed: Sequence[str]) -> None:
-  if value not in allowed:
-    raise ValueError(
-      f'{name} is {value!r}; it must be {" or ".join(map(repr, allowed))}.'
+    inputs = CLASSIFIER_INPUTS if 'projector' in heads else ('features',)
+    choices.append(
+      ('network.classifier.input', config.classifier.input, inputs)
     )
-
-
-def _check_classifier(config: ConfigDict, heads: tuple[str, ...]) -> None:
-  source = config.classifier.input
-  _check_value('network.classifier.input', source, CLASSIFIER_INPUTS)
-  if source == 'projector_hidden' and 'projector' not in heads:
-    raise ValueError(
-      "network.classifier.input='projector_hidden' needs a projector, got the"
-      f' heads {heads}.'
-    )
-  if config.classifier.classes < 1:
-    raise ValueError(
-      f'network.classifier.classes is {config.classifier.classes}; it must be'
-      ' at least 1.'
-    )
+    if config.classifier.classes < 1:
+      raise ValueError(
+        f'network.classifier.classes is {config.classifier.classes}; it must be'
+        ' at least 1.'
+      )
+  for name, value, allowed in choices:
+    if value not in allowed:
+      raise ValueError(
+        f'{name} is {value!r}; it must be {" or ".join(map(repr, allowed))}'
+        f' with the heads {heads}.'
+      )
 
 
 def _forward(
@@ -239,7 +233,7 @@ def _to_rows(views: Array) -> Array:
   return views.reshape(-1, *views.shape[2:])
 
 
-def _to_views(outputs: dict[str, Array], views: Array) -> Outputs:
+def _to_views(outputs: PyTree, views: Array) -> Outputs:
   """Returns outputs [B, V, ...] of rows [B V, ...]."""
   shape = views.shape[:2]
   return Outputs(

@@ -125,7 +125,7 @@ def test_folders_without_a_validation_split(tmp_path, caplog):
   _folders(tmp_path / 'birdsnap', ('train', 'test'))
   with caplog.at_level(logging.WARNING):
     data = transfer_sets.load('birdsnap', str(tmp_path), holdout=0.25)
-  assert 'has 8 images to learn from and 8 to judge by' in caplog.text
+  assert 'has 8 images to fit on and 8 to test on' in caplog.text
   assert sorted(data.train_labels[data.validation].tolist()) == [0, 1]
   again = transfer_sets.load('birdsnap', str(tmp_path), holdout=0.25)
   np.testing.assert_array_equal(data.validation, again.validation)
@@ -145,8 +145,8 @@ def test_bad_input_is_one_sentence(tmp_path):
   with pytest.raises(ValueError, match=r"^'dtd' is not prepared in .*\.$"):
     transfer_sets.load('dtd', str(tmp_path))
   _folders(tmp_path / 'birdsnap', ('train', 'test'), count=1)
-  for holdout in (0, 1):
-    with pytest.raises(ValueError, match=r'^holdout=. must be above 0'):
+  for holdout in (0.0, 1.0):
+    with pytest.raises(ValueError, match=r'^holdout=... must be above 0'):
       transfer_sets.load('birdsnap', str(tmp_path), holdout=holdout)
   with pytest.raises(ValueError, match=r"to fit on: 'a380', 'b52'\.$"):
     transfer_sets.load('birdsnap', str(tmp_path))

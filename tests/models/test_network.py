@@ -5,47 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
 from semppl_jax.models.network import HEADS, make_network
 from semppl_jax.runtime import mesh as mesh_lib
+from tests.helpers import small_network
+from tests.helpers.small_network import B, D
 
-B, D = 8, 5
-
-
-def _config(**fields):
-  config = base.get_config().network
-  config.update(backbone='resnet_tiny', stem='space_to_depth')
-  config.precision = 'float32'
-  config.projector.update(hidden=12, output=D)
-  config.predictor.hidden = 7
-  config.classifier.classes = 3
-  config.prototypes = 6
-  config.update_from_flattened_dict(fields)
-  return config
-
-
-def _make(bn_groups='view', heads=HEADS, **fields):
-  return make_network(_config(**fields), heads=heads, bn_groups=bn_groups)
-
-
-def _views(*sizes, batch=B, seed=0):
-  """One array [B, V, H, W, 3] for each (V, H)."""
-  rng = np.random.default_rng(seed)
-  return tuple(
-    jnp.asarray(
-      rng.normal(size=(batch, v, h, h, 3)) + rng.normal(size=(1, v, 1, 1, 3)),
-      jnp.float32,
-    )
-    for v, h in sizes
-  )
-
-
-VIEWS = _views((2, 8), (1, 12))
+VIEWS = small_network.make_views((2, 8), (1, 12))
 
 
 @pytest.fixture(scope='module')
 def variables():
-  params, state = jax.eval_shape(_make().init, jax.random.key(0), VIEWS)
+  params, state = jax.eval_shape(
+    small_network.make().init, jax.random.key(0), VIEWS
+  )
   rng = np.random.default_rng(1)
 
   def draw(p):
@@ -55,7 +27,7 @@ def variables():
 
   params = jax.tree.map(draw, params)
   state = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), state)
-  _, state = _apply(_make(), params, state, VIEWS)
+  _, state = _apply(small_network.make(), params, state, VIEWS)
   return params, state
 
 
@@ -77,7 +49,7 @@ def _assert_close(got, want, tolerance=3e-4):
 
 
 def test_shapes_and_types(variables):
-  outputs, state = _apply(_make(), *variables, VIEWS)
+  outputs, state = _apply(small_network.make(), *variables, VIEWS)
   assert outputs.features.shape == (B, 3, 128)
   assert outputs.projection.shape == (B, 3, D)
   assert outputs.prediction.shape == (B, 3, D)
@@ -87,25 +59,9 @@ def test_shapes_and_types(variables):
   assert jax.tree.structure(state) == jax.tree.structure(variables[1])
 
 
-def test_heads_have_the_names_of_deepminds_files(variables):
-  names = {name for name in variables[0] if name.split('/')[0] in HEADS}
-  layers = ('linear', 'batch_norm', 'linear_1')
-  perceptrons = {f'{h}/{layer}' for h in HEADS[:2] for layer in layers}
-  assert names == {*perceptrons, 'prototypes', 'classifier'}
-  head = {
-    layer: {k: v.shape for k, v in variables[0][f'projector/{layer}'].items()}
-    for layer in layers
-  }
-  assert head == {
-    'linear': {'w': (128, 12), 'b': (12,)},
-    'batch_norm': {'scale': (1, 12), 'offset': (1, 12)},
-    'linear_1': {'w': (12, D)},
-  }
-
-
 def test_fresh_parameters_are_float32_whatever_the_precision():
   a, b = (
-    _make(precision=p).init(jax.random.key(0), VIEWS)
+    small_network.make(precision=p).init(jax.random.key(0), VIEWS)
     for p in ('float32', 'bfloat16')
   )
   jax.tree.map(np.testing.assert_array_equal, a, b)
@@ -113,10 +69,12 @@ def test_fresh_parameters_are_float32_whatever_the_precision():
 
 
 def test_sizes_are_concatenated_in_order_and_an_empty_one_skipped(variables):
-  together, _ = _apply(_make(), *variables, VIEWS)
-  first, state = _apply(_make(), *variables, VIEWS[:1])
+  together, _ = _apply(small_network.make(), *variables, VIEWS)
+  first, state = _apply(small_network.make(), *variables, VIEWS[:1])
   none = jnp.zeros((B, 0, 6, 6, 3))
-  second, last = _apply(_make(), variables[0], state, (none, VIEWS[1]))
+  second, last = _apply(
+    small_network.make(), variables[0], state, (none, VIEWS[1])
+  )
   _assert_close(
     together, jax.tree.map(lambda *x: np.concatenate(x, 1), first, second)
   )
@@ -126,25 +84,27 @@ def test_sizes_are_concatenated_in_order_and_an_empty_one_skipped(variables):
 
 
 def test_statistics_of_each_view_are_its_own(variables):
-  (views,) = _views((3, 8))
-  together, _ = _apply(_make('view'), *variables, (views,))
+  (views,) = small_network.make_views((3, 8))
+  together, _ = _apply(small_network.make('view'), *variables, (views,))
   for v in range(3):
-    alone, _ = _apply(_make('view'), *variables, (views[:, v : v + 1],))
+    alone, _ = _apply(
+      small_network.make('view'), *variables, (views[:, v : v + 1],)
+    )
     _assert_close(jax.tree.map(lambda x, v=v: x[:, v : v + 1], together), alone)
 
 
 def test_statistics_of_a_resolution_are_shared(variables):
-  (views,) = _views((3, 8))
-  together, _ = _apply(_make('resolution'), *variables, (views,))
+  (views,) = small_network.make_views((3, 8))
+  together, _ = _apply(small_network.make('resolution'), *variables, (views,))
   rows = views.reshape(3 * B, 1, 8, 8, 3)
-  flat, _ = _apply(_make('view'), *variables, (rows,))
+  flat, _ = _apply(small_network.make('view'), *variables, (rows,))
   _assert_close(together, jax.tree.map(lambda x: x.reshape(B, 3, -1), flat))
-  apart, _ = _apply(_make('view'), *variables, (views,))
+  apart, _ = _apply(small_network.make('view'), *variables, (views,))
   assert np.abs(together.features - apart.features).max() > 0.1
 
 
 def test_evaluation_keeps_the_state_and_ignores_other_rows(variables):
-  network = _make()
+  network = small_network.make()
   outputs, state = _apply(network, *variables, VIEWS, is_training=False)
   jax.tree.map(np.testing.assert_array_equal, state, variables[1])
   few = tuple(v[3:5] for v in VIEWS)
@@ -155,7 +115,10 @@ def test_evaluation_keeps_the_state_and_ignores_other_rows(variables):
 
 
 def test_target_network_is_a_part_of_the_online_one(variables):
-  online, target = _make(), _make(heads=('projector',))
+  online, target = (
+    small_network.make(),
+    small_network.make(heads=('projector',)),
+  )
   params, state = map(target.select, variables)
   shapes = jax.eval_shape(target.init, jax.random.key(0), VIEWS)
   assert jax.tree.structure((params, state)) == jax.tree.structure(shapes)
@@ -166,7 +129,7 @@ def test_target_network_is_a_part_of_the_online_one(variables):
 
 
 def test_without_heads_there_are_features_alone(variables):
-  network = _make(heads=())
+  network = small_network.make(heads=())
   outputs, _ = _apply(network, *map(network.select, variables), VIEWS)
   assert set(outputs[1:]) == {None}
 
@@ -174,7 +137,7 @@ def test_without_heads_there_are_features_alone(variables):
 @pytest.mark.parametrize('given', ['features', 'projector_hidden'])
 def test_the_classifier_is_linear_from_zero(variables, given):
   def config():
-    c = _config()
+    c = small_network.get_config()
     c.classifier.input = given
     return c
 
@@ -205,7 +168,9 @@ def test_the_classifier_is_linear_from_zero(variables, given):
 
 def test_a_frozen_network_trains_its_classifier_alone(variables):
   params, state = variables
-  frozen = make_network(_config(), heads=HEADS, bn_groups='view', frozen=True)
+  frozen = make_network(
+    small_network.get_config(), heads=HEADS, bn_groups='view', frozen=True
+  )
 
   def loss(params):
     outputs, new = frozen.apply(params, state, VIEWS, True)
@@ -216,26 +181,12 @@ def test_a_frozen_network_trains_its_classifier_alone(variables):
   jax.tree.map(np.testing.assert_array_equal, new, state)
   moved = {k for k, g in grads.items() if any(x.any() for x in g.values())}
   assert moved == {'classifier'}
-  by_averages, _ = _apply(_make(), params, state, VIEWS, is_training=False)
+  by_averages, _ = _apply(
+    small_network.make(), params, state, VIEWS, is_training=False
+  )
   _assert_close(outputs, by_averages)
   shapes = jax.eval_shape(frozen.init, jax.random.key(0), VIEWS)
   assert jax.tree.structure(shapes) == jax.tree.structure((params, state))
-
-
-def test_a_projector_may_be_deeper():
-  config = _config()
-  config.projector.update(layers=3, last_bias=True)
-  network = make_network(config, heads=('projector',), bn_groups='view')
-  params, _ = jax.eval_shape(network.init, jax.random.key(0), VIEWS)
-  shapes = {
-    k: v['w'].shape for k, v in params.items() if k.startswith('projector/lin')
-  }
-  assert shapes == {
-    'projector/linear': (128, 12),
-    'projector/linear_1': (12, 12),
-    'projector/linear_2': (12, D),
-  }
-  assert 'b' in params['projector/linear_2']
 
 
 def _loss_and_grad(network, state, views):
@@ -249,13 +200,13 @@ def _loss_and_grad(network, state, views):
 
 def test_bfloat16_is_for_convolutions_alone(variables):
   params, state = variables
-  network = _make(precision='bfloat16')
+  network = small_network.make(precision='bfloat16')
   run = _loss_and_grad(network, state, VIEWS)
   (_, (outputs, new)), grads = jax.jit(run)(params)
   assert {x.dtype for x in jax.tree.leaves(grads)} == {jnp.dtype('float32')}
   assert {x.dtype for x in jax.tree.leaves(outputs)} == {jnp.dtype('float32')}
   jax.tree.map(lambda a, b: _assert_same_type(a, b), new, state)
-  exact, _ = _apply(_make(), params, state, VIEWS)
+  exact, _ = _apply(small_network.make(), params, state, VIEWS)
   error = np.abs(outputs.features - exact.features).max()
   assert 0 < error < 0.1 * np.abs(exact.features).max()
   equations = str(jax.make_jaxpr(run)(params)).splitlines()
@@ -269,7 +220,7 @@ def _assert_same_type(a, b):
 
 def test_gradient_reaches_every_parameter(variables):
   params, state = variables
-  _, grads = jax.jit(_loss_and_grad(_make(), state, VIEWS))(params)
+  _, grads = jax.jit(_loss_and_grad(small_network.make(), state, VIEWS))(params)
   for path, grad in jax.tree_util.tree_leaves_with_path(grads):
     assert np.any(grad), path
 
@@ -279,8 +230,10 @@ def on_eight(variables):
   """A compiled gradient with the batch over eight devices, and its inputs."""
   params, state = variables
   mesh = mesh_lib.make_mesh()
-  run = lambda params, views: _loss_and_grad(_make(), state, views)(params)
-  views = _views((2, 8), (1, 12), batch=16)
+  run = lambda params, views: _loss_and_grad(
+    small_network.make(), state, views
+  )(params)
+  views = small_network.make_views((2, 8), (1, 12), batch=16)
   inputs = (
     jax.device_put(params, mesh_lib.replicated(mesh)),
     jax.device_put(views, mesh_lib.sharded(mesh)),
@@ -307,8 +260,8 @@ def test_rows_stay_on_their_devices(on_eight):
 
 
 def test_a_support_batch_shares_the_statistics_of_the_first_size(variables):
-  network = _make('resolution')
-  support = _views((1, 8), batch=4, seed=5)[0]
+  network = small_network.make('resolution')
+  support = small_network.make_views((1, 8), batch=4, seed=5)[0]
   outputs, _ = _apply(network, *variables, VIEWS, support=support)
   assert outputs.projection.shape == (B, 3, D)
   assert outputs.support.projection.shape == (4, 1, D)
@@ -322,12 +275,15 @@ def test_a_support_batch_shares_the_statistics_of_the_first_size(variables):
 
 def test_eight_devices_join_their_own_support(variables):
   mesh = mesh_lib.make_mesh()
-  views = _views((2, 8), (1, 12), batch=16)
-  support = _views((1, 8), batch=24, seed=5)[0]
+  views = small_network.make_views((2, 8), (1, 12), batch=16)
+  support = small_network.make_views((1, 8), batch=24, seed=5)[0]
 
   def run(shards, place):
     network = make_network(
-      _config(), heads=HEADS, bn_groups='resolution', shards=shards
+      small_network.get_config(),
+      heads=HEADS,
+      bn_groups='resolution',
+      shards=shards,
     )
     apply = jax.jit(network.apply, static_argnums=3)
     return apply.lower(*place((*variables, views)), True, place(support))
@@ -350,37 +306,7 @@ def test_eight_devices_join_their_own_support(variables):
 
 def test_a_support_batch_needs_shared_statistics(variables):
   with pytest.raises(ValueError, match="bn_groups='resolution'"):
-    _apply(_make('view'), *variables, VIEWS, support=VIEWS[0])
-
-
-def test_prototypes_give_cosines(variables):
-  network = _make()
-  fresh, _ = jax.jit(network.init)(jax.random.key(0), VIEWS)
-  kernel = fresh['prototypes']['w']
-  np.testing.assert_allclose(jnp.linalg.norm(kernel, axis=0), 1.0, rtol=1e-5)
-  outputs, _ = _apply(network, *variables, VIEWS)
-  z = np.asarray(outputs.projection)
-  z = z / np.linalg.norm(z, axis=-1, keepdims=True)
-  want = z @ np.asarray(variables[0]['prototypes']['w'])
-  np.testing.assert_allclose(outputs.scores, want, rtol=1e-4, atol=1e-5)
-
-
-def test_a_predictor_may_begin_with_a_batch_norm():
-  config = _config()
-  config.predictor.update(input_norm=True, last_bias=True)
-  network = make_network(config, heads=HEADS[:2], bn_groups='resolution')
-  params, _ = jax.eval_shape(network.init, jax.random.key(0), VIEWS)
-  shapes = {
-    name.split('/')[1]: {k: v.shape for k, v in group.items()}
-    for name, group in params.items()
-    if name.startswith('predictor')
-  }
-  assert shapes == {
-    'batch_norm': {'scale': (1, D), 'offset': (1, D)},
-    'linear': {'w': (D, 7), 'b': (7,)},
-    'batch_norm_1': {'scale': (1, 7), 'offset': (1, 7)},
-    'linear_1': {'w': (7, D), 'b': (D,)},
-  }
+    _apply(small_network.make('view'), *variables, VIEWS, support=VIEWS[0])
 
 
 @pytest.mark.parametrize(
@@ -395,11 +321,11 @@ def test_a_predictor_may_begin_with_a_batch_norm():
 )
 def test_bad_values_are_named(arguments, message):
   with pytest.raises(ValueError, match=message):
-    _make(**arguments)
+    small_network.make(**arguments)
 
 
 def test_bad_precision_is_named():
-  config = _config()
+  config = small_network.get_config()
   config.precision = 'float16'
   with pytest.raises(ValueError, match=r"precision is 'float16'.*'bfloat16'"):
     make_network(config, heads=(), bn_groups='view')

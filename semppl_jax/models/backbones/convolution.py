@@ -5,41 +5,38 @@ the product of its patches (`benchmarks/small_maps.py`). A ResNet ends in such
 maps for 64 px images, and for 32 px ones where the stem reduces them.
 """
 
+import dataclasses
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 import numpy as np
 
+# Feature maps before and after a layer.
+Maps = Float[Array, 'N H W C']
+NewMaps = Float[Array, 'N h w c']
 Padding = str | tuple[tuple[int, int], tuple[int, int]]
 
 # Largest side of an output that is computed as a matrix product.
 _SMALL = 2
 
 
+@dataclasses.dataclass
 class Conv2D(hk.Module):
   """Square convolution with the names, weights and results of `hk.Conv2D`.
 
   `padding` is `'SAME'` or pixels (before, after).
   """
 
-  def __init__(
-    self,
-    channels: int,
-    kernel: int,
-    stride: int,
-    padding: Padding,
-    with_bias: bool,
-    name: str,
-  ):
-    super().__init__(name=name)
-    self.channels = channels
-    self.kernel = kernel
-    self.stride = stride
-    self.padding = padding
-    self.with_bias = with_bias
+  channels: int
+  kernel: int
+  stride: int
+  padding: Padding
+  with_bias: bool
+  name: str
 
-  def __call__(self, x: Float[Array, 'N H W C']) -> Float[Array, 'N h w c']:
+  def __call__(self, x: Maps) -> NewMaps:
     """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""
     shape = (self.kernel, self.kernel, x.shape[-1], self.channels)
     deviation = 1 / np.sqrt(np.prod(shape[:-1]))
@@ -53,8 +50,8 @@ class Conv2D(hk.Module):
 
 
 def convolve(
-  x: Float[Array, 'N H W C'],
-  weights: Float[Array, 'k k C channels'],
+  x: Maps,
+  weights: Float[Array | np.ndarray, 'k k C channels'],
   stride: int,
   padding: Padding,
   small: int = _SMALL,

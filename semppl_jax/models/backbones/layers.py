@@ -15,10 +15,17 @@ from jaxtyping import Array, Float
 import numpy as np
 
 from semppl_jax.models.backbones.batch_norm import BatchNorm
-from semppl_jax.models.backbones.convolution import Conv2D, Padding
+from semppl_jax.models.backbones.convolution import (
+  Conv2D,
+  Maps,
+  NewMaps,
+  Padding,
+)
 
-# (x [N, H, W, C], is_training, groups) -> [N, H', W', C']
-Layer = Callable[[Array, bool, int], Array]
+Images = Float[Array, 'N H W 3']
+Features = Float[Array, 'N F']
+# (x, is_training, groups) -> output
+Layer = Callable[[Maps, bool, int], NewMaps]
 
 
 class Layers(NamedTuple):
@@ -77,7 +84,7 @@ class Layers(NamedTuple):
     norm = self.norm(name.format('batchnorm'), scale_init)
     return lambda x, is_training, groups: norm(conv(x), is_training, groups)
 
-  def max_pool(self, x: Float[Array, 'N H W C']) -> Float[Array, 'N h w C']:
+  def max_pool(self, x: Maps) -> NewMaps:
     """Pools 3x3 pixels by their maximum, with stride 2."""
     padding = self._pad(3)
     if not isinstance(padding, str):
@@ -98,7 +105,7 @@ class Layers(NamedTuple):
     return ((pixels, pixels), (pixels, pixels))
 
 
-def space_to_depth(x: Float[Array, 'N H W C']) -> Float[Array, 'N h w c']:
+def space_to_depth(x: Maps) -> NewMaps:
   """Moves 2x2 pixels to channels: [N, H, W, C] to [N, H / 2, W / 2, 4 C].
 
   Raises:
@@ -115,6 +122,6 @@ def space_to_depth(x: Float[Array, 'N H W C']) -> Float[Array, 'N h w c']:
   return x.reshape(n, height // 2, width // 2, 4 * channels)
 
 
-def global_mean(x: Float[Array, 'N H W C']) -> Float[Array, 'N C']:
+def global_mean(x: Maps) -> Features:
   """Averages the pixels in float32: [N, H, W, C] to [N, C]."""
   return jnp.mean(x.astype(jnp.float32), axis=(1, 2))

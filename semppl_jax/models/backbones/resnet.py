@@ -13,12 +13,15 @@ from typing import NamedTuple
 import haiku as hk
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from semppl_jax.models.backbones.layers import (
+  Features,
   global_mean,
+  Images,
   Layer,
   Layers,
+  Maps,
+  NewMaps,
   space_to_depth,
 )
 
@@ -115,9 +118,7 @@ class Block(hk.Module):
     self.shortcut = kind.shortcut(layers, channels, stride) if project else None
     self.path = kind.path(layers, channels, stride)
 
-  def __call__(
-    self, x: Float[Array, 'N H W C'], is_training: bool, groups: int
-  ) -> Float[Array, 'N h w c']:
+  def __call__(self, x: Maps, is_training: bool, groups: int) -> NewMaps:
     """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""
     shortcut = self.shortcut(x, is_training, groups) if self.shortcut else x
     for layer in self.path[:-1]:
@@ -146,9 +147,7 @@ class BlockGroup(hk.Module):
     ]
     self.blocks = [layers.block(block) for block in (first, *others)]
 
-  def __call__(
-    self, x: Float[Array, 'N H W C'], is_training: bool, groups: int
-  ) -> Float[Array, 'N h w c']:
+  def __call__(self, x: Maps, is_training: bool, groups: int) -> NewMaps:
     """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""
     for block in self.blocks:
       x = block(x, is_training, groups)
@@ -197,9 +196,7 @@ class ResNet(hk.Module):
       )
     ]
 
-  def __call__(
-    self, x: Float[Array, 'N H W 3'], is_training: bool, views: int
-  ) -> Float[Array, 'N F']:
+  def __call__(self, x: Images, is_training: bool, views: int) -> Features:
     """Maps images [B * V, H, W, 3] to features [B * V, F], float32."""
     x = self.stem(x, is_training, views)
     for group in self.groups:

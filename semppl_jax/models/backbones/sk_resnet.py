@@ -10,10 +10,9 @@ pooling before a projection.
 import haiku as hk
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from semppl_jax.models.backbones import resnet
-from semppl_jax.models.backbones.layers import Layer, Layers
+from semppl_jax.models.backbones.layers import Layer, Layers, Maps, NewMaps
 
 DEPTHS = (50, 101, 152, 200)
 # Size of the attention's hidden layer: per channel, and its minimum.
@@ -34,9 +33,7 @@ class SelectiveKernel(hk.Module):
     self.squeeze = layers.conv_norm(hidden, 1, name='squeeze_{}')
     self.expand = layers.conv(2 * channels, 1, name='expand_conv')
 
-  def __call__(
-    self, x: Float[Array, 'N H W C'], is_training: bool, groups: int
-  ) -> Float[Array, 'N h w c']:
+  def __call__(self, x: Maps, is_training: bool, groups: int) -> NewMaps:
     """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""
     x = jax.nn.relu(self.streams(x, is_training, groups))
     first, second = jnp.split(x, 2, axis=-1)

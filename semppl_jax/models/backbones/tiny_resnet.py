@@ -7,11 +7,13 @@ again after it; later the resolution is halved by an average.
 
 import haiku as hk
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from semppl_jax.models.backbones import resnet
 from semppl_jax.models.backbones.layers import (
+  Features,
   global_mean,
+  Images,
   Layers,
   space_to_depth,
 )
@@ -38,9 +40,7 @@ class TinyResNet(hk.Module):
     ]
     self.blocks = [layers.block(block) for block in blocks]
 
-  def __call__(
-    self, x: Float[Array, 'N H W 3'], is_training: bool, views: int
-  ) -> Float[Array, 'N F']:
+  def __call__(self, x: Images, is_training: bool, views: int) -> Features:
     """Maps images [B * V, H, W, 3] to features [B * V, F], float32."""
     first, second = self.blocks
     x = space_to_depth(_even(self.stem(x, is_training, views)))

@@ -8,9 +8,15 @@ no dropout; PAWS sets it to zero.
 
 import haiku as hk
 import jax
-from jaxtyping import Array, Float
 
-from semppl_jax.models.backbones.layers import global_mean, Layers
+from semppl_jax.models.backbones.layers import (
+  Features,
+  global_mean,
+  Images,
+  Layers,
+  Maps,
+  NewMaps,
+)
 
 BLOCKS = 4  # (28 - 4) / 6
 CHANNELS = (32, 64, 128)
@@ -41,9 +47,7 @@ class WideBlock(hk.Module):
         channels, 1, stride, name='shortcut_conv', with_bias=True
       )
 
-  def __call__(
-    self, x: Float[Array, 'N H W C'], is_training: bool, groups: int
-  ) -> Float[Array, 'N h w c']:
+  def __call__(self, x: Maps, is_training: bool, groups: int) -> NewMaps:
     """Maps [N, H, W, C] to [N, H / stride, W / stride, channels]."""
     y = self.conv_0(jax.nn.relu(self.norm_0(x, is_training, groups)))
     y = self.conv_1(jax.nn.relu(self.norm_1(y, is_training, groups)))
@@ -72,9 +76,7 @@ class WideResNet(hk.Module):
     self.blocks = [layers.block(block) for block in blocks]
     self.final_norm = layers.norm('final_batchnorm')
 
-  def __call__(
-    self, x: Float[Array, 'N H W 3'], is_training: bool, views: int
-  ) -> Float[Array, 'N F']:
+  def __call__(self, x: Images, is_training: bool, views: int) -> Features:
     """Maps images [B * V, H, W, 3] to features [B * V, F], float32."""
     x = self.initial_conv(x)
     for block in self.blocks:
