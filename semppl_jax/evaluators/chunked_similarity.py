@@ -100,7 +100,7 @@ def reduce(
   """Folds the cosine similarities of every query to every labelled image.
 
   Args:
-    query: features [M, D]; need not be normalised.
+    query: features [M, D]; need not be normalized.
     support: features [N, D]; the same on every process.
     support_label: classes [N], int32; images below 0 are skipped.
     reduction: the fold.

@@ -12,7 +12,7 @@ Metrics = dict[str, float]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 # Mean top-1 error of AlexNet over the five severities of each corruption of
-# ImageNet-C, by which Hendrycks and Dietterich (arXiv 1903.12261) normalise;
+# ImageNet-C, by which Hendrycks and Dietterich (arXiv 1903.12261) normalize;
 # from the sheet that their repository refers to, as in AugMix's `imagenet.py`.
 ALEXNET_ERROR = {
   'gaussian_noise': 0.886428,
@@ -84,12 +84,7 @@ def mean_per_class(
 ) -> float:
   """Returns the mean top-1 accuracy over the classes that occur.
 
-  Args:
-    scores: [M, C].
-    label: classes [M], int, or -1.
-
-  Raises:
-    ValueError: as `top_k`.
+  Arguments and errors are those of `top_k`.
   """
   scores, label = _known(scores, label)
   correct = np.bincount(label, _hits(scores, label, 1), scores.shape[1])

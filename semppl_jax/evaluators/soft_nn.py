@@ -2,7 +2,7 @@
 
 PAWS-NN of Assran et al., "Semi-supervised learning of visual features by
 non-parametrically predicting view assignments with support samples", arXiv
-2104.13963: softmax(q sᵀ / τ) y over l2-normalised embeddings, the classifier
+2104.13963: softmax(q sᵀ / τ) y over l2-normalized embeddings, the classifier
 that PAWS trains with.
 """
 
