@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from configs import base
 from semppl_jax.data import dataset, labels, pipeline
-from semppl_jax.saliency.shards import spread
+from semppl_jax.saliency.shards import evenly_spaced
 from semppl_jax.tools.profiling.input_benchmark import cost_of
 
 ALONE, PILLOW = 'decode alone', 'Pillow, antialiased bicubic'
@@ -98,7 +98,7 @@ def _pillow(colours: bool) -> Callable[..., Any]:
 
 def _contents(data_dir: str) -> list[bytes]:
   files = sorted(x for x in pathlib.Path(data_dir).rglob('*') if x.is_file())
-  return [files[x].read_bytes() for x in spread(len(files), _MOST)]
+  return [files[x].read_bytes() for x in evenly_spaced(len(files), _MOST)]
 
 
 def _pillow_views(

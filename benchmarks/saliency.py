@@ -1,4 +1,4 @@
-r"""How well, and how fast, do the saliency detectors find objects?
+r"""Measures accuracy and speed of the saliency detectors.
 
   python benchmarks/saliency.py --data_dir=DIR --out=runs/saliency.json \
     [--network=FILE]
@@ -28,9 +28,10 @@ from typing import NamedTuple
 from absl import app, flags
 import numpy as np
 from PIL import Image
+import saliency_metrics
 
 from semppl_jax.runtime.tables import markdown
-from semppl_jax.saliency import metrics, predict
+from semppl_jax.saliency import network_io
 from semppl_jax.saliency.detectors import detect, NAMES
 
 _DATA_DIR = flags.DEFINE_string(
@@ -38,7 +39,7 @@ _DATA_DIR = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string('out', None, 'JSON file to write the figures to.')
 _NETWORK = flags.DEFINE_string(
-  'network', None, 'Also judge this file of --train_network.'
+  'network', None, 'Also evaluate this file of --train_network.'
 )
 _REPEATS = flags.DEFINE_integer(
   'repeats', 3, 'Times each image is timed; the shortest counts.', lower_bound=1
@@ -49,7 +50,7 @@ _Detector = Callable[[np.ndarray], np.ndarray]
 
 
 class Pair(NamedTuple):
-  """An image and what is salient in it.
+  """An image and its salient pixels.
 
   Attributes:
     image: [H, W, 3], uint8.
@@ -61,11 +62,11 @@ class Pair(NamedTuple):
 
 
 def main(_) -> None:
-  """Judges every row on every image."""
+  """Evaluates every row on every image."""
   pairs = load(pathlib.Path(_DATA_DIR.value))
   figures = {}
   for name, detector in rows(_NETWORK.value).items():
-    figures[name] = judge(detector, pairs, _REPEATS.value)
+    figures[name] = evaluate(detector, pairs, _REPEATS.value)
   print(table(figures))
   if _OUT.value:
     out = pathlib.Path(_OUT.value)
@@ -74,12 +75,12 @@ def main(_) -> None:
 
 
 def rows(network: str | None) -> dict[str, _Detector]:
-  """What is judged, by the name of its row; a network's by its file."""
+  """Returns the detectors by the names of their rows."""
   found: dict[str, _Detector] = {
     name: functools.partial(_one, name=name) for name in NAMES
   }
   if network:
-    found['network'] = predict.load(network)
+    found['network'] = network_io.load_detector(network)
   return found
 
 
@@ -110,7 +111,7 @@ def load(folder: pathlib.Path) -> list[Pair]:
   ]
 
 
-def judge(detector: _Detector, pairs: list[Pair], repeats: int) -> dict:
+def evaluate(detector: _Detector, pairs: list[Pair], repeats: int) -> dict:
   """Figures of one detector: max_f, error, images and milliseconds."""
   detector(pairs[0].image)  # The first call imports what it needs.
   maps, seconds = [], []
@@ -119,7 +120,7 @@ def judge(detector: _Detector, pairs: list[Pair], repeats: int) -> dict:
     maps.append(timed[0][0])
     seconds.append(min(second for _, second in timed))
   truths = (pair.truth for pair in pairs)
-  found = metrics.score(zip(maps, truths, strict=True))
+  found = saliency_metrics.score(zip(maps, truths, strict=True))
   return found._asdict() | {'milliseconds': 1e3 * float(np.mean(seconds))}
 
 
@@ -131,7 +132,7 @@ def _timed(detector: _Detector, image: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def table(figures: dict[str, dict]) -> str:
-  """A Markdown table of the figures."""
+  """Returns a Markdown table of the figures."""
   lines = [['', 'max F', 'mean absolute error', 'ms per image']]
   for name, found in figures.items():
     lines.append(

@@ -136,10 +136,7 @@ def _load_npz(config: ConfigDict) -> Splits:
   from semppl_jax.data.sources import npz
 
   def split(name: str, field: str) -> Dataset:
-    arrays = npz.read(config[field], f'config.data.{field}')
-    return Dataset(
-      name, arrays.ids, arrays.labels, arrays.class_names, arrays.source
-    )
+    return Dataset(name, *npz.read(config[field], f'config.data.{field}'))
 
   test = split('test', 'test_path') if config.test_path else None
   return Splits(split('train', 'path'), test)

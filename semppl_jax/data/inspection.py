@@ -104,6 +104,17 @@ def report(
   missing, duplicates = _files(train, decode)
   unreadable = _unreadable(config, train) if decode else None
   bad_test = _unreadable(config, test) if decode and test else []
+  problems = []
+  if missing:
+    names = count_and_names('missing file(s)', missing)
+    problems.append(f'The train set has {names}.')
+  limit = config.data.max_corrupt
+  if unreadable and len(unreadable) > limit * train.size:
+    names = count_and_names('unreadable image(s)', unreadable)
+    problems.append(
+      f'The train set has {names}, over config.data.max_corrupt={limit} of'
+      f' {train.size}.'
+    )
   return DataReport(
     train=train.size,
     test=test.size if test else 0,
@@ -116,25 +127,9 @@ def report(
     unreadable=unreadable,
     label_hash=subset.hash,
     masks=masks.describe(config, train),
-    problems=_problems(config, train.size, missing, unreadable or []),
+    problems=problems,
     notes=_notes(splits, bad_test),
   )
-
-
-def _problems(
-  config: ConfigDict, size: int, missing: list[str], unreadable: list[str]
-) -> list[str]:
-  problems = []
-  if missing:
-    names = count_and_names('missing file(s)', missing)
-    problems.append(f'The train set has {names}.')
-  if len(unreadable) > config.data.max_corrupt * size:
-    names = count_and_names('unreadable image(s)', unreadable)
-    problems.append(
-      f'The train set has {names}, over '
-      f'config.data.max_corrupt={config.data.max_corrupt} of {size}.'
-    )
-  return problems
 
 
 def _notes(splits: Splits, bad_test: list[str]) -> list[str]:

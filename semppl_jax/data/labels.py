@@ -15,13 +15,7 @@ from semppl_jax.data.batch import UNLABELLED
 from semppl_jax.data.dataset import Dataset, digest
 from semppl_jax.runtime.errors import raise_if_any
 
-FORMS = (
-  'all',
-  'fraction:SHARE',
-  'per_class:COUNT',
-  'ids:FILE',
-  'tfds:NAME',
-)
+FORMS = ('all', 'fraction:SHARE', 'per_class:COUNT', 'ids:FILE', 'tfds:NAME')
 # How to label a kind of data set.
 _REMEDY = {
   'folder': 'give class sub-folders or config.data.labels_file',

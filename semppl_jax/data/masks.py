@@ -4,11 +4,11 @@
 origin and number. Reading it needs no TensorFlow where the data needs none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import hashlib
 import json
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 import numpy as np
@@ -16,11 +16,14 @@ import numpy as np
 from semppl_jax.data import dataset
 from semppl_jax.data.dataset import Dataset, Splits
 from semppl_jax.data.sources.tfrecord_index import Keys, RecordSource, Shard
+from semppl_jax.runtime import files
 
 INFO_FILE = 'masks.json'
 KEYS = Keys(image='mask', label='', id='id', mask='')
 FORMAT = 1
 _SHARDS, _SMALLEST, _LARGEST = 64, 16, 1024
+# A detector or network, with its settings and version; see `saliency.mask_fn`.
+Maker = Mapping[str, Any]
 _PROGRAM = 'python -m semppl_jax.saliency'
 
 
@@ -49,14 +52,14 @@ class StoreInfo(NamedTuple):
     data: name of the data set.
     images: number of its images n.
     ids: `fingerprint` of their ids.
-    maker: detector or network of the masks, with its settings and version.
+    maker: origin of the masks.
     counts: counts of a finished store, else None.
   """
 
   data: str
   images: int
   ids: str
-  maker: dict[str, object]
+  maker: Maker
   counts: StoreCounts | None = None
 
 
@@ -129,10 +132,11 @@ def read_info(folder: str, where: str) -> StoreInfo | None:
   """
   path = os.path.join(folder, INFO_FILE)
   try:
-    content = json.loads(_read_text(path))
+    content = json.loads(files.path(path).read_text(encoding='utf-8'))
   except FileNotFoundError:
     return None
-  except (OSError, json.JSONDecodeError) as error:
+  # Each file system has errors of its own.
+  except Exception as error:
     raise ValueError(f'{where}: {path!r} cannot be read: {error}.') from error
   try:
     version = content.pop('format')
@@ -145,22 +149,6 @@ def read_info(folder: str, where: str) -> StoreInfo | None:
     return StoreInfo(**content, counts=counts and StoreCounts(**counts))
   except (KeyError, TypeError, AttributeError) as error:
     raise ValueError(f'{where}: {path!r} cannot be read: {error}.') from error
-
-
-def _read_text(path: str) -> str:
-  """Reads a local file, or one of an object store by TensorFlow."""
-  if '://' not in path:
-    with open(path, encoding='utf-8') as stream:
-      return stream.read()
-  from semppl_jax.data.tf.runtime import tf
-
-  try:
-    with tf.io.gfile.GFile(path) as stream:
-      return stream.read()
-  except tf.errors.NotFoundError as error:
-    raise FileNotFoundError(path) from error
-  except tf.errors.OpError as error:
-    raise OSError(str(error)) from error
 
 
 def load(config: ConfigDict) -> Splits:
@@ -180,7 +168,18 @@ def load(config: ConfigDict) -> Splits:
     return dataset.load(config.data)
   where = f'config.data.saliency={config.data.saliency!r}'
   # Before the data, whose indexing may take a while.
-  info = _read_finished(folder, where)
+  info = read_info(folder, where)
+  if info is None:
+    raise ValueError(
+      f'{where} has no {INFO_FILE}, so it is not a folder of masks; {_PROGRAM}'
+      ' makes one.'
+    )
+  if info.counts is None:
+    raise ValueError(
+      f'{where} is not finished; the same {_PROGRAM} continues it.'
+    )
+  if not info.counts.masks:
+    raise ValueError(f'{where} holds no masks.')
   splits = dataset.load(config.data)
   index = _index_masks(config.data, folder, info, splits.train, where)
   return splits._replace(train=splits.train._replace(masks=index))
@@ -215,22 +214,6 @@ def describe(config: ConfigDict, train: Dataset) -> str:
   if own:
     parts.append('those in the records are not used')
   return '; '.join(parts)
-
-
-def _read_finished(folder: str, where: str) -> StoreInfo:
-  info = read_info(folder, where)
-  if info is None:
-    raise ValueError(
-      f'{where} has no {INFO_FILE}, so it is not a folder of masks; {_PROGRAM}'
-      ' makes one.'
-    )
-  if info.counts is None:
-    raise ValueError(
-      f'{where} is not finished; the same {_PROGRAM} continues it.'
-    )
-  if not info.counts.masks:
-    raise ValueError(f'{where} holds no masks.')
-  return info
 
 
 def _index_masks(

@@ -1,42 +1,41 @@
-"""Saliency by an absorbing Markov chain: how long a walk keeps off the rim.
+"""Saliency by an absorbing Markov chain: steps of a walk to the image's rim.
 
 Jiang et al., "Saliency detection via absorbing Markov chain", ICCV 2013. A
-walker steps from region to region, sooner to one of similar colour, until it
-steps off the image's rim; from an object that takes long. Their second stage,
-which reweights the map where the first finds little contrast, is left out.
+walker steps from region to region, preferably of similar color, until it steps
+off the image's rim; from an object that takes long. Their second stage, which
+reweights a map of little contrast, is left out.
 """
 
 import numpy as np
 
 from semppl_jax.saliency import graph
-from semppl_jax.saliency.image import Scene
-from semppl_jax.saliency.superpixels import Superpixels
+from semppl_jax.saliency.image import Scene, Superpixels
 
 # Choices, for maps of PASCAL-S that were better than with the paper's 0.1 of
-# colours scaled to [0, 1], about 10 in Lab, and its links over two steps.
-COLOUR = 3.0
-# A choice: a link between unlike regions is never weaker. Without it a walk
-# leaves an isolated spot so seldom that the spot is all of the map.
+# colors scaled to [0, 1], about 10 in Lab, and its links over two steps.
+COLOR = 3.0
+# A choice: least weight of a link. Without it a walk leaves an isolated spot so
+# rarely that the map shows the spot alone.
 LEAST_WEIGHT = 1e-3
 
 
 def absorption(scene: Scene) -> np.ndarray:
-  """Saliency of the regions [R], at least 1: steps until the walk ends."""
+  """Returns the saliency of the regions [R], at least 1: steps to the end."""
   return absorbed_time(*chain(scene.superpixels))
 
 
 def chain(superpixels: Superpixels) -> tuple[np.ndarray, np.ndarray]:
-  """Transition probabilities of the paper's graph.
+  """Returns the transition probabilities of the paper's graph.
 
-  Every region of the rim has a double that absorbs, linked to all to which the
-  region is, and to the region. Each region is also linked with itself.
+  Every region of the rim has an absorbing double, linked to the region and to
+  all neighbors of it. Each region is also linked with itself.
 
   Returns:
     From region to region [R, R], and into any double [R]; rows add up to 1.
   """
-  weight = np.exp(-graph.colour_distances(superpixels) / COLOUR) + LEAST_WEIGHT
+  weight = np.exp(-graph.color_distances(superpixels) / COLOR) + LEAST_WEIGHT
   linked = graph.links(superpixels)
-  # To itself a region has the weight of equal colour, as to its own double.
+  # A region has the weight of equal color to itself and to its own double.
   np.fill_diagonal(linked, True)
   weight = np.where(linked, weight, 0)
   end = weight[:, superpixels.rim.any(axis=0)].sum(axis=1)
@@ -45,10 +44,10 @@ def chain(superpixels: Superpixels) -> tuple[np.ndarray, np.ndarray]:
 
 
 def absorbed_time(stay: np.ndarray, end: np.ndarray) -> np.ndarray:
-  """Mean number of steps until absorption [R], at least 1: (I - Q)⁻¹ 1.
+  """Returns the mean number of steps to absorption [R]: (I - Q)⁻¹ 1.
 
-  The diagonal of I - Q is taken from the probabilities to leave, so that one
-  that hardly ever does loses no digits.
+  The diagonal of I - Q is the sum of the probabilities to leave, so that a
+  small one loses no digits.
 
   Args:
     stay: Q, from region to region [R, R].

@@ -1,31 +1,28 @@
-"""The same store, made by a distributed engine: an Apache Beam pipeline.
+"""Generates a store of masks by a distributed Apache Beam pipeline.
 
-The unit of work is a piece, as it is for the workers of one machine, and it is
-written by the same function; so any runner writes the same bytes, and goes on
-where another stopped. Images, store and this package must be where all
-workers see them.
+The unit of work is a shard, as for the workers of one machine, and the same
+function writes it; so any runner writes the same bytes, and continues where
+another stopped. All workers must see the images, the store and this package.
 """
 
-# Beam is an extra, which the environment of the tests has not.
+# Beam is an extra, which the environment of the tests lacks.
 # pyright: reportMissingImports=false
 
 from collections.abc import Iterable, Sequence
 import importlib.util
 import os
-from typing import Any
 
 import jax
 
+from semppl_jax.data.masks import Maker, StoreInfo
 from semppl_jax.saliency import generate, shards as shards_lib
-from semppl_jax.saliency.generate import Result
-from semppl_jax.saliency.mask_fn import Maker
-from semppl_jax.saliency.shards import Piece
+from semppl_jax.saliency.shards import ImageShard, ShardCounts
 
-_PIECES = 'pieces.jsonl'
+_SHARDS = 'pieces.jsonl'
 
 
-def check(runner: str) -> None:
-  """Does nothing where Beam is installed.
+def check_installed(runner: str) -> None:
+  """Checks that Beam is installed.
 
   Raises:
     ValueError: it is not.
@@ -38,17 +35,17 @@ def check(runner: str) -> None:
 
 def make_all(
   folder: str,
-  facts: Any,
-  pieces: Sequence[Piece],
+  info: StoreInfo,
+  shards: Sequence[ImageShard],
   runner: str,
   arguments: Sequence[str],
 ) -> None:
-  """Makes the files of all pieces that are not there, and finishes the store.
+  """Makes the missing files of all shards, and finishes the store.
 
   Args:
     folder: the store.
-    facts: from `generate.begin`.
-    pieces: from `shards.cut`.
+    info: from `generate.begin`.
+    shards: from `shards.split_dataset`.
     runner: name of a Beam runner, such as `DirectRunner`.
     arguments: flags of Beam's pipeline and of that runner.
 
@@ -62,33 +59,33 @@ def make_all(
   from semppl_jax.data.tf.runtime import tf
 
   # Through a file: runners limit the size of a pipeline's description.
-  listed = os.path.join(folder, _PIECES)
+  listed = os.path.join(folder, _SHARDS)
   with tf.io.gfile.GFile(listed, 'w') as stream:
-    for piece in pieces:
-      stream.write(f'{shards_lib.to_json(piece)}\n')
+    for shard in shards:
+      stream.write(f'{shards_lib.to_json(shard)}\n')
   options = PipelineOptions([f'--runner={runner}', *arguments])
   with beam.Pipeline(options=options) as pipeline:
     _ = (
       pipeline
       | ReadFromText(listed)
       | beam.Reshuffle()
-      | beam.Map(_make, facts.maker)
+      | beam.Map(_make, info.maker)
       | beam.combiners.ToList()
-      | beam.Map(_finish, folder, facts)
+      | beam.Map(_finish, folder, info)
     )
   tf.io.gfile.remove(listed)
 
 
-def _make(line: str, maker: Maker) -> tuple[str, Result]:
+def _make(line: str, maker: Maker) -> tuple[str, ShardCounts]:
   # Before the first use of a device, of which masks need none.
   jax.config.update('jax_platforms', 'cpu')
-  piece = shards_lib.from_json(line)
-  return piece.file, generate.make_file(piece, maker)
+  shard = shards_lib.from_json(line)
+  return shard.file, generate.make_file(shard, maker)
 
 
 def _finish(
-  results: Iterable[tuple[str, Result]], folder: str, facts: Any
+  counts: Iterable[tuple[str, ShardCounts]], folder: str, info: StoreInfo
 ) -> None:
-  # The names of the files have the order of the pieces.
-  ordered = [result for _, result in sorted(results, key=lambda x: x[0])]
-  generate.finish(folder, facts, ordered)
+  # The names of the files have the order of the shards.
+  ordered = [x for _, x in sorted(counts, key=lambda pair: pair[0])]
+  generate.finish(folder, info, ordered)

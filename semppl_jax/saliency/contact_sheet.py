@@ -1,31 +1,31 @@
-"""A picture to judge masks by: images, detectors, masks and masked views."""
+"""Contact sheet: images, saliency maps, masks and masked views."""
 
 import numpy as np
 
 from semppl_jax.data.dataset import Dataset
+from semppl_jax.data.masks import Maker
 from semppl_jax.saliency import detectors, mask_fn, shards
-from semppl_jax.saliency.mask_fn import Maker
 
 FILE = 'contact_sheet.png'
 _INCH = 1.6
 
 
 def write(file: str, data: Dataset, count: int, maker: Maker) -> None:
-  """Draws some images, a row each, with what is made of them.
+  """Draws some images with their maps and masks, a row each.
 
   Args:
     file: the PNG to write.
     data: the images.
-    count: how many, evenly spread; unreadable ones are left out.
-    maker: what makes the masks.
+    count: how many, evenly spaced; unreadable ones are left out.
+    maker: maker of the masks.
   """
   from matplotlib.figure import Figure
 
-  piece = shards.piece(data, shards.spread(data.size, count))
-  saliency = mask_fn.saliency(maker)
+  shard = shards.make_shard(data, shards.evenly_spaced(data.size, count))
+  saliency_of = mask_fn.make_saliency_fn(maker)
   panels = [
-    _panels(image, saliency(image), maker)
-    for image in shards.images(piece)
+    _panels(image, saliency_of(image), maker)
+    for image in shards.read_images(shard)
     if image is not None
   ]
   if not panels:
@@ -45,15 +45,14 @@ def write(file: str, data: Dataset, count: int, maker: Maker) -> None:
 
 
 def _panels(
-  image: np.ndarray, found: np.ndarray, maker: Maker
+  image: np.ndarray, saliency: np.ndarray, maker: Maker
 ) -> dict[str, np.ndarray]:
-  """Pictures of one row by their titles; `found` is the maker's map."""
-  mask = found > maker['threshold']
-  grey = np.where(mask[..., None], image, np.uint8(128))
+  """Returns the pictures of one row by their titles."""
+  mask = saliency > maker['threshold']
   return {
     'image': image,
     **detectors.detect(image, (*detectors.DETECTORS, 'mean')),
-    **({'network': found} if 'network' in maker else {}),
+    **({'network': saliency} if 'network' in maker else {}),
     'mask': mask,
-    'masked view': grey,
+    'masked view': np.where(mask[..., None], image, np.uint8(128)),
   }

@@ -1,147 +1,166 @@
-"""Masks for a whole data set, file by file, by this process or by several.
+"""Generates the masks of a data set, a file per shard, in parallel.
 
-A file is made from its piece alone, and is there once it is whole: a program
-that was stopped goes on with those that are not there, and neither that nor the
-number of workers changes a byte.
+A file depends on its shard alone, and is written atomically: a restarted
+program makes the missing files, and neither that nor the number of workers
+changes a byte.
 """
 
 from collections.abc import Iterator, Sequence
 import logging
-from typing import Any, NamedTuple
+import os
 
+from ml_collections import ConfigDict
+
+from semppl_jax.config import loading
+from semppl_jax.data import masks
 from semppl_jax.data.dataset import Dataset
-from semppl_jax.runtime import worker_pool as worker_pool_lib
+from semppl_jax.data.masks import Maker, StoreInfo
+from semppl_jax.runtime import worker_pool
 from semppl_jax.runtime.errors import count_and_names
 from semppl_jax.saliency import mask_fn, shards as shards_lib
-from semppl_jax.saliency.mask_fn import Maker
-from semppl_jax.saliency.shards import Piece
+from semppl_jax.saliency.shards import ImageShard, ShardCounts
 
 _log = logging.getLogger(__name__)
 
 
-class Result(NamedTuple):
-  """What became of a piece.
+def data_config(place: str) -> ConfigDict:
+  """Returns the `config.data` of `--data`.
 
-  Attributes:
-    tally: what its file holds, `mask_store.Tally`.
-    unreadable: ids of the images without a mask.
+  Args:
+    place: a folder, a glob of TFRecord files, `tfds:NAME` (train split, in the
+      folder of tensorflow_datasets) or `embedded`.
   """
+  config = loading.copy(loading.base()).data
+  config.update(name='', test_split='', labels='all')
+  if place == 'embedded':
+    config.kind = place
+  elif place.startswith('tfds:'):
+    config.update(kind='tfds', name=place.removeprefix('tfds:'))
+  elif os.path.isdir(os.path.expanduser(place)):
+    config.update(kind='folder', path=place)
+  else:
+    config.update(kind='tfrecord', path=place)
+  return config
 
-  tally: Any
-  unreadable: tuple[str, ...]
+
+def data_name(config: ConfigDict) -> str:
+  """Returns a name for the images of `config.data`."""
+  if config.kind == 'tfds':
+    return f'{config.name}/{config.train_split}'
+  return config.kind if config.kind == 'embedded' else config.path
 
 
-def begin(folder: str, data: Dataset, name: str, maker: Maker) -> Any:
-  """Writes whose masks a store will hold, or finds that it holds them.
+def begin(folder: str, data: Dataset, name: str, maker: Maker) -> StoreInfo:
+  """Begins a store, or continues it.
 
   Args:
     folder: the store.
     data: the images.
-    name: what they are called, for people.
-    maker: what makes a mask.
+    name: name of the data set.
+    maker: from `mask_fn`.
 
   Returns:
-    Its `masks.StoreInfo`, with counts where it is finished.
+    Its `masks.json`, with counts if it is finished.
 
   Raises:
     ValueError: it holds masks of another data set or by another maker.
   """
-  from semppl_jax.data import masks
   from semppl_jax.saliency import mask_store
 
   where = f'--out={folder}'
-  ids = masks.fingerprint(data.ids)
-  facts = masks.StoreInfo(name, data.size, ids, maker)
-  found = masks.read_info(folder, where)
-  if found is None:
-    mask_store.write(folder, facts)
-    return facts
-  if (found.images, found.ids) != (facts.images, facts.ids):
+  info = StoreInfo(name, data.size, masks.fingerprint(data.ids), maker)
+  saved = masks.read_info(folder, where)
+  if saved is None:
+    mask_store.write_info(folder, info)
+    return info
+  if (saved.images, saved.ids) != (info.images, info.ids):
     raise ValueError(
-      f'{where} holds masks of other images: {found.images} of {found.data},'
-      f' not the {facts.images} of {name}; name another folder.'
+      f'{where} holds masks of other images: {saved.images} of {saved.data},'
+      f' not the {info.images} of {name}; name another folder.'
     )
-  if not mask_fn.same(found.maker, maker):
+  if not mask_fn.is_same(saved.maker, maker):
     raise ValueError(
-      f'{where} holds masks made by {found.maker}, not by {maker}; name another'
+      f'{where} holds masks made by {saved.maker}, not by {maker}; name another'
       ' folder.'
     )
-  return found._replace(maker=maker)
+  return saved._replace(maker=maker)
 
 
 def make_all(
-  pieces: Sequence[Piece], maker: Maker, workers: int
-) -> list[Result]:
-  """Makes the files of all pieces that are not there, in their order.
+  shards: Sequence[ImageShard], maker: Maker, workers: int
+) -> list[ShardCounts]:
+  """Makes the missing files of all shards and returns their counts, in order.
 
   Args:
-    pieces: from `shards.cut`.
-    maker: what makes a mask.
+    shards: from `shards.split_dataset`.
+    maker: from `mask_fn`.
     workers: processes; 1: this one alone.
 
   Raises:
     ValueError: a record file has changed since it was indexed.
     worker_pool.WorkerError: a worker was ended, as when memory is short.
   """
-  work = [(piece, maker) for piece in pieces]
-  sizes = [len(piece.ids) for piece in pieces]
-  return worker_pool_lib.run(make_file, work, sizes, workers)
+  work = [(shard, maker) for shard in shards]
+  sizes = [len(shard.ids) for shard in shards]
+  return worker_pool.run(make_file, work, sizes, workers)
 
 
-def make_file(piece: Piece, maker: Maker) -> Result:
-  """Makes the file of a piece, unless a whole one is there."""
+def make_file(shard: ImageShard, maker: Maker) -> ShardCounts:
+  """Makes the file of a shard, unless it is complete."""
   import threadpoolctl
 
   from semppl_jax.saliency import mask_store
 
-  found = mask_store.tally(piece.file)
-  if found is None or not set(found.ids) <= set(piece.ids):
-    # Sums of several threads may be rounded otherwise.
+  counts = mask_store.count_shard(shard.file)
+  if counts is None or not set(counts.ids) <= set(shard.ids):
+    # Sums of several threads may be rounded differently.
     with threadpoolctl.threadpool_limits(1):
-      mask_store.write_shard(piece.file, _masks(piece, maker))
-    found = mask_store.tally(piece.file)
-  if found is None:
-    raise OSError(f'{piece.file!r} is not as it was written')
-  have = set(found.ids)
-  return Result(found, tuple(x for x in piece.ids if x not in have))
+      mask_store.write_shard(shard.file, _masks(shard, maker))
+    counts = mask_store.count_shard(shard.file)
+  if counts is None:
+    raise OSError(f'{shard.file!r} differs from what was written')
+  return counts
 
 
-def finish(folder: str, facts: Any, results: Sequence[Result]) -> Any:
-  """Writes what a store holds and returns it, as `masks.StoreInfo`.
+def finish(
+  folder: str, info: StoreInfo, counts: Sequence[ShardCounts]
+) -> StoreInfo:
+  """Writes and returns `masks.json` with the counts of a finished store.
 
   Args:
     folder: the store.
-    facts: from `begin`.
-    results: of all pieces, in their order.
+    info: from `begin`.
+    counts: of all shards, in their order.
   """
   from semppl_jax.saliency import mask_store
 
-  counts = mask_store.add([result.tally for result in results])
-  facts = facts._replace(counts=counts)
-  mask_store.write(folder, facts)
-  return facts
+  info = info._replace(counts=mask_store.total(counts))
+  mask_store.write_info(folder, info)
+  return info
 
 
-def describe(facts: Any) -> str:
-  """Says in one line what a finished store holds."""
-  counts = facts.counts
+def describe(info: StoreInfo) -> str:
+  """Describes a finished store in one line."""
+  counts = info.counts
+  assert counts is not None
   return (
-    f'{counts.masks:,} masks of {facts.images:,} images, mean coverage'
+    f'{counts.masks:,} masks of {info.images:,} images, mean coverage'
     f' {counts.mean_coverage:.1%}; {counts.background:,} all background and'
     f' {counts.foreground:,} all foreground, which are not applied;'
-    f' {facts.images - counts.masks:,} images could not be read'
+    f' {info.images - counts.masks:,} images could not be read'
   )
 
 
-def _masks(piece: Piece, maker: Maker) -> Iterator[tuple[str, bytes]]:
+def _masks(shard: ImageShard, maker: Maker) -> Iterator[tuple[str, bytes]]:
   from semppl_jax.saliency import mask_store
 
-  mask_of = mask_fn.make(maker)
+  mask_of = mask_fn.make_mask_fn(maker)
   unreadable = []
-  for name, image in zip(piece.ids, shards_lib.images(piece), strict=True):
+  for name, image in zip(shard.ids, shards_lib.read_images(shard), strict=True):
     if image is None:
       unreadable.append(name)
     else:
       yield name, mask_store.png(mask_of(image))
   if unreadable:
-    _log.warning('Skipped %s.', count_and_names('unreadable image(s)', unreadable))
+    names = count_and_names('unreadable image(s)', unreadable)
+    _log.warning('Skipped %s.', names)

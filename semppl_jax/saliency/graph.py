@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from semppl_jax.saliency.superpixels import Superpixels
+from semppl_jax.saliency.image import Superpixels
 
 
-def colour_distances(superpixels: Superpixels) -> np.ndarray:
-  """Euclidean distances of the mean Lab colours [R, R], float64."""
-  return _distances(superpixels.colour)
+def color_distances(superpixels: Superpixels) -> np.ndarray:
+  """Returns distances of the mean Lab colors [R, R], float64."""
+  return _distances(superpixels.color)
 
 
 def place_distances(superpixels: Superpixels) -> np.ndarray:
-  """Distances of the centres [R, R], float64, in longer sides of the image."""
+  """Returns distances of the centers [R, R], in longer sides of the image."""
   return _distances(superpixels.place)
 
 
@@ -22,11 +22,10 @@ def _distances(points: np.ndarray) -> np.ndarray:
 
 
 def links(superpixels: Superpixels, rings: int = 1) -> np.ndarray:
-  """Which regions are linked [R, R], bool, symmetric; none with itself.
+  """Returns links of regions [R, R], bool, symmetric; none with itself.
 
-  Linked are those that are at most `rings` steps from each other, and all at
-  the image's rim with each other: what lies around an object is connected,
-  even where the object or a corner parts it.
+  Regions at most `rings` steps apart are linked, and all at the image's rim:
+  the surroundings of an object are connected, even if it divides them.
   """
   regions = len(superpixels.area)
   touch = np.zeros((regions, regions), np.float32)
@@ -42,14 +41,13 @@ def links(superpixels: Superpixels, rings: int = 1) -> np.ndarray:
 
 
 def shortest_paths(steps: np.ndarray) -> np.ndarray:
-  """Lengths of the shortest paths between all nodes [R, R].
+  """Returns lengths of the shortest paths between all nodes [R, R].
 
-  Floyd and Warshall's method: for a few hundred densely linked nodes, faster in
-  whole rows than SciPy's Dijkstra over single edges.
+  Floyd and Warshall's method in whole rows: for a few hundred densely linked
+  nodes, faster than SciPy's Dijkstra.
 
   Args:
-    steps: lengths of the direct steps [R, R], at least 0; inf where there is
-      none.
+    steps: lengths of the direct steps [R, R], at least 0; inf for none.
   """
   length = steps.copy()
   np.fill_diagonal(length, 0)

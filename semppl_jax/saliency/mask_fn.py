@@ -1,33 +1,32 @@
-"""What makes a mask of an image: a detector, or a mask network.
+"""Mask functions: a detector or a mask network, and a threshold.
 
-A maker is plain values, as `masks.json` has them: what to run, with its
-settings and version. `make` turns it into a function, in any process. For
-another kind of maker, add a function beside `of_detector`, an entry of `_KINDS`
-under the field that this kind alone has, and a flag of the program.
+A maker is plain values, as in `masks.json`: a detector or network, its settings
+and version. `make_mask_fn` turns it into a function, in any process. To add a
+kind of maker: a function beside `detector_maker`, a branch in
+`make_saliency_fn`, and a flag of the program.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 import functools
 import os
-from typing import Any
 
 import numpy as np
 
+from semppl_jax.data.masks import Maker
 from semppl_jax.saliency import detectors
 
 # Raised when the maps of the same network change.
 _NETWORK_VERSION = 1
-Maker = dict[str, Any]
 # From uint8 [H, W, 3] to [H, W], of float32 in [0, 1] or of bool.
-Map = Callable[[np.ndarray], np.ndarray]
+ImageFn = Callable[[np.ndarray], np.ndarray]
 
 
-def of_detector(name: str, threshold: float) -> Maker:
+def detector_maker(name: str, threshold: float) -> Maker:
   """Returns the maker of a hand-crafted detector.
 
   Args:
     name: of `detectors.NAMES`.
-    threshold: what is above it is foreground, in [0, 1).
+    threshold: values above it are foreground, in [0, 1).
 
   Raises:
     ValueError: unknown name, or a threshold out of range.
@@ -44,13 +43,13 @@ def of_detector(name: str, threshold: float) -> Maker:
   }
 
 
-def of_network(path: str, threshold: float) -> Maker:
+def network_maker(path: str, threshold: float) -> Maker:
   """Returns the maker of a mask network.
 
   Args:
     path: the file that `--train_network` wrote; every process that makes masks
       must see it there.
-    threshold: as `of_detector`.
+    threshold: as `detector_maker`.
 
   Raises:
     ValueError: no such network, or a threshold out of range.
@@ -67,26 +66,27 @@ def of_network(path: str, threshold: float) -> Maker:
   }
 
 
-def make(maker: Mapping[str, Any]) -> Map:
-  """Returns the function from an image to its mask.
-
-  Args:
-    maker: from `of_detector` or `of_network`.
-
-  Returns:
-    From uint8 [H, W, 3] to bool [H, W], true on the foreground.
+def make_mask_fn(maker: Maker) -> ImageFn:
+  """Returns the function from an image to its mask, true on the foreground.
 
   Raises:
     ValueError: the file of a network has changed.
   """
-  found, threshold = saliency(maker), maker['threshold']
-  return lambda image: found(image) > threshold
+  saliency_of, threshold = make_saliency_fn(maker), maker['threshold']
+  return lambda image: saliency_of(image) > threshold
 
 
-def saliency(maker: Mapping[str, Any]) -> Map:
-  """As `make`, for the map [H, W], float32 in [0, 1], before the threshold."""
-  kind = next(kind for kind in _KINDS if kind in maker)
-  return _KINDS[kind](maker)
+def make_saliency_fn(maker: Maker) -> ImageFn:
+  """Returns the function to the map before the threshold, in [0, 1]."""
+  if 'network' in maker:
+    return _load_network(maker['network'], maker['hash'])
+  name = maker['detector']
+  return lambda image: detectors.detect(image, [name])[name]
+
+
+def is_same(one: Maker, other: Maker) -> bool:
+  """Returns True if two makers are equal but for a network's path."""
+  return {**one, 'network': None} == {**other, 'network': None}
 
 
 def _check_threshold(threshold: float) -> None:
@@ -94,33 +94,12 @@ def _check_threshold(threshold: float) -> None:
     raise ValueError(f'--threshold={threshold} must be at least 0 and below 1.')
 
 
-def _detector(maker: Mapping[str, Any]) -> Map:
-  name = maker['detector']
-  return lambda image: detectors.detect(image, [name])[name]
-
-
-def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-  """Whether two makers make the same masks, wherever a network's file is."""
-  return {**one, 'network': None} == {**other, 'network': None}
-
-
-def _network(maker: Mapping[str, Any]) -> Map:
-  return _loaded(maker['network'], maker['hash'])
-
-
-@functools.lru_cache(1)  # For many pieces, one compilation.
-def _loaded(path: str, fingerprint: str) -> Map:
-  from semppl_jax.saliency import network_io, predict
+@functools.lru_cache(1)  # One compilation for many shards.
+def _load_network(path: str, fingerprint: str) -> ImageFn:
+  from semppl_jax.saliency import network_io
 
   if network_io.fingerprint(path) != fingerprint:
     raise ValueError(
-      f'--network={path} has changed since the masks were begun; name another'
-      ' --out.'
+      f'--network={path} has changed since the first masks; name another --out.'
     )
-  return predict.load(path)
-
-
-_KINDS: dict[str, Callable[[Mapping[str, Any]], Map]] = {
-  'detector': _detector,
-  'network': _network,
-}
+  return network_io.load_detector(path)

@@ -1,11 +1,11 @@
-"""A store of masks: TFRecord files, and beside them `masks.json`.
+"""Writes a store of masks: TFRecord files, and beside them `masks.json`.
 
 Each record is a `tf.train.Example` of `id`, that of the image, and `mask`: a
 PNG of one channel as large as the image, 255 on the foreground, 0 elsewhere.
-An image that cannot be read has none. Which images a file is for depends on
-their number alone, so that files can be made in any order, by any number of
-processes. `masks.json` says whose masks these are from the first moment, and
-how many from the last.
+An image that cannot be read has none. The number of images alone determines
+the images of each file, so that files can be made in any order, by any number
+of processes. `masks.json` has the origin of the masks from the beginning, and
+their counts at the end.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import os
-from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -22,24 +21,7 @@ from semppl_jax.data.masks import FORMAT, INFO_FILE, StoreCounts, StoreInfo
 from semppl_jax.data.sources.tfrecord_tf import records
 from semppl_jax.data.tf.runtime import tf
 from semppl_jax.runtime.files import atomic_write, write_text
-
-
-class Tally(NamedTuple):
-  """What one file holds.
-
-  Attributes:
-    ids: of its masks, in order.
-    background: masks without foreground.
-    foreground: masks without background.
-    coverage: shares of foreground, summed.
-    checksum: SHA-256 over its records.
-  """
-
-  ids: tuple[str, ...]
-  background: int
-  foreground: int
-  coverage: float
-  checksum: str
+from semppl_jax.saliency.shards import ShardCounts
 
 
 def png(mask: np.ndarray) -> bytes:
@@ -50,7 +32,7 @@ def png(mask: np.ndarray) -> bytes:
 
 
 def write_shard(file: str, masks: Iterable[tuple[str, bytes]]) -> None:
-  """Writes ids and PNGs to a file, which is there once it is whole."""
+  """Writes ids and PNGs to a file, atomically."""
   try:
     with (
       atomic_write(file) as temporary,
@@ -65,24 +47,24 @@ def write_shard(file: str, masks: Iterable[tuple[str, bytes]]) -> None:
     raise OSError(f'{file!r} cannot be written: {error.message}') from error
 
 
-def tally(file: str) -> Tally | None:
-  """Counts the masks of a file; None where it is absent or damaged."""
+def count_shard(file: str) -> ShardCounts | None:
+  """Counts the masks of a file; returns None if it is missing or damaged."""
   if not tf.io.gfile.exists(file):
     return None
-  sha, ids, covered = hashlib.sha256(), [], []
+  sha, ids, shares = hashlib.sha256(), [], []
   try:
-    stored: Any
-    for stored in records(file, 0, -1).as_numpy_iterator():
-      sha.update(stored)
-      feature = tf.train.Example.FromString(stored).features.feature
+    for serialized in records(file, 0, -1).as_numpy_iterator():
+      record = bytes(serialized)
+      sha.update(record)
+      feature = tf.train.Example.FromString(record).features.feature
       ids.append(feature['id'].bytes_list.value[0].decode())
       content = feature['mask'].bytes_list.value[0]
       with Image.open(io.BytesIO(content)) as opened:
-        covered.append(float(np.asarray(opened.convert('L')).mean() / 255))
+        shares.append(float(np.asarray(opened.convert('L')).mean() / 255))
   except (tf.errors.OpError, OSError, IndexError):
     return None
-  share = np.array(covered)
-  return Tally(
+  share = np.array(shares)
+  return ShardCounts(
     tuple(ids),
     background=int((share == 0).sum()),
     foreground=int((share == 1).sum()),
@@ -91,23 +73,23 @@ def tally(file: str) -> Tally | None:
   )
 
 
-def add(tallies: Sequence[Tally]) -> StoreCounts:
+def total(counts: Sequence[ShardCounts]) -> StoreCounts:
   """Returns the counts of a store from those of its files, in order."""
-  masks = sum(len(t.ids) for t in tallies)
-  joined = ''.join(t.checksum for t in tallies)
+  masks = sum(len(x.ids) for x in counts)
+  joined = ''.join(x.checksum for x in counts)
   return StoreCounts(
     masks=masks,
-    background=sum(t.background for t in tallies),
-    foreground=sum(t.foreground for t in tallies),
-    mean_coverage=sum(t.coverage for t in tallies) / max(masks, 1),
+    background=sum(x.background for x in counts),
+    foreground=sum(x.foreground for x in counts),
+    mean_coverage=sum(x.coverage for x in counts) / max(masks, 1),
     checksum=hashlib.sha256(joined.encode()).hexdigest(),
   )
 
 
-def write(folder: str, info: StoreInfo) -> None:
-  """Writes `masks.json`, whole or not at all; makes the folder."""
-  content: dict[str, Any] = {'format': FORMAT, **info._asdict()}
-  content['counts'] = info.counts and info.counts._asdict()
+def write_info(folder: str, info: StoreInfo) -> None:
+  """Writes `masks.json` atomically; makes the folder."""
+  counts = info.counts and info.counts._asdict()
+  content = {'format': FORMAT, **info._asdict(), 'counts': counts}
   try:
     tf.io.gfile.makedirs(folder)
     text = json.dumps(content, indent=2) + '\n'

@@ -1,12 +1,11 @@
-"""The mask network: an encoder-decoder with a map for each of its heads.
+"""Mask network: an encoder-decoder with a map for each of its heads.
 
-Small, since it learns from a few thousand images: after Nguyen et al.,
+Small, since it is trained on a few thousand images: after Nguyen et al.,
 "DeepUSPS", NeurIPS 2019, whose network is a dilated residual one of ImageNet
-size. What stands out is judged against the border of the image, as in the
-detectors that it learns from: so it sees how far each pixel's colour is from
-those of each side, and its deepest features the border's mean. And as regions
-of the detectors lend each other their values where they look alike, so do its
-deep features, by attention.
+size. As in the detectors that it learns from, saliency is difference from the
+border of the image: its input has the difference of each pixel's color from
+those of each side, and its deepest features see the border's mean. As similar
+regions of the detectors share values, its deep features do, by attention.
 """
 
 import functools
@@ -18,15 +17,13 @@ import jax.numpy as jnp
 
 # Powers of two of the width, from the maps' resolution down.
 _DEPTHS = (1, 2, 4, 8)
-_ATTENTIVE = 4  # From this depth on: of finer features, it would take long.
+_ATTENTIVE = 4  # From this depth on: for finer features, it is slow.
 _GROUPS = 4
 _ATTENTION_HEADS = 4
-# Choices: a side of the image is so much of it, 1 / _RIM; and colours of a side
-# differ by no less than this, of 2.
+# Choices: share of the image that is a side, 1 / _RIM; and least standard
+# deviation of the colors of a side, which are in [-1, 1].
 _RIM = 12
 _LEAST_SPREAD = 0.025
-
-
 Params = hk.Params
 
 
@@ -35,7 +32,7 @@ class Settings(NamedTuple):
 
   Attributes:
     heads: names of its maps; H is their number.
-    side: of the square images it sees S, in pixels; a multiple of 16.
+    side: of the square input images S, in pixels; a multiple of 16.
     width: channels at the maps' resolution, S / 2; a multiple of 4.
   """
 
@@ -44,17 +41,7 @@ class Settings(NamedTuple):
   width: int = 16
 
 
-def check(settings: Settings) -> None:
-  """Raises ValueError where there is no such network."""
-  side, width = settings.side, settings.width
-  if not settings.heads or side < 16 or side % 16 or width < 4 or width % 4:
-    raise ValueError(
-      f'{settings} must have a head, a side of a multiple of 16 and a width of'
-      ' a multiple of 4'
-    )
-
-
-def make(settings: Settings) -> hk.Transformed:
+def make_network(settings: Settings) -> hk.Transformed:
   """Returns the network, without state or random numbers.
 
   Returns:
@@ -64,14 +51,16 @@ def make(settings: Settings) -> hk.Transformed:
 
   def forward(images: jax.Array) -> jax.Array:
     x = _conv(settings.width, 5, 2)(_input(images))
-    kept = []
+    skips = []
     for depth in _DEPTHS:
-      x = _block(x if not kept else _halve(x), depth * settings.width)
+      if skips:
+        x = hk.max_pool(x, (2, 2, 1), (2, 2, 1), 'VALID')
+      x = _block(x, depth * settings.width)
       if depth >= _ATTENTIVE:
         x += _attend(x)
-      kept.append(x)
+      skips.append(x)
     x += hk.Linear(x.shape[-1], name='context')(_context(x))[:, None, None]
-    for depth, beside in zip(_DEPTHS[-2::-1], kept[-2::-1], strict=True):
+    for depth, beside in zip(_DEPTHS[-2::-1], skips[-2::-1], strict=True):
       x = jnp.concatenate([_double(x), beside], axis=-1)
       x = _block(x, depth * settings.width)
     return hk.Conv2D(len(settings.heads), 1, name='heads')(x)
@@ -80,29 +69,29 @@ def make(settings: Settings) -> hk.Transformed:
 
 
 def _input(images: jax.Array) -> jax.Array:
-  """Colours about 0, how strange each is, and where [B, S, S, 9]."""
-  colours = images.astype(jnp.float32) / 127.5 - 1
+  """Returns colors around 0, their strangeness and place [B, S, S, 9]."""
+  colors = images.astype(jnp.float32) / 127.5 - 1
   place = jnp.linspace(-1, 1, images.shape[1])
   y, x = jnp.meshgrid(place, place, indexing='ij')
   where = jnp.broadcast_to(jnp.stack([y, x], -1), (*images.shape[:3], 2))
-  return jnp.concatenate([colours, strangeness(colours), where], axis=-1)
+  return jnp.concatenate([colors, strangeness(colors), where], axis=-1)
 
 
-def strangeness(colours: jax.Array) -> jax.Array:
-  """How far each colour is from those along each side [B, S, S, 4].
+def strangeness(colors: jax.Array) -> jax.Array:
+  """Returns differences of colors from those along each side [B, S, S, 4].
 
-  In standard deviations of them (Mahalanobis), squared, by their logarithm.
+  Logarithms of squared Mahalanobis distances.
   """
-  batch, side = colours.shape[:2]
+  batch, side = colors.shape[:2]
   rim = side // _RIM
   along = jnp.stack(
     [
       x.reshape(batch, -1, 3)
       for x in (
-        colours[:, :rim],
-        colours[:, -rim:],
-        colours[:, :, :rim],
-        colours[:, :, -rim:],
+        colors[:, :rim],
+        colors[:, -rim:],
+        colors[:, :, :rim],
+        colors[:, :, -rim:],
       )
     ],
     axis=1,
@@ -114,7 +103,7 @@ def strangeness(colours: jax.Array) -> jax.Array:
   covariance = product('bnpc,bnpd->bncd', apart, apart) / along.shape[2]
   covariance += _LEAST_SPREAD**2 * jnp.eye(3)[None, None]
   inverse = jnp.linalg.inv(covariance)
-  off = colours.reshape(batch, 1, -1, 3) - mean
+  off = colors.reshape(batch, 1, -1, 3) - mean
   squared = product('bnpc,bncd,bnpd->bpn', off, inverse, off)
   return jnp.log1p(jnp.maximum(squared, 0)).reshape(batch, side, side, 4)
 
@@ -126,7 +115,7 @@ def _block(x: jax.Array, channels: int) -> jax.Array:
 
 
 def _attend(x: jax.Array) -> jax.Array:
-  """What each place takes from those that look alike [B, h, w, channels]."""
+  """Returns attention of each place to similar ones [B, h, w, channels]."""
   batch, _, _, channels = x.shape
   places = _norm()(x).reshape(batch, -1, channels)
   attention = hk.MultiHeadAttention(
@@ -142,19 +131,15 @@ def _conv(channels: int, kernel: int, stride: int) -> hk.Conv2D:
 
 
 def _norm() -> hk.GroupNorm:
-  # Not by batch: the mask of an image is of that image alone.
+  # Not by batch: the mask of an image depends on that image alone.
   return hk.GroupNorm(_GROUPS)
 
 
 def _context(x: jax.Array) -> jax.Array:
-  """Means over the image and over its border [B, 2 * channels]."""
+  """Returns means over the image and its border [B, 2 * channels]."""
   sides = x[:, 0], x[:, -1], x[:, :, 0], x[:, :, -1]
   border = jnp.concatenate(sides, axis=1).mean(1)
   return jnp.concatenate([x.mean((1, 2)), border], axis=-1)
-
-
-def _halve(x: jax.Array) -> jax.Array:
-  return hk.max_pool(x, (2, 2, 1), (2, 2, 1), 'VALID')
 
 
 def _double(x: jax.Array) -> jax.Array:

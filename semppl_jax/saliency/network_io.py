@@ -1,4 +1,4 @@
-"""The file of a mask network: its weights and what they are for."""
+"""Files of mask networks, and the detector that such a file makes."""
 
 import hashlib
 import json
@@ -11,9 +11,17 @@ import numpy as np
 
 from semppl_jax.runtime.files import atomic_write
 from semppl_jax.saliency import network
+from semppl_jax.saliency.image import check_image, resize, shrink, SIDE
+from semppl_jax.saliency.mask_fn import ImageFn
+from semppl_jax.saliency.postprocess import contrast, guided_filter
 
 _VERSION = 1
 _FIELD = 'mask_network'
+# A choice: about a just noticeable difference. A plainer image shows nothing.
+_VISIBLE = 3
+# A choice: half of a pixel of the network's map, in pixels of the small image.
+_RADIUS = 4
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def write(
@@ -22,57 +30,35 @@ def write(
   params: network.Params,
   origin: str = '',
 ) -> None:
-  """Writes weights as safetensors, whole or not at all.
+  """Writes weights as safetensors, atomically.
 
   Args:
     path: of the file.
     settings: of the network.
     params: its weights.
-    origin: what tells what it learned from others.
+    origin: fingerprint of its training.
   """
   from safetensors.numpy import save
 
   flat = {
-    # What is written is the memory as it lies.
+    # The file has the memory in its order.
     f'{module}:{name}': np.ascontiguousarray(value, np.float32)
     for module, values in params.items()
     for name, value in values.items()
   }
   about = settings._asdict() | {'version': _VERSION, 'origin': origin}
-  # One field: of several, the order would be another in each file.
+  # One field: several would be in another order in each file.
   content = save(flat, metadata={_FIELD: json.dumps(about)})
   with atomic_write(path) as temporary:
     temporary.write_bytes(content)
 
 
-def read(path: str) -> tuple[network.Settings, network.Params]:
-  """Reads what `write` wrote.
+def read(path: str) -> tuple[network.Settings, network.Params, str]:
+  """Reads settings, weights and origin.
 
   Raises:
-    ValueError: it is not there, or no file of a mask network of this version.
+    ValueError: it is missing, or not a file of a mask network of this version.
   """
-  settings, params, _ = _read(path)
-  return settings, params
-
-
-def is_made(path: str, origin: str) -> bool:
-  """Whether there is the file of a network that learned from `origin`.
-
-  Raises:
-    ValueError: it learned from something else, or as `read`.
-  """
-  if not os.path.exists(path):
-    return False
-  if _read(path)[2] != origin:
-    raise ValueError(
-      f'{path} holds a network that learned from other images, or another'
-      ' course; name another --out.'
-    )
-  return True
-
-
-def _read(path: str) -> tuple[network.Settings, network.Params, str]:
-  """Settings, weights and origin."""
   import safetensors
 
   try:
@@ -87,7 +73,6 @@ def _read(path: str) -> tuple[network.Settings, network.Params, str]:
     for name, value in flat.items():
       module, leaf = name.split(':')
       params.setdefault(module, {})[leaf] = value
-    network.check(settings)
     _check(settings, params)
   except (
     safetensors.SafetensorError,
@@ -98,14 +83,30 @@ def _read(path: str) -> tuple[network.Settings, network.Params, str]:
     ValueError,
   ) as error:
     raise ValueError(
-      f'--network={path} is no file of a mask network of version {_VERSION}, as'
-      f' --train_network writes ({type(error).__name__}: {error}).'
+      f'--network={path} is not a file of a mask network of version {_VERSION},'
+      f' as of --train_network ({type(error).__name__}: {error}).'
     ) from None
   return settings, params, origin
 
 
+def is_trained(path: str, origin: str) -> bool:
+  """Returns True if there is the file of a network of this origin.
+
+  Raises:
+    ValueError: it has another origin, or as `read`.
+  """
+  if not os.path.exists(path):
+    return False
+  if read(path)[2] != origin:
+    raise ValueError(
+      f'{path} holds a network that was trained on other images or for other'
+      ' epochs; name another --out.'
+    )
+  return True
+
+
 def fingerprint(path: str) -> str:
-  """Returns a hash of the file, by which masks of two networks are told apart.
+  """Returns a hash of the file, which identifies the network of masks.
 
   Raises:
     ValueError: it cannot be read.
@@ -116,13 +117,65 @@ def fingerprint(path: str) -> str:
     raise ValueError(f'--network={path} cannot be read: {error}.') from None
 
 
+def load_detector(path: str) -> ImageFn:
+  """Returns the detector of a file of a mask network.
+
+  Its map is the mean of the heads, with contrast and outlines as the maps of
+  the hand-crafted detectors.
+
+  Raises:
+    ValueError: as `read`; of the function, as `image.check_image`.
+  """
+  settings, params, _ = read(path)
+  apply = network.make_network(settings).apply
+  run = jax.jit(lambda x: jax.nn.sigmoid(apply(params, x)).mean(-1))
+  cpu = jax.local_devices(backend='cpu')[0]
+
+  def detect(image: np.ndarray) -> np.ndarray:
+    check_image(image)
+    square = to_square(image, settings.side)
+    if np.ptp(square, axis=(0, 1)).max() < _VISIBLE:
+      return np.zeros(image.shape[:2], np.float32)
+    # A mask must not depend on its worker: workers have no accelerator.
+    with jax.default_device(cpu):
+      return _draw(image, np.asarray(run(square[None])[0]))
+
+  return detect
+
+
+def to_square(image: np.ndarray, side: int) -> np.ndarray:
+  """Resizes an image of any aspect to [side, side, 3], uint8."""
+  from PIL import Image
+
+  resized = Image.fromarray(image).resize(
+    (side, side), Image.Resampling.BILINEAR
+  )
+  return np.asarray(resized)
+
+
+def _draw(image: np.ndarray, small: np.ndarray) -> np.ndarray:
+  """Returns the map [H, W] of an image from a small one, both in [0, 1]."""
+  gray = image @ _LUMA / np.float32(255)
+  guide = shrink(gray[..., None], SIDE)[..., 0]
+  values = contrast(small.ravel(), np.ones(small.size)).reshape(small.shape)
+  values = resize(values.astype(np.float32), guide.shape)
+  values = guided_filter(guide, values, _RADIUS)
+  return np.clip(resize(values.astype(np.float32), image.shape[:2]), 0, 1)
+
+
 def _check(settings: network.Settings, params: network.Params) -> None:
-  made = network.make(settings)
+  side, width = settings.side, settings.width
+  if not settings.heads or side < 16 or side % 16 or width < 4 or width % 4:
+    raise ValueError(
+      f'{settings} must have a head, a side of a multiple of 16 and a width of'
+      ' a multiple of 4'
+    )
+  made = network.make_network(settings)
   image = np.zeros((1, settings.side, settings.side, 3), np.uint8)
   # The key inside: nothing here is to start a device.
   want = jax.eval_shape(lambda x: made.init(jax.random.key(0), x), image)
   shapes = jax.tree.map(lambda x: x.shape, want)
   if jax.tree.map(np.shape, params) != shapes:
-    raise ValueError('it has not the weights of the network that it says it is')
+    raise ValueError('its weights are not those of its settings')
   if not all(np.isfinite(x).all() for x in jax.tree.leaves(params)):
-    raise ValueError('some of its weights are no numbers')
+    raise ValueError('some of its weights are not finite')

@@ -1,4 +1,4 @@
-"""From values of regions to maps: range, contrast and outlines."""
+"""Maps from values of regions: normalization, contrast and outlines."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ RADIUS = 2
 EPSILON = 1e-3
 
 
-def normalise(values: np.ndarray) -> np.ndarray:
+def normalize(values: np.ndarray) -> np.ndarray:
   """Moves and scales values into [0, 1]; equal values become 0."""
   low, high = values.min(), values.max()
   if not high > low:
@@ -19,18 +19,18 @@ def normalise(values: np.ndarray) -> np.ndarray:
 
 
 def otsu(values: np.ndarray, weight: np.ndarray) -> float:
-  """Otsu's threshold, IEEE Trans. SMC 1979, by 64 levels.
+  """Returns Otsu's threshold, IEEE Trans. SMC 1979, by 64 levels.
 
   Half-way through the gap between the two classes.
 
   Args:
     values: [R], in [0, 1].
-    weight: how much each counts [R].
+    weight: weight of each [R].
   """
   from skimage.filters import threshold_otsu
 
   counts, edges = np.histogram(values, 64, (0, 1), weights=weight)
-  # Levels without a value have no mean, and part nothing.
+  # Levels without a value have no mean, and separate nothing.
   levels = (edges[:-1] + edges[1:])[counts > 0] / 2
   if len(levels) < 2:
     return float(levels[0])
@@ -39,18 +39,18 @@ def otsu(values: np.ndarray, weight: np.ndarray) -> float:
 
 
 def contrast(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-  """Draws values apart by a sigmoid about Otsu's threshold [R], in [0, 1].
+  """Raises contrast by a sigmoid around Otsu's threshold [R], in [0, 1].
 
-  Zhang et al. set it at 0.5; detectors whose few high values stand far above
-  the others would then show one object of several.
+  Zhang et al. set it at 0.5; detectors whose few high values are far above the
+  others would then show one object of several.
 
   Args:
     values: [R]; equal ones become 0.
     weight: pixels of each [R].
   """
-  values = normalise(values)
+  values = normalize(values)
   middle = otsu(values, weight)
-  return normalise(1 / (1 + np.exp(-SLOPE * (values - middle))))
+  return normalize(1 / (1 + np.exp(-SLOPE * (values - middle))))
 
 
 def guided_filter(

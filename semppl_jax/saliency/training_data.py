@@ -1,6 +1,6 @@
-"""What a mask network learns from: small images, and the detectors' maps."""
+"""Training set of a mask network: small images and the detectors' maps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 import hashlib
 import json
 import logging
@@ -17,17 +17,17 @@ from semppl_jax.runtime.files import atomic_write
 from semppl_jax.saliency import detectors, shards as shards_lib
 from semppl_jax.saliency.image import resize
 from semppl_jax.saliency.network import Settings
-from semppl_jax.saliency.predict import to_square
-from semppl_jax.saliency.shards import Piece
+from semppl_jax.saliency.network_io import to_square
+from semppl_jax.saliency.shards import ImageShard
 
 _log = logging.getLogger(__name__)
-_PIECE = 50  # Images of a file.
-# Raised when what a file holds changes.
+_SHARD_IMAGES = 50
+# Raised when the content of a file changes.
 _VERSION = 1
 
 
-class Lessons(NamedTuple):
-  """n images and what each of H detectors makes of them.
+class TrainingSet(NamedTuple):
+  """Maps of H detectors for n images.
 
   Attributes:
     images: [n, S, S, 3], uint8.
@@ -38,127 +38,110 @@ class Lessons(NamedTuple):
   maps: np.ndarray
 
 
-class Plan(NamedTuple):
-  """What lessons are to be made of.
-
-  Attributes:
-    pieces: the images, each piece with its file.
-    settings: of the network; its heads are names of detectors.
-    about: what tells the lessons from others.
-  """
-
-  pieces: tuple[Piece, ...]
-  settings: Settings
-  about: str
-
-
-def plan(
+def select(
   folder: str, data: Dataset, name: str, count: int, settings: Settings
-) -> Plan:
-  """Picks images, evenly spread.
+) -> tuple[list[ImageShard], str]:
+  """Selects evenly spaced images.
 
   Args:
-    folder: where the files of the lessons are kept, so that they are made once.
-    data: the images; labels are not looked at.
-    name: what they are called, to tell them from others.
+    folder: folder of the files of the training set, which are made once.
+    data: the images; labels are not used.
+    name: name of the data set, part of the fingerprint.
     count: how many, at most.
     settings: of the network; its heads are names of detectors.
+
+  Returns:
+    The images, each shard with its file; and the fingerprint of their
+    training set.
   """
-  rows = shards_lib.spread(data.size, count)
-  pieces = tuple(
-    shards_lib.piece(
+  rows = shards_lib.evenly_spaced(data.size, count)
+  shards = [
+    shards_lib.make_shard(
       data,
-      rows[first : first + _PIECE],
-      os.path.join(folder, f'lessons-{first // _PIECE:05d}.npz'),
+      rows[first : first + _SHARD_IMAGES],
+      os.path.join(folder, f'lessons-{first // _SHARD_IMAGES:05d}.npz'),
     )
-    for first in range(0, len(rows), _PIECE)
-  )
-  ids = [piece.ids for piece in pieces]
-  return Plan(pieces, settings, _about(name, pieces[0].key, ids, settings))
+    for first in range(0, len(rows), _SHARD_IMAGES)
+  ]
+  content = [
+    *(_VERSION, detectors.VERSION, name, shards[0].key),
+    *([x.ids for x in shards], settings.heads, settings.side),
+  ]
+  sha = hashlib.sha256(json.dumps(content).encode())
+  return shards, sha.hexdigest()[:16]
 
 
-def collect(plan: Plan, processes: int) -> Lessons:
-  """Runs the detectors on the images, save those of files that are whole.
+def make(
+  shards: Sequence[ImageShard],
+  fingerprint: str,
+  settings: Settings,
+  processes: int,
+) -> TrainingSet:
+  """Runs the detectors on the images that have no complete file.
 
   Args:
-    plan: from `plan`.
-    processes: that work side by side.
+    shards: from `select`.
+    fingerprint: from `select`.
+    settings: of the network; its heads are names of detectors.
+    processes: parallel processes.
 
   Raises:
     worker_pool.WorkerError: a worker was ended, as when memory is short.
   """
-  arguments = [(piece, plan.settings, plan.about) for piece in plan.pieces]
-  sizes = [len(piece.ids) for piece in plan.pieces]
+  arguments = [(shard, settings, fingerprint) for shard in shards]
+  sizes = [len(shard.ids) for shard in shards]
   parts = worker_pool.run(_make_file, arguments, sizes, processes)
-  found = Lessons(*(np.concatenate(x) for x in zip(*parts, strict=True)))
-  missing = sum(sizes) - len(found.images)
+  joined = TrainingSet(*(np.concatenate(x) for x in zip(*parts, strict=True)))
+  missing = sum(sizes) - len(joined.images)
   if missing:
     _log.warning('%d of %d images cannot be read.', missing, sum(sizes))
-  return found
+  return joined
 
 
-def _about(
-  name: str, key: str, ids: Sequence[Sequence[str]], settings: Settings
-) -> str:
-  content = json.dumps(
-    [_VERSION, detectors.VERSION, name, key, ids, settings.heads, settings.side]
-  )
-  return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _make_file(piece: Piece, settings: Settings, about: str) -> Lessons:
-  """The lessons of a piece, from its file if that has all of them."""
-  import threadpoolctl
-
-  file = pathlib.Path(piece.file)
-  found = _read(file, about)
-  if found is None or len(found.images) < len(piece.ids):
-    # Threads of several workers on the same cores wait for each other.
-    with threadpoolctl.threadpool_limits(1):
-      found = _joined([*_taught(piece, settings)], settings)
-    _write(file, about, found)
-  return found
-
-
-def _taught(
-  piece: Piece, settings: Settings
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  half = settings.side // 2
-  for image in shards_lib.images(piece):
-    if image is None:
-      continue
-    maps = detectors.detect(image, settings.heads)
-    small = [resize(maps[name], (half, half)) for name in settings.heads]
-    yield to_square(image, settings.side), levels(np.stack(small, -1))
-
-
-def levels(maps: np.ndarray) -> np.ndarray:
+def to_bytes(maps: np.ndarray) -> np.ndarray:
   """Rounds maps in [0, 1] to uint8; 255 is salient."""
   return np.rint(255 * np.clip(maps, 0, 1)).astype(np.uint8)
 
 
-def _joined(
-  taught: Sequence[tuple[np.ndarray, np.ndarray]], settings: Settings
-) -> Lessons:
+def _make_file(
+  shard: ImageShard, settings: Settings, fingerprint: str
+) -> TrainingSet:
+  """Returns the part of a shard, from its file if that is complete."""
+  import threadpoolctl
+
+  file = pathlib.Path(shard.file)
+  part = _read(file, fingerprint)
+  if part is None or len(part.images) < len(shard.ids):
+    # Threads of several workers on the same cores wait for each other.
+    with threadpoolctl.threadpool_limits(1):
+      part = _run_detectors(shard, settings)
+    with atomic_write(file) as temporary, temporary.open('wb') as stream:
+      np.savez(stream, about=np.array(fingerprint), **part._asdict())
+  return part
+
+
+def _run_detectors(shard: ImageShard, settings: Settings) -> TrainingSet:
   side, half = settings.side, settings.side // 2
-  images, maps = zip(*taught, strict=True) if taught else ((), ())
-  return Lessons(
+  images, maps = [], []
+  for image in shards_lib.read_images(shard):
+    if image is None:
+      continue
+    found = detectors.detect(image, settings.heads)
+    small = [resize(found[name], (half, half)) for name in settings.heads]
+    images.append(to_square(image, side))
+    maps.append(to_bytes(np.stack(small, -1)))
+  return TrainingSet(
     np.array(images, np.uint8).reshape(-1, side, side, 3),
     np.array(maps, np.uint8).reshape(-1, half, half, len(settings.heads)),
   )
 
 
-def _read(file: pathlib.Path, about: str) -> Lessons | None:
-  """The lessons in a file, if they are those that `about` says."""
+def _read(file: pathlib.Path, fingerprint: str) -> TrainingSet | None:
+  """Returns the content of a file, None if it is not of this set."""
   try:
-    with np.load(file) as found:
-      if str(found['about']) == about:
-        return Lessons(found['images'], found['maps'])
+    with np.load(file) as content:
+      if str(content['about']) == fingerprint:
+        return TrainingSet(content['images'], content['maps'])
   except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
     pass
   return None
-
-
-def _write(file: pathlib.Path, about: str, found: Lessons) -> None:
-  with atomic_write(file) as temporary, temporary.open('wb') as stream:
-    np.savez(stream, about=np.array(about), **found._asdict())

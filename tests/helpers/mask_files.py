@@ -44,6 +44,8 @@ def write_store(folder, ids, contents, data='by hand') -> str:
     file = masks.shard_file(str(folder), len(ids), number)
     pairs = [(ids[i], contents[i]) for i in rows if contents[i] is not None]
     mask_store.write_shard(file, pairs)
-    tallies.append(mask_store.tally(file))
-  mask_store.write(str(folder), facts._replace(counts=mask_store.add(tallies)))
+    tallies.append(mask_store.count_shard(file))
+  mask_store.write_info(
+    str(folder), facts._replace(counts=mask_store.total(tallies))
+  )
   return str(folder)

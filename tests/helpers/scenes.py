@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from semppl_jax.saliency.image import Scene
-from semppl_jax.saliency.superpixels import describe
+from semppl_jax.saliency.image import describe, Scene
 
 
 def disc(height=60, width=80, y=28, x=36, radius=13, seed=0):
@@ -16,7 +15,7 @@ def disc(height=60, width=80, y=28, x=36, radius=13, seed=0):
 
 
 def random_scene(seed, rows=4, columns=5, side=6):
-  """A grid of regions of random colours, each of `side` x `side` pixels."""
+  """A grid of regions of random colors, each of `side` x `side` pixels."""
   rng = np.random.default_rng(seed)
   labels = np.arange(rows * columns).reshape(rows, columns)
   labels = labels.repeat(side, 0).repeat(side, 1)

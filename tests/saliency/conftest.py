@@ -1,11 +1,12 @@
-"""Small images on the disk, as files and as records."""
+"""Small images on the disk, and the file of a mask network."""
 
 import pathlib
 
 import pytest
 
 from semppl_jax.data import dataset
-from semppl_jax.saliency import images
+from semppl_jax.saliency import generate, network_io
+from tests.helpers import mask_networks
 from tests.helpers.image_sets import encoded, write_folder, write_records
 
 
@@ -21,7 +22,7 @@ def place(request, tmp_path):
 
 @pytest.fixture
 def data(place):
-  return dataset.load(images.of(place)).train
+  return dataset.load(generate.data_config(place)).train
 
 
 @pytest.fixture
@@ -33,3 +34,11 @@ def folder_of_images(tmp_path):
     return encoded(number, (1, 1) if number == 7 else size, mode)
 
   return write_folder(tmp_path / 'mixed', 20, image=image)
+
+
+@pytest.fixture(scope='session')
+def network_file(tmp_path_factory):
+  """A network that is not trained."""
+  path = str(tmp_path_factory.mktemp('network') / 'network.safetensors')
+  network_io.write(path, mask_networks.SMALL, mask_networks.init())
+  return path

@@ -34,7 +34,7 @@ def test_time_is_the_sum_of_the_probabilities_to_be_left(seed):
 
 def test_the_chain_is_that_of_the_paper_in_loops():
   superpixels = random_scene(0).superpixels
-  colour = superpixels.colour.astype(float)
+  color = superpixels.color.astype(float)
   rim = superpixels.rim.any(axis=0)
   linked = graph.links(superpixels)
   stay, end = absorbing_markov.chain(superpixels)
@@ -42,7 +42,7 @@ def test_the_chain_is_that_of_the_paper_in_loops():
     weight, double = np.zeros(20), np.zeros(20)
     for j in range(20):
       if linked[i, j] or i == j:
-        weight[j] = np.exp(-np.linalg.norm(colour[i] - colour[j]) / 3) + 1e-3
+        weight[j] = np.exp(-np.linalg.norm(color[i] - color[j]) / 3) + 1e-3
         double[j] = weight[j] if rim[j] else 0
     total = weight.sum() + double.sum()
     np.testing.assert_allclose(stay[i], weight / total, rtol=1e-5)

@@ -23,14 +23,14 @@ def _plain_geodesic(steps, start):
 
 def test_connectivity_is_that_of_the_paper_in_loops():
   superpixels = random_scene(0).superpixels
-  colour = superpixels.colour.astype(float)
+  color = superpixels.color.astype(float)
   linked = graph.links(superpixels)
-  regions = len(colour)
+  regions = len(color)
   steps = np.full((regions, regions), np.inf)
   for i in range(regions):
     for j in range(regions):
       if linked[i, j]:
-        steps[i, j] = max(np.linalg.norm(colour[i] - colour[j]) - 2, 0)
+        steps[i, j] = max(np.linalg.norm(color[i] - color[j]) - 2, 0)
   got = background_lib.connectivity(superpixels)
   for i in range(regions):
     geodesic = _plain_geodesic(steps, i)
@@ -50,7 +50,7 @@ def test_contrast_is_that_of_the_paper_in_loops():
   for i in range(20):
     want = 0.0
     for j in range(20):
-      apart = np.linalg.norm(superpixels.colour[i] - superpixels.colour[j])
+      apart = np.linalg.norm(superpixels.color[i] - superpixels.color[j])
       place = np.linalg.norm(superpixels.place[i] - superpixels.place[j])
       want += apart * np.exp(-(place**2) / (2 * 0.25**2)) * background[j]
     assert got[i] == pytest.approx(want, rel=1e-5)
@@ -77,7 +77,7 @@ def _energy(s, background, foreground, smooth):
 @pytest.mark.parametrize('seed', range(3))
 def test_the_energy_has_no_slope_at_the_solution(seed):
   problem = _problem(seed)
-  s = background_lib.optimise(*problem)
+  s = background_lib.optimize(*problem)
   assert (s >= 0).all() and (s <= 1).all()
   step = 1e-4
   for i in range(20):
@@ -89,4 +89,4 @@ def test_the_energy_has_no_slope_at_the_solution(seed):
 
 def test_no_foreground_is_no_saliency():
   background, _, smooth = _problem(0)
-  assert not background_lib.optimise(background, np.zeros(20), smooth).any()
+  assert not background_lib.optimize(background, np.zeros(20), smooth).any()

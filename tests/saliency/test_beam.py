@@ -8,7 +8,7 @@ import pytest
 from semppl_jax.data import masks
 from semppl_jax.saliency import beam, generate, mask_fn, shards
 
-MAKER = mask_fn.of_detector('mean', 0.5)
+MAKER = mask_fn.detector_maker('mean', 0.5)
 
 
 def test_any_runner_writes_the_store_of_one_machine(data, tmp_path):
@@ -17,7 +17,7 @@ def test_any_runner_writes_the_store_of_one_machine(data, tmp_path):
   for name in ('local', 'beam'):
     folder = str(tmp_path / name)
     facts = generate.begin(folder, data, 'images', MAKER)
-    cut = shards.cut(data, folder)
+    cut = shards.split_dataset(data, folder)
     if name == 'local':
       generate.finish(folder, facts, generate.make_all(cut, MAKER, 1))
     else:
@@ -35,4 +35,4 @@ def test_any_runner_writes_the_store_of_one_machine(data, tmp_path):
 )
 def test_without_beam_the_extra_is_named():
   with pytest.raises(ValueError, match=r'DirectRunner needs Apache Beam: pip'):
-    beam.check('DirectRunner')
+    beam.check_installed('DirectRunner')

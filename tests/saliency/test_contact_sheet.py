@@ -4,13 +4,16 @@ import pytest
 
 from semppl_jax.saliency import contact_sheet, detectors, mask_fn
 
-MAKER = mask_fn.of_detector('mean', 0.5)
+MAKER = mask_fn.detector_maker('mean', 0.5)
 
 
 def test_a_row_shows_an_image_and_what_is_made_of_it():
   rng = np.random.default_rng(0)
   image = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-  found, mask = mask_fn.saliency(MAKER)(image), mask_fn.make(MAKER)(image)
+  found, mask = (
+    mask_fn.make_saliency_fn(MAKER)(image),
+    mask_fn.make_mask_fn(MAKER)(image),
+  )
   panels = contact_sheet._panels(image, found, MAKER)
   titles = ['image', *detectors.DETECTORS, 'mean', 'mask', 'masked view']
   assert list(panels) == titles
@@ -39,5 +42,5 @@ def test_a_sheet_of_nothing_readable_is_named(data, tmp_path):
 def _unreadable(data):
   from semppl_jax.saliency import shards
 
-  found = shards.images(shards.piece(data, np.arange(data.size)))
+  found = shards.read_images(shards.make_shard(data, np.arange(data.size)))
   return np.array([image is None for image in found])

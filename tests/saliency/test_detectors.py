@@ -6,7 +6,7 @@ import pytest
 
 from semppl_jax.saliency import detectors
 from semppl_jax.saliency.detectors import detect, DETECTORS, NAMES
-from semppl_jax.saliency.postprocess import normalise
+from semppl_jax.saliency.postprocess import normalize
 from tests.helpers.scenes import disc
 
 FOUND = (*DETECTORS, 'mean')
@@ -85,8 +85,10 @@ def test_a_flipped_image_has_flipped_maps(axis):
 
 def test_the_superpixels_are_computed_once(monkeypatch):
   calls = []
-  look = detectors.look
-  monkeypatch.setattr(detectors, 'look', lambda x: calls.append(x) or look(x))
+  look = detectors.make_scene
+  monkeypatch.setattr(
+    detectors, 'make_scene', lambda x: calls.append(x) or look(x)
+  )
   image, _ = disc()
   detect(image)
   assert len(calls) == 1
@@ -101,7 +103,7 @@ def test_the_mean_is_of_all_that_are_scaled_alike(monkeypatch):
   table = {'boundary': down, 'barrier': right}
   monkeypatch.setattr(detectors, 'DETECTORS', table)
   mean = detect(image, ['mean'])['mean']
-  both = lambda scene: normalise(down(scene)) + normalise(right(scene))
+  both = lambda scene: normalize(down(scene)) + normalize(right(scene))
   monkeypatch.setattr(detectors, 'DETECTORS', {'boundary': both})
   want = detect(image, ['boundary'])['boundary']
   np.testing.assert_allclose(mean, want, atol=1e-5)

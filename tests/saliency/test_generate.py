@@ -8,18 +8,19 @@ from semppl_jax.data.sources.tfrecord_tf import index_records, read_records
 from semppl_jax.data.tf.runtime import tf
 from semppl_jax.saliency import (
   generate,
-  images,
   mask_fn,
   mask_store,
   shards as shards_lib,
 )
 
-MAKER = mask_fn.of_detector('mean', 0.5)
+MAKER = mask_fn.detector_maker('mean', 0.5)
 
 
 def store(folder, data, maker=MAKER, workers=1):
   facts = generate.begin(str(folder), data, 'images', maker)
-  results = generate.make_all(shards_lib.cut(data, str(folder)), maker, workers)
+  results = generate.make_all(
+    shards_lib.split_dataset(data, str(folder)), maker, workers
+  )
   return generate.finish(str(folder), facts, results), results
 
 
@@ -31,13 +32,16 @@ def test_a_store_has_a_mask_of_each_readable_image(data, tmp_path, caplog):
   facts, results = store(tmp_path / 'store', data)
   assert masks.read_info(str(tmp_path / 'store'), 'here') == facts
   assert facts.counts.masks == 39 and facts.images == 40
-  [lost] = [name for result in results for name in result.unreadable]
+  stored_ids = [name for result in results for name in result.ids]
+  [lost] = set(data.ids.tolist()) - set(stored_ids)
   assert caplog.messages[0] == f'Skipped 1 unreadable image(s): {lost!r}.'
   shards = masks.store_shards(str(tmp_path / 'store'), 40)
   source, ids, _ = index_records(shards, 'here', masks.KEYS)
   assert ids.tolist() == [x for x in data.ids.tolist() if x != lost]
-  mask_of = mask_fn.make(MAKER)
-  all_images = shards_lib.images(shards_lib.piece(data, np.arange(40)))
+  mask_of = mask_fn.make_mask_fn(MAKER)
+  all_images = shards_lib.read_images(
+    shards_lib.make_shard(data, np.arange(40))
+  )
   readable = [image for image in all_images if image is not None]
   covered = []
   for stored, image in zip(
@@ -54,7 +58,7 @@ def test_a_store_has_a_mask_of_each_readable_image(data, tmp_path, caplog):
 
 
 def test_any_image_has_a_mask(folder_of_images, tmp_path):
-  data = dataset.load(images.of(folder_of_images)).train
+  data = dataset.load(generate.data_config(folder_of_images)).train
   facts, _ = store(tmp_path / 'store', data)
   assert facts.counts.masks == 20
 
@@ -93,7 +97,7 @@ def test_a_stopped_store_goes_on_and_ends_the_same(data, tmp_path, monkeypatch):
 def test_a_file_that_is_not_whole_is_made_again(data, tmp_path, damage):
   store(tmp_path / 'straight', data)
   _, results = store(tmp_path / 'hurt', data)
-  piece = shards_lib.cut(data, str(tmp_path / 'hurt'))[1]
+  piece = shards_lib.split_dataset(data, str(tmp_path / 'hurt'))[1]
   file = pathlib.Path(piece.file)
   if damage == 'cut':
     file.write_bytes(file.read_bytes()[:-20])
@@ -120,7 +124,7 @@ def test_another_data_set_or_maker_is_refused(data, tmp_path):
   renamed = data._replace(ids=data.ids[::-1])
   with pytest.raises(ValueError, match='masks of other images'):
     generate.begin(folder, renamed, 'those', MAKER)
-  other = mask_fn.of_detector('mean', 0.25)
+  other = mask_fn.detector_maker('mean', 0.25)
   with pytest.raises(ValueError, match=r"made by {'detector': 'mean', 'thres"):
     generate.begin(folder, data, 'these', other)
 
@@ -136,9 +140,9 @@ def test_records_that_changed_are_refused(tmp_path, data):
 
 def test_unknown_makers_are_named():
   with pytest.raises(ValueError, match=r'^--detector=best must be one of '):
-    mask_fn.of_detector('best', 0.5)
+    mask_fn.detector_maker('best', 0.5)
   with pytest.raises(ValueError, match=r'^--threshold=1.0 must be at least 0'):
-    mask_fn.of_detector('mean', 1.0)
+    mask_fn.detector_maker('mean', 1.0)
 
 
 @pytest.mark.parametrize(
@@ -151,5 +155,5 @@ def test_unknown_makers_are_named():
   ],
 )
 def test_data_is_named_in_four_ways(place, kind, called):
-  config = images.of(place)
-  assert config.kind == kind and images.name(config) == called
+  config = generate.data_config(place)
+  assert config.kind == kind and generate.data_name(config) == called

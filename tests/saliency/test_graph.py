@@ -24,8 +24,8 @@ def test_links_by_hand():
 
 def test_distances_are_euclidean():
   superpixels = random_scene(1).superpixels
-  got = graph.colour_distances(superpixels)
-  want = np.linalg.norm(superpixels.colour[3] - superpixels.colour[8])
+  got = graph.color_distances(superpixels)
+  want = np.linalg.norm(superpixels.color[3] - superpixels.color[8])
   np.testing.assert_allclose(got[3, 8], want, rtol=1e-6)
   # One row is 6 of the 30 pixels of the longer side.
   np.testing.assert_allclose(graph.place_distances(superpixels)[3, 8], 0.2)

@@ -35,7 +35,7 @@ def test_a_file_comes_back(tmp_path_factory, ids, seed):
   masks = [blob(seed + i) for i in range(len(ids))]
   pairs = [(x, mask_store.png(m)) for x, m in zip(ids, masks, strict=True)]
   mask_store.write_shard(file, pairs)
-  found = mask_store.tally(file)
+  found = mask_store.count_shard(file)
   assert found.ids == tuple(ids)
   assert (found.background, found.foreground) == (0, 0)
   assert np.isclose(found.coverage, sum(m.mean() for m in masks))
@@ -77,7 +77,7 @@ def test_a_damaged_file_has_no_tally(tmp_path, damage):
     file.write_bytes(whole[:-3])
   else:
     file.write_bytes(whole[:40] + bytes([whole[40] ^ 1]) + whole[41:])
-  assert mask_store.tally(str(file)) is None
+  assert mask_store.count_shard(str(file)) is None
 
 
 def test_a_store_without_its_json_is_none(tmp_path):

@@ -8,10 +8,10 @@ from semppl_jax.saliency import postprocess
 
 
 def test_values_are_moved_into_the_unit_range():
-  got = postprocess.normalise(np.array([-3.0, 1.0, 5.0]))
+  got = postprocess.normalize(np.array([-3.0, 1.0, 5.0]))
   np.testing.assert_array_equal(got, [0, 0.5, 1])
   np.testing.assert_array_equal(
-    postprocess.normalise(np.full(3, 7.0)), [0, 0, 0]
+    postprocess.normalize(np.full(3, 7.0)), [0, 0, 0]
   )
 
 
@@ -35,7 +35,7 @@ def _plain_otsu(values, weight):
 @given(st.integers(0, 10**6), st.integers(2, 40))
 def test_otsu_is_that_of_a_plain_loop(seed, count):
   rng = np.random.default_rng(seed)
-  values = postprocess.normalise(rng.beta(0.5, 0.5, count))
+  values = postprocess.normalize(rng.beta(0.5, 0.5, count))
   weight = rng.integers(1, 100, count).astype(float)
   got = postprocess.otsu(values, weight)
   assert got == pytest.approx(_plain_otsu(values, weight))

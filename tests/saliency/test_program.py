@@ -94,12 +94,12 @@ def test_killed_it_goes_on_and_ends_the_same(whole, tmp_path, sent):
     ),
     pytest.param(
       ['--data=embedded', '--out=DIR', '--network='],
-      '--network= is no file of a mask network',
+      '--network= is not a file of a mask network',
       marks=pytest.mark.slow,
     ),
     pytest.param(
       ['--data=embedded', '--out=DIR', '--network=nowhere'],
-      '--network=nowhere is no file of a mask network',
+      '--network=nowhere is not a file of a mask network',
       marks=pytest.mark.slow,
     ),
     pytest.param(

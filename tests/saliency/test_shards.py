@@ -10,7 +10,7 @@ from semppl_jax.saliency import shards
 
 
 def test_a_piece_survives_its_line_of_text(data):
-  cut = shards.cut(data, 'store')
+  cut = shards.split_dataset(data, 'store')
   assert [len(x.ids) for x in cut] == [16, 16, 8]
   assert [x for piece in cut for x in piece.ids] == data.ids.tolist()
   for number, piece in enumerate(cut):
@@ -26,7 +26,7 @@ def test_images_are_those_of_the_pipeline(data):
   config.data.threads = 1
   config.eval.update(resize=10, crop=8)
   rows = np.array([0, 2, 3, 11, 12, 39])
-  found = list(shards.images(shards.piece(data, rows)))
+  found = list(shards.read_images(shards.make_shard(data, rows)))
   [batch] = pipeline.eval_batches(config, data, rows, len(rows))
   assert [image is not None for image in found] == batch.valid.tolist()
   assert sum(batch.valid) == 5

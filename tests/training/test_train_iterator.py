@@ -89,9 +89,9 @@ def test_without_tensorflow(images, tmp_path):
 def _store(images, folder):
   """Masks of 36 of the 48 train images, and how many have none to apply."""
   every = experiment.build(_config(images), jax.devices()[:1]).splits.train
-  some, maker = every.select(np.arange(36)), mask_fn.of_detector('mean', 0.5)
+  some, maker = every.select(np.arange(36)), mask_fn.detector_maker('mean', 0.5)
   facts = generate.begin(str(folder), some, 'tiny', maker)
-  results = generate.make_all(shards.cut(some, str(folder)), maker, 1)
+  results = generate.make_all(shards.split_dataset(some, str(folder)), maker, 1)
   counts = generate.finish(str(folder), facts, results).counts
   assert counts is not None
   return str(folder), 12 + counts.background + counts.foreground

@@ -25,28 +25,18 @@ class ArraySource(NamedTuple):
     return ArraySource(self.images[rows])
 
 
-class Arrays(NamedTuple):
-  """Content of a file.
-
-  Attributes:
-    source: the images.
-    ids: str [n]; by default the positions.
-    labels: int32 [n], -1 for an unlabelled image.
-    class_names: names of the classes, [C]; by default the numbers.
-  """
-
-  source: ArraySource
-  ids: np.ndarray
-  labels: np.ndarray
-  class_names: tuple[str, ...]
-
-
-def read(path: str, field: str) -> Arrays:
+def read(
+  path: str, field: str
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], ArraySource]:
   """Reads `images` and the optional `labels`, `ids` and `class_names`.
 
   Args:
     path: a file of `numpy.savez`.
     field: the config field of the file, for messages.
+
+  Returns:
+    The ids, str [n], by default the positions; labels, int32 [n], -1 for an
+    unlabelled image; class names, [C], by default the numbers; and the images.
 
   Raises:
     ValueError: it cannot be read, or an array has a wrong shape or dtype.
@@ -58,7 +48,12 @@ def read(path: str, field: str) -> Arrays:
   except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
     raise ValueError(f'{where} cannot be read as .npz: {error}.') from error
   images = arrays.get('images')
-  if images is None or not _is_images(images):
+  if (
+    images is None
+    or (images.dtype, images.ndim) != (np.uint8, 4)
+    or images.shape[-1] != 3
+    or not images.size
+  ):
     value = images if images is None else f'{images.dtype} {images.shape}'
     raise ValueError(
       f"{where} needs 'images', uint8 [n, H, W, 3]; it has {value}."
@@ -76,12 +71,5 @@ def read(path: str, field: str) -> Arrays:
   names = arrays.get('class_names')
   if names is None:
     names = np.arange(int(labels.max(initial=-1)) + 1)
-  return Arrays(
-    ArraySource(images), ids, labels.astype(np.int32), tuple(names.astype(str))
-  )
-
-
-def _is_images(x: np.ndarray) -> bool:
-  if x.dtype != np.uint8 or x.ndim != 4:
-    return False
-  return x.shape[-1] == 3 and x.size > 0
+  names = tuple(names.astype(str))
+  return ids, labels.astype(np.int32), names, ArraySource(images)

@@ -50,7 +50,15 @@ def open_builder(name: str, data_dir: str, field: str) -> Builder:
     raise ValueError(f'{where} cannot be opened: {_sentence(error)}') from error
   if not builder.info.splits:
     _log.info('Preparing %s in %s.', name, builder.data_dir)
-    _prepare(builder, where, data_dir)
+    try:
+      builder.download_and_prepare()
+    # A download fails in many ways: network, license, space, checksum.
+    except Exception as error:
+      raise ValueError(
+        f'{where} is not prepared in config.data.path={data_dir!r} (or the '
+        'default folder of tensorflow_datasets) and could not be downloaded: '
+        f'{_sentence(error)}'
+      ) from error
   return builder
 
 
@@ -149,18 +157,6 @@ def _multi_hot(shard: Shard, classes: int, where: str) -> np.ndarray:
       part[row, column, label] = True
     parts.append(part)
   return np.concatenate(parts)
-
-
-def _prepare(builder: Builder, where: str, data_dir: str) -> None:
-  try:
-    builder.download_and_prepare()
-  # A download fails in any way: no network, no license, no space, no checksum.
-  except Exception as error:
-    raise ValueError(
-      f'{where} is not prepared in config.data.path={data_dir!r} (or the '
-      'default folder of tensorflow_datasets) and could not be downloaded: '
-      f'{_sentence(error)}'
-    ) from error
 
 
 def _sentence(error: BaseException) -> str:

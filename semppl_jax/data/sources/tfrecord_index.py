@@ -4,7 +4,7 @@ Shared by the readers with and without TensorFlow. The cache file is named by
 the names, sizes and times of the record files, and by the index version.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import contextlib
 import hashlib
 import json
@@ -142,31 +142,46 @@ def join_scans(scans: Iterable[Scan]) -> dict[str, np.ndarray]:
   }
 
 
-def find_keys(features: Mapping[str, object], where: str) -> Keys:
-  """Returns the known keys among the features of a record.
+def find_keys(features: Mapping[str, bool], where: str) -> Keys:
+  """Returns the known keys of a record.
+
+  Args:
+    features: its keys, and True for a value of bytes, as an image must be.
+    where: field and value, for messages.
 
   Raises:
     ValueError: it has no image.
   """
-
-  def first(known: tuple[str, ...]) -> str:
-    return next((key for key in known if key in features), '')
-
-  keys = Keys(*map(first, (IMAGE_KEYS, LABEL_KEYS, ID_KEYS, MASK_KEYS)))
+  usable = [
+    key
+    for key, is_bytes in features.items()
+    if is_bytes or key not in IMAGE_KEYS
+  ]
+  keys = Keys(
+    *(
+      next((key for key in known if key in usable), '')
+      for known in (IMAGE_KEYS, LABEL_KEYS, ID_KEYS, MASK_KEYS)
+    )
+  )
   if not keys.image:
     raise ValueError(
-      f'{where}: the records have features {sorted(features)}, and none of '
+      f'{where}: the records have features {sorted(usable)}, and none of '
       f'{IMAGE_KEYS} with the bytes of an image.'
     )
   return keys
 
 
-def cache_file(shards: Sequence[Shard], where: str) -> str:
-  """Returns the cache file of the index of shards.
+def load_or_scan(
+  shards: Sequence[Shard],
+  where: str,
+  scan: Callable[[], dict[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+  """Returns the arrays of an index, from the cache or else from a scan.
 
   Args:
     shards: runs of records.
     where: field and value, for messages.
+    scan: reads the shards and returns `join_scans` of them.
 
   Raises:
     ValueError: a file is missing.
@@ -181,22 +196,14 @@ def cache_file(shards: Sequence[Shard], where: str) -> str:
       raise unreadable_file(where, shard.file, error) from error
     key.append((*shard, stat.length, stat.mtime_nsec))
   digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-  return os.path.join(cache.cache_dir(), f'index_{digest[:32]}.npz')
-
-
-def load_cache(file: str) -> dict[str, np.ndarray] | None:
-  """Returns the saved arrays, or None if they cannot be read."""
-  try:
-    with np.load(file) as content:
-      return dict(content)
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-    return None
-
-
-def save_cache(file: str, arrays: Mapping[str, Any]) -> None:
-  """Writes the arrays of an index, if the folder can be written to."""
+  file = os.path.join(cache.cache_dir(), f'index_{digest[:32]}.npz')
+  unreadable = OSError, ValueError, EOFError, zipfile.BadZipFile
+  with contextlib.suppress(*unreadable), np.load(file) as content:
+    return dict(content)
+  arrays: dict[str, Any] = scan()
   # A cache that cannot be written costs a pass at the next start, no more.
   with contextlib.suppress(OSError):
     os.makedirs(os.path.dirname(file), exist_ok=True)
     with atomic_write(file) as temporary, temporary.open('wb') as stream:
       np.savez(stream, **arrays)
+  return arrays

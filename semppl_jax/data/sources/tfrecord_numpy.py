@@ -113,7 +113,9 @@ def _scan_shard(
     if place == last:
       break
     features = _parse(record, shard, where)
-    keys = keys or _find_keys(features, where)
+    if keys is None:
+      is_bytes = {k: isinstance(v, bytes) for k, v in features.items()}
+      keys = tfrecord_index.find_keys(is_bytes, where)
     ids.append(_bytes(features, keys.id))
     label = features.get(keys.label, UNLABELLED)
     labels.append(label if isinstance(label, int) else UNLABELLED)
@@ -148,16 +150,6 @@ def _parse(record: memoryview, shard: Shard, where: str) -> _Features:
     raise ValueError(
       f'{where}: the records of {shard.file!r} are not tf.train.Example.'
     ) from error
-
-
-def _find_keys(features: Mapping[str, bytes | int], where: str) -> Keys:
-  # An image is bytes.
-  usable = {
-    name: value
-    for name, value in features.items()
-    if name not in tfrecord_index.IMAGE_KEYS or isinstance(value, bytes)
-  }
-  return tfrecord_index.find_keys(usable, where)
 
 
 def _bytes(features: Mapping[str, bytes | int], key: str) -> bytes:

@@ -49,11 +49,9 @@ def index_records(
     ValueError: a file is missing, damaged, or holds records without an image.
   """
   keys = keys or _find_keys(shards, where)
-  cache = tfrecord_index.cache_file(shards, where)
-  arrays = tfrecord_index.load_cache(cache)
-  if arrays is None:
-    arrays = _scan(shards, keys, where)
-    tfrecord_index.save_cache(cache, arrays)
+  arrays = tfrecord_index.load_or_scan(
+    shards, where, lambda: _scan(shards, keys, where)
+  )
   return tfrecord_index.make_index(shards, keys, arrays)
 
 
@@ -161,14 +159,11 @@ def _find_keys(shards: Sequence[Shard], where: str) -> Keys:
     raise ValueError(
       f'{where}: the records of {shard.file!r} are not tf.train.Example.'
     ) from error
-  # An image is bytes.
-  usable = {
-    name: value
+  is_bytes = {
+    name: value.WhichOneof('kind') == 'bytes_list'
     for name, value in features.items()
-    if name not in tfrecord_index.IMAGE_KEYS
-    or value.WhichOneof('kind') == 'bytes_list'
   }
-  return tfrecord_index.find_keys(usable, where)
+  return tfrecord_index.find_keys(is_bytes, where)
 
 
 def _scan(
