@@ -73,10 +73,10 @@ def decoding_alone(experiment: Experiment, seconds: float) -> Cost:
   from semppl_jax.saliency import shards
 
   train = experiment.splits.train
-  piece = shards.piece(train, shards.spread(train.size, _DECODED))
-  images = zip(piece.places, shards.images(piece), strict=True)
+  piece = shards.make_shard(train, shards.evenly_spaced(train.size, _DECODED))
+  images = zip(piece.places, shards.read_images(piece), strict=True)
   contents = [
-    tf.constant(shards.content(place, piece.key))
+    tf.constant(shards.read_encoded(place, piece.key))
     for place, image in images
     if image is not None
   ]
