@@ -84,7 +84,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.augment = ml_collections.ConfigDict(
     dict(
-      jitter=0.8,  # Probability of color jitter, in random order.
+      jitter=0.8,  # Probability of color jitter; shuffled operations.
       brightness=0.4,
       contrast=0.4,
       saturation=0.2,

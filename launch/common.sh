@@ -1,21 +1,21 @@
 # shellcheck shell=bash
-# The settings and words of every launch script; each sources this file.
+# Common settings and functions; every launch script sources this file.
 #
-# Settings are variables of the environment:
+# Settings are environment variables:
 #
 #   CONFIG=configs/resnet50_1pct.py WORKDIR=gs://bucket/run launch/tpu_vm.sh
 #
-# Every script prints what it will do, and does nothing, under --dry-run.
+# With --dry-run a script prints its commands and runs none of them.
 
-CONFIG=${CONFIG:-configs/resnet50_10pct.py} # What to train.
-WORKDIR=${WORKDIR:-}    # Where the run goes; every host must reach it.
-FLAGS=${FLAGS:-}        # More flags of semppl_jax.main, apart by spaces.
-NAME=${NAME:-semppl}    # Of the slice, the job and its log.
-RESTARTS=${RESTARTS:-20} # Give up after so many; a preemption counts too.
-POLL=${POLL:-30}        # Seconds between two looks at a job.
+CONFIG=${CONFIG:-configs/resnet50_10pct.py} # Config to train.
+WORKDIR=${WORKDIR:-}    # Directory of the run; every host must reach it.
+FLAGS=${FLAGS:-}        # More flags of semppl_jax.main, separated by spaces.
+NAME=${NAME:-semppl}    # Name of the slice, the job and its log.
+RESTARTS=${RESTARTS:-20} # Maximum number of restarts, with preemptions.
+POLL=${POLL:-30}        # Seconds between two checks of a job.
 DRY_RUN=${DRY_RUN:-}    # Set by --dry-run.
 
-# What semppl_jax.main ends with.
+# Exit statuses of semppl_jax.main.
 # shellcheck disable=SC2034
 readonly FINISHED=0 BAD_INPUT=2 STOPPED=75
 
@@ -26,7 +26,7 @@ die() {
   exit "$BAD_INPUT"
 }
 
-# Does a command, or prints it under --dry-run so that a shell could read it.
+# Runs a command; with --dry-run prints it, quoted for a shell.
 act() {
   if [[ -n $DRY_RUN ]]; then
     printf '%q ' "$@"
@@ -36,54 +36,55 @@ act() {
   fi
 }
 
-# Stops unless the variables are set: `need VARIABLE "what it says"`.
+# Exits unless a variable is set: need VARIABLE DESCRIPTION EXAMPLE.
 need() {
-  [[ -n ${!1} ]] || die "$1 must say $2, as in $1=$3."
+  [[ -n ${!1} ]] || die "$1 is required: $2, as in $1=$3."
 }
 
 check_common() {
-  need WORKDIR 'where the run goes' "${1:-runs/$NAME}"
-  [[ -f $ROOT/$CONFIG || -f $CONFIG ]] || die "CONFIG=$CONFIG is no file."
+  need WORKDIR 'the directory of the run' "${1:-runs/$NAME}"
+  [[ -f $ROOT/$CONFIG || -f $CONFIG ]] || die "CONFIG=$CONFIG not found."
   [[ $RESTARTS =~ ^[0-9]+$ ]] || die "RESTARTS=$RESTARTS must be a number."
   [[ $NAME =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ ]] ||
-    die "NAME=$NAME must be small letters, digits and dashes, a letter first."
+    die "NAME=$NAME must be lower-case letters, digits and dashes, and start" \
+      'with a letter.'
 }
 
-# Takes --dry-run out of the arguments; the rest are in ARGUMENTS.
+# Parses --dry-run; the other arguments are in ARGUMENTS.
 parse() {
   ARGUMENTS=()
   local argument
   for argument in "$@"; do
     case $argument in
       --dry-run) DRY_RUN=1 ;;
-      -*) die "$argument is no flag; there is --dry-run, and settings are" \
-        "variables (launch/common.sh)." ;;
+      -*) die "Unknown flag $argument; the only flag is --dry-run, settings" \
+        "are environment variables (launch/common.sh)." ;;
       *) ARGUMENTS+=("$argument") ;;
     esac
   done
 }
 
-# The words of the command that trains, in TRAIN.
-train_words() {
+# Sets TRAIN to the arguments of the training command.
+set_train_command() {
   TRAIN=(-m semppl_jax.main "--config=$CONFIG" "--workdir=$WORKDIR")
-  # Flags have no spaces of their own: that is what the setting says.
+  # FLAGS is split at spaces.
   # shellcheck disable=SC2206
   TRAIN+=($FLAGS)
 }
 
-# Goes on, or not, after the program ended with a status.
+# Handles the exit status of the program.
 #
-# Returns 0 where it should be started again. Ends this script where the run is
-# finished, its input is bad, or it was started often enough.
-after() {
+# Returns 0 to restart it, 1 if the run is finished. Exits on bad input, or
+# after the maximum number of restarts.
+handle_status() {
   local status=$1
   case $status in
     "$FINISHED") return 1 ;;
-    "$BAD_INPUT") die 'The input is bad, as said above: not started again.' ;;
+    "$BAD_INPUT") die 'Bad input, see above: not restarted.' ;;
   esac
   ((RESTARTED += 1))
   if ((RESTARTED > RESTARTS)); then
-    say "Ended with status $status, and started again $RESTARTS times already."
+    say "Ended with status $status after $RESTARTS restarts: giving up."
     exit 1
   fi
   say "Ended with status $status; restart $RESTARTED of at most $RESTARTS."

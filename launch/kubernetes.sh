@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Trains as a JobSet on GKE's TPUs: fills in launch/kubernetes.yaml.
+# Trains as a JobSet on GKE TPUs, from launch/kubernetes.yaml.
 #
 #   IMAGE=europe-docker.pkg.dev/project/repository/semppl_jax \
 #   WORKDIR=gs://bucket/run launch/kubernetes.sh --dry-run
 #
-# Without --dry-run it gives the JobSet to the cluster; `launch/kubernetes.sh
-# logs` follows it and `delete` ends it. What fails or is preempted starts
-# again from its checkpoint. Build the image by launch/Dockerfile.
+# Without --dry-run it applies the JobSet. `launch/kubernetes.sh logs` prints its
+# log, `delete` deletes it. A failed or preempted run restarts from its
+# checkpoint. Build the image with launch/Dockerfile.
 #
-# Settings beside those of launch/common.sh:
-#   IMAGE         with semppl_jax inside; needed
-#   ACCELERATOR   of the nodes; default: tpu-v5-lite-podslice
-#   TOPOLOGY      default: 8x8; docs/scale.md says what fits
+# Settings, besides those of launch/common.sh:
+#   IMAGE         image with semppl_jax; required
+#   ACCELERATOR   type of the nodes; default: tpu-v5-lite-podslice
+#   TOPOLOGY      default: 8x8; see docs/scale.md
 #   HOSTS         nodes of the slice; default: 16
-#   CHIPS         of each node; default: 4
+#   CHIPS         chips of each node; default: 4
 set -euo pipefail
 # shellcheck source=launch/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -24,19 +24,19 @@ TOPOLOGY=${TOPOLOGY:-8x8}
 HOSTS=${HOSTS:-16}
 CHIPS=${CHIPS:-4}
 
-# Stops where the nodes are not the slice: Kubernetes would wait for ever.
+# Exits if nodes and slice do not match: Kubernetes would wait without end.
 check_slice() {
   [[ $TOPOLOGY =~ ^[0-9]+(x[0-9]+)+$ ]] ||
-    die "TOPOLOGY=$TOPOLOGY must be a shape, as 8x8."
+    die "TOPOLOGY=$TOPOLOGY must be a shape such as 8x8."
   [[ $HOSTS =~ ^[0-9]+$ && $CHIPS =~ ^[0-9]+$ ]] ||
     die "HOSTS=$HOSTS and CHIPS=$CHIPS must be numbers."
   local all=$((${TOPOLOGY//x/*}))
   ((all == HOSTS * CHIPS)) ||
-    die "TOPOLOGY=$TOPOLOGY has $all chips, and HOSTS=$HOSTS nodes of" \
-      "CHIPS=$CHIPS have $((HOSTS * CHIPS))."
+    die "TOPOLOGY=$TOPOLOGY has $all chips, but HOSTS=$HOSTS times" \
+      "CHIPS=$CHIPS is $((HOSTS * CHIPS))."
 }
 
-# The words of the command as YAML has them.
+# Prints the arguments as a YAML list.
 quoted() {
   local word all=()
   for word in "$@"; do
@@ -58,11 +58,11 @@ fill_in() {
 
 parse "$@"
 check_common gs://bucket/run
-need IMAGE 'which image has semppl_jax' europe-docker.pkg.dev/project/repository/semppl_jax
+need IMAGE 'the image with semppl_jax' europe-docker.pkg.dev/project/repository/semppl_jax
 [[ $WORKDIR == gs://?* || $WORKDIR == /?* ]] ||
   die "WORKDIR=$WORKDIR must be a bucket (gs://...) or a mounted folder (/...)."
 check_slice
-train_words
+set_train_command
 TRAIN+=(--distributed)
 # shellcheck disable=SC2034
 ARGS=$(quoted "${TRAIN[@]}")

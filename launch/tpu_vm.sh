@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
-# Trains on a Cloud TPU slice: makes it, installs, starts, follows, fetches and
-# deletes it; after a preemption it makes another and goes on.
+# Trains on a Cloud TPU slice: creates it, installs, starts the run, prints its
+# log, fetches the run and deletes the slice. After a preemption it creates a
+# new slice and continues.
 #
 #   ZONE=europe-west4-a WORKDIR=gs://bucket/run launch/tpu_vm.sh --dry-run
 #   ZONE=europe-west4-a WORKDIR=gs://bucket/run launch/tpu_vm.sh
 #
-# One step alone: launch/tpu_vm.sh create | install | start | follow | fetch |
-# delete. Ctrl-C leaves the slice at work; `follow` takes it up again.
+# A single step: launch/tpu_vm.sh create | install | start | follow | fetch |
+# delete. Ctrl-C keeps the slice running; `follow` prints its log again.
 #
-# Settings beside those of launch/common.sh:
-#   ZONE            where the slice is; needed
-#   PROJECT         default: that of gcloud
-#   ACCELERATOR     default: v3-128 (128 cores); docs/scale.md says what fits
+# Settings, besides those of launch/common.sh:
+#   ZONE            zone of the slice; required
+#   PROJECT         default: the project of gcloud
+#   ACCELERATOR     default: v3-128 (128 cores); see docs/scale.md
 #   RUNTIME         software of the hosts; default: tpu-ubuntu2204-base
-#   SPOT=1          a cheaper slice that can be taken away
-#   QUEUED=1        ask by a queued resource, and wait for it
-#   KEEP=1          leave the slice when the run is over: it goes on costing
-#   RESULTS         where `fetch` puts the run; default: runs/$NAME
+#   SPOT=1          a cheaper, preemptible slice
+#   QUEUED=1        request a queued resource and wait for it
+#   KEEP=1          keep the slice after the run; it is still billed
+#   RESULTS         directory for `fetch`; default: runs/$NAME
 set -euo pipefail
 # shellcheck source=launch/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -30,12 +31,12 @@ QUEUED=${QUEUED:-}
 KEEP=${KEEP:-}
 RESULTS=${RESULTS:-runs/$NAME}
 readonly REMOTE=semppl_jax LOG=run.log STATUS=run.status
-# What `follow` and `create` say of a slice; no status of the program.
+# Status of `follow` and `create` without a slice; not used by the program.
 readonly NO_SLICE=70
-# Looks in a row that may fail while the slice is said to be there.
+# Maximum consecutive failed checks of a slice that is reported as READY.
 readonly PATIENCE=10
 
-where() {
+set_location() {
   WHERE=("--zone=$ZONE")
   [[ -z $PROJECT ]] || WHERE+=("--project=$PROJECT")
 }
@@ -50,35 +51,35 @@ on_all() { vm ssh --worker=all "--command=$1"; }
 
 on_first() { vm ssh --worker=0 "--command=$1"; }
 
-# READY, or what else the slice is; nothing where there is none.
+# Prints the state of the slice, such as READY; nothing if there is none.
 state() { vm describe '--format=value(state)' 2>/dev/null || true; }
 
 create() {
-  # Old shells take an empty array for one that is not set.
+  # Old shells treat an empty array as unset.
   local spot=()
   [[ -z $SPOT ]] || spot=(--spot)
   if [[ -z $QUEUED ]]; then
-    say "Making $ACCELERATOR in $ZONE."
+    say "Creating $ACCELERATOR in $ZONE."
     vm create "--accelerator-type=$ACCELERATOR" "--version=$RUNTIME" \
       ${spot[@]+"${spot[@]}"}
     return
   fi
-  say "Asking for $ACCELERATOR in $ZONE."
+  say "Requesting $ACCELERATOR in $ZONE."
   queue create "--node-id=$NAME" "--accelerator-type=$ACCELERATOR" \
     "--runtime-version=$RUNTIME" ${spot[@]+"${spot[@]}"} || return
   [[ -z $DRY_RUN ]] || return 0
-  local now
+  local state_now
   while true; do
-    now=$(queue describe '--format=value(state.state)')
-    case $now in
+    state_now=$(queue describe '--format=value(state.state)')
+    case $state_now in
       ACTIVE) return ;;
       FAILED | SUSPENDING | SUSPENDED)
-        say "The request is $now; see: gcloud compute tpus queued-resources" \
-          "describe $NAME ${WHERE[*]}"
+        say "The request is $state_now; see: gcloud compute tpus" \
+          "queued-resources describe $NAME ${WHERE[*]}"
         return 1
         ;;
     esac
-    say "The request is $now."
+    say "The request is $state_now."
     sleep "$POLL"
   done
 }
@@ -102,29 +103,29 @@ install() {
 
 start() {
   say 'Starting on every host.'
-  train_words
+  set_train_command
   TRAIN+=(--distributed)
   local words
   words=$(printf '%q ' .venv/bin/python "${TRAIN[@]}")
-  # What is left of a failed start must not hold the devices. The bracket
-  # keeps pkill from finding the shell that calls it.
+  # Processes of a failed start must not hold the devices. The bracket keeps
+  # pkill from matching the shell that calls it.
   on_all "pkill -9 -f '[s]emppl_jax.main' || true; cd $REMOTE;\
  rm -f $STATUS; nohup bash -c\
  $(printf '%q' "$words>>$LOG 2>&1; echo \$? >$STATUS")\
  >/dev/null 2>&1 </dev/null &"
 }
 
-# Prints the log until the run ends. Returns its status, or that the slice is
-# gone; `seen` lines of the log have been printed before.
+# Prints the log until the run ends, after its first `seen` lines. Returns the
+# status of the run, or NO_SLICE.
 follow() {
-  local lost=0 raw text status now
+  local failed_checks=0 raw text status state_now
   if [[ -n $DRY_RUN ]]; then
-    on_first "$(look 1)"
+    on_first "$(log_command 1)"
     return 0
   fi
   while true; do
-    if raw=$(on_first "$(look $((seen + 1)))"); then
-      lost=0
+    if raw=$(on_first "$(log_command $((seen + 1)))"); then
+      failed_checks=0
       status=${raw##*$'\n'status=}
       text=${raw%$'\n'status=*}
       text=${text%$'\n'}
@@ -134,20 +135,20 @@ follow() {
       fi
       [[ -z $status ]] || return "$status"
     else
-      ((lost += 1))
-      now=$(state)
-      if [[ $now != READY ]] || ((lost > PATIENCE)); then
-        say "The slice is ${now:-gone}."
+      ((failed_checks += 1))
+      state_now=$(state)
+      if [[ $state_now != READY ]] || ((failed_checks > PATIENCE)); then
+        say "The slice is ${state_now:-deleted}."
         return "$NO_SLICE"
       fi
-      say 'The first host does not answer; the slice is READY.'
+      say 'The first host does not respond; the slice is READY.'
     fi
     sleep "$POLL"
   done
 }
 
-# What prints the log from a line on, then `status=` and the status, if any.
-look() {
+# Prints the command that prints the log from a line on, then status=STATUS.
+log_command() {
   local ended="printf '\\nstatus=%s\\n' \"\$(cat $STATUS 2>/dev/null)\""
   printf '%s\n' "cd $REMOTE; tail -n +$1 $LOG 2>/dev/null; $ended"
 }
@@ -166,27 +167,28 @@ fetch() {
 delete() {
   say 'Deleting the slice.'
   if [[ -n $QUEUED ]]; then
-    # With --force its slice too.
+    # --force also deletes the slice.
     queue delete --force --quiet
   else
     vm delete --quiet
   fi
 }
 
-left() {
-  say "The slice is left as it is, and costs. Follow it: launch/tpu_vm.sh" \
-    "follow; delete it: launch/tpu_vm.sh delete (with the same settings)."
+on_interrupt() {
+  say "The slice is still running and billed. To print its log:" \
+    "launch/tpu_vm.sh follow; to delete it: launch/tpu_vm.sh delete (with the" \
+    'same settings).'
   exit 130
 }
 
-# Everything, however often the slice is taken away.
+# Runs all steps, and again after each preemption.
 all() {
-  trap left INT
+  trap on_interrupt INT
   if [[ -z $DRY_RUN && -n $(state) ]]; then
-    die "There is a slice $NAME in $ZONE already: follow or delete it, or take" \
+    die "A slice $NAME already exists in $ZONE: follow or delete it, or use" \
       'another NAME.'
   fi
-  trap over EXIT
+  trap clean_up EXIT
   create
   install
   start
@@ -194,54 +196,54 @@ all() {
   while true; do
     status=0
     follow || status=$?
-    # A spot slice saves when it is told to go, and goes a little later.
+    # A spot slice saves when asked to stop, and is deleted a little later.
     [[ $status != "$STOPPED" || -n $DRY_RUN ]] || sleep "$POLL"
-    after "$status" || break
+    handle_status "$status" || break
     if [[ $(state) != READY ]]; then
-      again
+      recreate
     fi
     start
   done
   fetch
 }
 
-# Makes the slice anew; where there is none to have, asks until there is.
-again() {
-  say 'Making the slice again.'
+# Creates the slice again; repeats until there is capacity.
+recreate() {
+  say 'Creating the slice again.'
   delete || true
   seen=0
   until create; do
-    after "$NO_SLICE"
+    handle_status "$NO_SLICE"
     sleep "$POLL"
   done
   install
 }
 
-# Deletes the slice, whatever ended the run, but for Ctrl-C and KEEP.
-over() {
+# Deletes the slice at the end of the script, except after Ctrl-C or with KEEP.
+clean_up() {
   local status=$?
   if [[ $status == 130 ]]; then
     exit 130
   elif [[ -n $KEEP ]]; then
-    say 'KEEP is set: the slice is left, and costs.'
+    say 'KEEP is set: the slice is kept and still billed.'
   else
-    delete || say 'It could not be deleted: look for it, since it costs.'
+    delete || say 'The slice could not be deleted and may still be billed.'
   fi
   exit "$status"
 }
 
 parse "$@"
 check_common gs://bucket/run
-need ZONE 'where the slice is' europe-west4-a
+need ZONE 'the zone of the slice' europe-west4-a
 [[ $WORKDIR == gs://?* || $WORKDIR == /?* ]] ||
-  die "WORKDIR=$WORKDIR must be a bucket (gs://...) or, on all hosts, the same" \
-    "mounted folder (/...)."
-where
+  die "WORKDIR=$WORKDIR must be a bucket (gs://...) or a folder (/...) that is" \
+    "mounted on all hosts."
+set_location
 seen=0
 case ${ARGUMENTS[*]:-all} in
   all | create | install | start | follow | fetch | delete)
     "${ARGUMENTS[0]:-all}"
     ;;
   *) die "${ARGUMENTS[*]} must be one of create, install, start, follow, fetch" \
-    "and delete, or nothing: all of them." ;;
+    "and delete; without an argument, all of them run." ;;
 esac

@@ -1,7 +1,7 @@
-"""A Cloud TPU in a folder: `gcloud` as far as launch/tpu_vm.sh asks for it.
+"""A simulated Cloud TPU: the part of `gcloud` that launch/tpu_vm.sh uses.
 
-The slice is the folder $FAKE/vm: what is sent to its hosts runs there. It is
-taken away at the steps of the trainer that $FAKE/preempt_at lists.
+The slice is the folder $FAKE/vm, in which the commands of its hosts run. It is
+preempted at the steps of the trainer that $FAKE/preempt_at lists.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ VM, BUCKET = FAKE / 'vm', FAKE / 'bucket'
 
 
 def note(name: str) -> int:
-  """Counts how often something has happened."""
+  """Counts an event and returns its number."""
   path = FAKE / f'count_{name}'
   count = int(path.read_text()) + 1 if path.exists() else 1
   path.write_text(str(count))
@@ -30,12 +30,12 @@ def listed(name: str) -> list[str]:
 
 
 def take_away(state: str) -> None:
-  """Kills what runs on the slice; its files are gone with it."""
+  """Preempts the slice: kills its process and removes its files."""
   pid = FAKE / 'pid'
   if pid.exists():
     with contextlib.suppress(ProcessLookupError):
       os.kill(int(pid.read_text()), signal.SIGKILL)
-  # Not removed: what was killed may still be written of.
+  # Renamed, since killed processes may still write to it.
   VM.rename(FAKE / f'gone_{note("gone")}')
   VM.mkdir()
   (FAKE / 'state').write_text(state)
