@@ -1,8 +1,4 @@
-"""Figure of accuracy against images seen and against time, a line per method.
-
-The palette is that of Okabe and Ito, safe for color blindness, without its
-yellow, which is too light on white; markers work in print.
-"""
+"""Figure of accuracy by images seen and by time, a line per method."""
 
 from collections.abc import Iterable
 import os
@@ -10,17 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from semppl_jax.report import plots
 from semppl_jax.tools.comparison.markdown import Content
 
 if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
-# 8 and 9 have no common factor: 72 pairs.
-_COLORS = (
-  '#0072B2', '#D55E00', '#009E73', '#CC79A7',
-  '#E69F00', '#56B4E9', '#000000', '#882255',
-)  # fmt: skip
-_MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '*', 'h')
 # Dashes in points: drawn, left out.
 _BASELINES = (('0.35', (0, (7, 3))), ('0.55', (0, (2.5, 2))))
 _PANELS = {'images': 'Images seen', 'minutes': 'Minutes of training'}
@@ -51,8 +42,8 @@ def draw(content: Content) -> 'Figure':
       if not len(x):
         continue
       style = dict(
-        color=_COLORS[place % len(_COLORS)],
-        marker=_MARKERS[place % len(_MARKERS)],
+        color=plots.PALETTE[place % len(plots.PALETTE)],
+        marker=plots.MARKERS[place % len(plots.MARKERS)],
       )
       label = f'{name} (labels only)' if method['labels_only'] else name
       panel.plot(x, y.mean(0), label=label, lw=1.8, ms=5, **style)
