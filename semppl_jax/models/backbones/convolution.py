@@ -80,7 +80,7 @@ def convolve(
     return _product(x, weights, stride, before_after, sides)
   return jax.lax.conv_general_dilated(
     x,
-    weights,
+    jnp.asarray(weights),
     (stride, stride),
     before_after,
     dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
