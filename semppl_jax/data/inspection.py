@@ -60,16 +60,13 @@ class DataReport(NamedTuple):
 
   def __str__(self) -> str:
     counts = sorted(self.per_class.values()) or [0]
-    middle = f'{np.median(counts):g}'
+    spread = f'{counts[0]} / {np.median(counts):g} / {counts[-1]}'
     unreadable = self.unreadable
     lines = [
       ('images', f'{self.train} train, {self.test} test'),
       ('classes', str(self.classes)),
       ('labelled', f'{self.labelled} ({self.labelled / self.train:.2%})'),
-      (
-        'per class',
-        f'{counts[0]} / {middle} / {counts[-1]} (min / median / max)',
-      ),
+      ('per class', f'{spread} (min / median / max)'),
       ('no label in the data', str(self.unlabelled)),
       ('missing', _some(self.missing)),
       ('duplicate', _some(self.duplicates)),

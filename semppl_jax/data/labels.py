@@ -71,13 +71,11 @@ def select(config: ConfigDict, train: Dataset) -> LabelSubset:
     )
   elif form == 'per_class':
     index = _per_class(config, train, int(_number(value, int, where)), where)
-  elif form in ('ids', 'tfds') and value:
-    ids = (
-      _file_ids(value, where)
-      if form == 'ids'
-      else _tfds_ids(value, config.path if config.kind == 'tfds' else '')
-    )
-    index = _positions(ids, train, where)
+  elif form == 'ids' and value:
+    index = _positions(_file_ids(value, where), train, where)
+  elif form == 'tfds' and value:
+    data_dir = config.path if config.kind == 'tfds' else ''
+    index = _positions(_tfds_ids(value, data_dir), train, where)
   else:
     raise ValueError(f'{where} must be one of {", ".join(FORMS)}.')
   sizes = _class_sizes(train, index)

@@ -239,5 +239,4 @@ def _index_masks(
       f'{where} holds masks of another data set ({info.data}): {common} of its'
       f' {len(ids)} are of images among the {train.size} of {train.name!r}.'
     )
-  place = place.astype(np.int64)
   return MaskIndex(folder, info, info.counts, source, place)

@@ -76,9 +76,7 @@ def center_blob(shape: tuple[int, ...]) -> np.ndarray:
 
 def _values(scene: Scene, names: Iterable[str]) -> dict[str, np.ndarray]:
   """Returns values of the regions [R] by detectors or their mean."""
-  wanted = (
-    DETECTORS if 'mean' in names else [n for n in names if n in DETECTORS]
-  )
+  wanted = DETECTORS if 'mean' in names else set(names) & set(DETECTORS)
   values = {name: normalize(DETECTORS[name](scene)) for name in wanted}
   if 'mean' in names:
     values['mean'] = np.mean(list(values.values()), axis=0)

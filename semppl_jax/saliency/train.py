@@ -221,11 +221,7 @@ def write_progress(file: str, fingerprint: str, progress: Progress) -> None:
 
 
 def read_progress(file: str, fingerprint: str) -> Progress | None:
-  """Reads a progress, with the list of leaves as its state.
-
-  Returns:
-    None for a missing file, or one of another training.
-  """
+  """Reads a progress with leaves as its state; None if it is not there."""
   try:
     with np.load(file) as content:
       if str(content['about']) != fingerprint:
@@ -255,9 +251,8 @@ def _stage_settings(stage: str, settings: network.Settings) -> network.Settings:
 
 
 def _init(data: TrainingSet, settings: network.Settings, seed: int) -> Progress:
-  params = network.make_network(settings).init(
-    jax.random.key(seed), data.images[:1]
-  )
+  key = jax.random.key(seed)
+  params = network.make_network(settings).init(key, data.images[:1])
   averages = data.maps.astype(np.float32) / 255
   return Progress(0, _init_state(params), data.maps, averages)
 
@@ -298,11 +293,7 @@ def _train_epoch(
   first_step: int,
   seed: int,
 ) -> tuple[Progress, float]:
-  """Takes a step per batch; adds predictions of all heads to the averages.
-
-  Returns:
-    The progress after it, and the mean of the losses.
-  """
+  """Takes a step per batch; returns the new progress and the mean loss."""
   losses, state, averages = [], progress.state, progress.averages.copy()
   train_step = make_step(settings)
   batches = _batches(len(images), seed, progress.epochs)

@@ -97,15 +97,15 @@ def test_a_stopped_store_goes_on_and_ends_the_same(data, tmp_path, monkeypatch):
 def test_a_file_that_is_not_whole_is_made_again(data, tmp_path, damage):
   store(tmp_path / 'straight', data)
   _, results = store(tmp_path / 'hurt', data)
-  piece = shards_lib.split_dataset(data, str(tmp_path / 'hurt'))[1]
-  file = pathlib.Path(piece.file)
+  shard = shards_lib.split_dataset(data, str(tmp_path / 'hurt'))[1]
+  file = pathlib.Path(shard.file)
   if damage == 'cut':
     file.write_bytes(file.read_bytes()[:-20])
   else:
     mask_store.write_shard(
-      piece.file, [('else', mask_store.png(np.eye(3) > 0))]
+      shard.file, [('else', mask_store.png(np.eye(3) > 0))]
     )
-  assert generate.make_file(piece, MAKER) == results[1]
+  assert generate.make_file(shard, MAKER) == results[1]
   assert contents(tmp_path / 'straight') == contents(tmp_path / 'hurt')
 
 

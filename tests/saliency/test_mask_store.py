@@ -10,11 +10,12 @@ from semppl_jax.saliency import mask_store
 from tests.helpers.mask_files import blob, MAKER, png, write_store
 
 
-@given(st.integers(1, 200_000))
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 100_000))
 def test_every_image_is_in_one_piece(images):
-  pieces = masks_lib.shard_ranges(images)
-  assert [i for piece in pieces for i in piece] == list(range(images))
-  sizes = {len(piece) for piece in pieces[:-1]}
+  ranges = masks_lib.shard_ranges(images)
+  assert [i for part in ranges for i in part] == list(range(images))
+  sizes = {len(part) for part in ranges[:-1]}
   assert len(sizes) <= 1 and all(16 <= size <= 1024 for size in sizes)
 
 

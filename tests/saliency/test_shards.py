@@ -12,12 +12,12 @@ from semppl_jax.saliency import shards
 def test_a_piece_survives_its_line_of_text(data):
   cut = shards.split_dataset(data, 'store')
   assert [len(x.ids) for x in cut] == [16, 16, 8]
-  assert [x for piece in cut for x in piece.ids] == data.ids.tolist()
-  for number, piece in enumerate(cut):
-    assert piece.file == masks.shard_file('store', 40, number)
-    line = shards.to_json(piece)
+  assert [x for shard in cut for x in shard.ids] == data.ids.tolist()
+  for number, shard in enumerate(cut):
+    assert shard.file == masks.shard_file('store', 40, number)
+    line = shards.to_json(shard)
     assert '\n' not in line and json.loads(line)['key'] in ('', 'image')
-    assert shards.from_json(line) == piece
+    assert shards.from_json(line) == shard
 
 
 def test_images_are_those_of_the_pipeline(data):

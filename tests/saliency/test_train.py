@@ -125,7 +125,7 @@ def test_what_was_stopped_goes_on_bit_for_bit(
   got = train.train(some, SMALL, epochs, checkpoint=checkpoint)
   assert len(written) == 6 and got[0] == want[0]
   jax.tree.map(np.testing.assert_array_equal, got[1], want[1])
-  # Of other lessons, it is none.
+  # A checkpoint of another training is ignored.
   train.train(some, SMALL, epochs, checkpoint=(checkpoint[0], 'other'))
   assert len(written) == 12
 

@@ -8,7 +8,7 @@ from semppl_jax.saliency import generate, training_data
 from tests.helpers.mask_networks import SMALL
 
 
-def test_lessons_are_made_once(place, tmp_path, monkeypatch, caplog):
+def test_a_training_set_is_made_once(place, tmp_path, monkeypatch, caplog):
   data = dataset.load(generate.data_config(place)).train
   monkeypatch.setattr(training_data, '_SHARD_IMAGES', 15)
   seen = []
@@ -27,7 +27,7 @@ def test_lessons_are_made_once(place, tmp_path, monkeypatch, caplog):
   assert whole.maps.shape == (39, 16, 16, 2) and len(seen) == 39
   assert whole.maps.min() == 0 and whole.maps.max() == 255
   assert '1 of 40 images cannot be read.' in caplog.text
-  # The piece of the unreadable one alone: it may be readable now.
+  # The shard of the unreadable one alone: it may be readable now.
   jax.tree.map(np.testing.assert_array_equal, made(), whole)
   assert len(seen) in (9, 14)
   (tmp_path / 'lessons-00001.npz').write_bytes(b'cut short')

@@ -18,7 +18,6 @@ import unicodedata
 from semppl_jax.runtime.errors import raise_if_any
 
 _Rows = list[tuple[str, str]]
-
 IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.gif')
 
 

@@ -68,8 +68,6 @@ def read(
       )
   if not np.issubdtype(labels.dtype, np.integer):
     raise ValueError(f"{where} needs whole numbers as 'labels', not floats.")
-  names = arrays.get('class_names')
-  if names is None:
-    names = np.arange(int(labels.max(initial=-1)) + 1)
-  names = tuple(names.astype(str))
+  numbers = np.arange(int(labels.max(initial=-1)) + 1)
+  names = tuple(arrays.get('class_names', numbers).astype(str))
   return ids, labels.astype(np.int32), names, ArraySource(images)
