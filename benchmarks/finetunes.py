@@ -1,4 +1,4 @@
-"""Is pre-training worth it? Fine-tuned SemPPL beside the labels alone.
+"""Compares fine-tuned SemPPL with training on the labels alone.
 
   python benchmarks/finetunes.py --runs=runs/learns --out=runs/finetunes
 

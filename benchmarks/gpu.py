@@ -1,4 +1,4 @@
-r"""How fast is a train step on one GPU, beside the same networks in PyTorch?
+r"""Times a train step on one GPU, and the same networks in PyTorch.
 
   PYTHONPATH=. python benchmarks/gpu.py --out=DIR [--rows=resnet50,wrn28_2] \
       [--steps=30] [--torch_compile]

@@ -14,12 +14,12 @@ _TORCH = pathlib.Path(__file__).resolve().parent / 'gpu_torch.py'
 
 
 class Row(NamedTuple):
-  """A train step.
+  """Train step of a row.
 
   Attributes:
     name: of `ROWS`, which its files begin with.
     title: as tables say it.
-    config: the config file.
+    config: config file.
     overrides: fields to change, as `'batch_size=64'`.
   """
 
@@ -30,10 +30,10 @@ class Row(NamedTuple):
 
 
 class Timing(NamedTuple):
-  """How a step is timed.
+  """Numbers of steps.
 
   Attributes:
-    steps: that count.
+    steps: timed steps.
     warmup: steps before these.
   """
 
@@ -88,7 +88,7 @@ def command(
   Args:
     row: the step.
     side: `OURS`, `EAGER` or `COMPILED`.
-    timed: how often.
+    timed: numbers of steps.
     device: `'cuda'` or `'cpu'`, for PyTorch.
     out: the JSON file that it writes.
   """

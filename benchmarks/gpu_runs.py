@@ -53,7 +53,7 @@ def sides(
   Args:
     row: the step.
     folder: where JSON files are kept.
-    timed: how often.
+    timed: numbers of steps.
     torch_sides: the sides of PyTorch.
     run: runs a command.
   """
@@ -80,9 +80,9 @@ def _measure(
 ) -> Measured:
   path = folder / f'{row.name}.{side}.json'
   key = _key(row, side, timed, device)
-  kept = _kept(path, key)
-  if kept is not None:
-    return Measured(kept)
+  report = _load(path, key)
+  if report is not None:
+    return Measured(report)
   print(f'Measuring {row.title}: {side}.', flush=True)
   with tempfile.TemporaryDirectory() as made:
     out = pathlib.Path(made) / 'report.json'
@@ -96,7 +96,7 @@ def _measure(
   return Measured(report)
 
 
-def _kept(path: pathlib.Path, key: dict[str, Any]) -> dict[str, Any] | None:
+def _load(path: pathlib.Path, key: dict[str, Any]) -> dict[str, Any] | None:
   try:
     record = json.loads(path.read_text())
     return record['report'] if record['key'] == key else None

@@ -64,13 +64,13 @@ def _write(out: pathlib.Path) -> None:
 def _timed(step: Callable[[], None], batch: int) -> dict[str, Any]:
   import torch
 
-  found = timing.measure({'step': step}, _STEPS.value, _WARMUP.value)['step']
+  times = timing.measure({'step': step}, _STEPS.value, _WARMUP.value)['step']
   on_gpu = _DEVICE.value == 'cuda'
   peak = torch.cuda.max_memory_allocated() / _GIB if on_gpu else None
   return {
     'device_kind': torch.cuda.get_device_name() if on_gpu else 'cpu',
-    'step': found._asdict(),
-    'images_per_second': 1e3 * batch / found.median_ms,
+    'step': times._asdict(),
+    'images_per_second': 1e3 * batch / times.median_ms,
     'memory_gib': {'device_peak': peak},
     'versions': {
       'torch': torch.__version__,

@@ -1,24 +1,24 @@
-"""How fast are the host's views, beside the same with Pillow?
+"""Times the host's views, and the same views with Pillow.
 
   python benchmarks/input_pipeline.py --data_dir=DIR --out=runs/input.json
 
 DIR is a folder of photographs, a folder for each class. Rows make the paper's
 4 x 224 + 2 x 96 views of each image, or of crops='device' a canvas for the
 devices to cut them from, on one core. The pipeline's own rows are those that
-training takes, batches and unreadable images and all. Two cores are measured
-for what they are worth, in turn with one. Prints a Markdown table.
+training has, with batching and unreadable images. Two cores are measured as
+well, in turn with one. Prints a Markdown table.
 """
 
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 from absl import app, flags
 import input_rows
 
+from semppl_jax.runtime import subprocesses
 from semppl_jax.runtime.tables import markdown
 
 _CORES = 'SEMPPL_JAX_BENCHMARK_CORES'
@@ -44,13 +44,13 @@ def main(_) -> None:
     # Before TensorFlow and JAX start their threads.
     everywhere = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, everywhere[: int(os.environ[_CORES])])
-    found = input_rows.measure(
+    measured = input_rows.measure(
       _NAMES.value,
       _DATA_DIR.value,
       int(os.environ[_CORES]),
       _SECONDS.value,
     )
-    pathlib.Path(_OUT.value).write_text(json.dumps(found))
+    pathlib.Path(_OUT.value).write_text(json.dumps(measured))
     return
   plan = {'one core': (1, _NAMES.value)}
   parallel = [x for x in input_rows.PARALLEL if x in _NAMES.value]
@@ -81,12 +81,14 @@ def _on(cores: int, rows: list[str]) -> dict[str, float]:
       f'--seconds={_SECONDS.value}',
       *(f'--row={row}' for row in rows),
     ]
-    subprocess.run(command, env=os.environ | {_CORES: str(cores)}, check=True)
+    finished = subprocesses.run(command, env={_CORES: str(cores)})
+    if finished.status:
+      raise RuntimeError(finished.last_error())
     return json.loads(pathlib.Path(out).read_text())
 
 
 def table(figures: dict[str, dict[str, float]]) -> str:
-  """A Markdown table of milliseconds per image and what they are multiples of.
+  """Returns a Markdown table of milliseconds per image, and their ratios.
 
   Args:
     figures: milliseconds by 'one core' and 'two cores', and by row.

@@ -56,11 +56,11 @@ def measure(
     cores: that this process has.
     seconds: of each measurement, at least.
   """
-  found = {}
+  milliseconds = {}
   for name in names:
     stream, images = ROWS[name](data_dir, cores)
-    found[name] = 1e3 * cost_of(stream, images, seconds).wall
-  return found
+    milliseconds[name] = 1e3 * cost_of(stream, images, seconds).wall
+  return milliseconds
 
 
 def _pipeline(fields: dict[str, Any]) -> Callable[..., Any]:
@@ -86,12 +86,12 @@ def _decode(data_dir: str, cores: int) -> tuple[Iterator[Any], int]:
   return map(decode_image, itertools.cycle(contents)), 1
 
 
-def _pillow(colours: bool) -> Callable[..., Any]:
+def _pillow(colors: bool) -> Callable[..., Any]:
   def make(data_dir: str, cores: int) -> tuple[Iterator[Any], int]:
     del cores
     rng = np.random.default_rng(0)
     contents = itertools.cycle(_contents(data_dir))
-    return (_pillow_views(x, rng, colours) for x in contents), 1
+    return (_pillow_views(x, rng, colors) for x in contents), 1
 
   return make
 
@@ -102,7 +102,7 @@ def _contents(data_dir: str) -> list[bytes]:
 
 
 def _pillow_views(
-  content: bytes, rng: np.random.Generator, colours: bool
+  content: bytes, rng: np.random.Generator, colors: bool
 ) -> list[np.ndarray]:
   image = Image.open(io.BytesIO(content)).convert('RGB')
   views = []
@@ -113,7 +113,7 @@ def _pillow_views(
       )
       if rng.random() < 0.5:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-      views.append(np.asarray(_coloured(view, rng) if colours else view))
+      views.append(np.asarray(_color_jitter(view, rng) if colors else view))
   return views
 
 
@@ -131,7 +131,7 @@ def _box(
   return 0, 0, width, height
 
 
-def _coloured(view: Image.Image, rng: np.random.Generator) -> Image.Image:
+def _color_jitter(view: Image.Image, rng: np.random.Generator) -> Image.Image:
   """Jitter without hue, grey and blur, as often as in the config."""
   if rng.random() < 0.8:
     for kind, strength in (
@@ -150,6 +150,6 @@ def _coloured(view: Image.Image, rng: np.random.Generator) -> Image.Image:
 ROWS: dict[str, Callable[[str, int], tuple[Iterator[Any], int]]] = {
   ALONE: _decode,
   **{name: _pipeline(fields) for name, fields in PIPELINE.items()},
-  PILLOW: _pillow(colours=False),
-  'Pillow, and colours': _pillow(colours=True),
+  PILLOW: _pillow(colors=False),
+  'Pillow, and colours': _pillow(colors=True),
 }

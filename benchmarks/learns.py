@@ -1,4 +1,4 @@
-"""Does SemPPL learn, and what of it does? On the embedded images, in minutes.
+"""Compares variants of SemPPL on the embedded images, in minutes.
 
   python benchmarks/learns.py --out=runs/learns
 

@@ -24,7 +24,7 @@ PER_CLASS = {'train': 600, 'test': 200}
 
 
 def rank(name: str) -> str:
-  """Where an id stands in the order of choice."""
+  """Returns the sort key of an id."""
   return hashlib.sha256(f'semppl_jax/{name}'.encode()).hexdigest()
 
 

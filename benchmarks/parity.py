@@ -1,9 +1,9 @@
-"""How far is each export from its original? The table of docs/weights.md.
+"""Measures the distance of each export from its original, for docs/weights.md.
 
   python benchmarks/parity.py [--size=64] [--only=onnx,ResNet-18]
 
-Networks with random weights, none of whose paths or batch-norm averages is
-idle, are written in each format and run by the library that its users have:
+Networks with random weights, in which every path and batch-norm average
+matters, are written in each format and run by the library that its users have:
 torchvision's and timm's networks for safetensors, Haiku's for deepmind,
 TensorFlow, ONNX Runtime. A cell is the largest difference of the features over
 noise images, as a part of the largest feature; what a format cannot hold it
@@ -62,7 +62,7 @@ Run = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 class Cell(NamedTuple):
-  """How far an export is from its original.
+  """Distance of an export from its original.
 
   Attributes:
     apart: largest difference, over the largest feature; None if refused.
@@ -76,7 +76,7 @@ class Cell(NamedTuple):
 
   @property
   def good(self) -> bool:
-    """Whether it is within the tolerance, or refused."""
+    """True if it is within the tolerance, or refused."""
     return self.apart is None or self.apart <= self.tolerance
 
   def __str__(self) -> str:
@@ -107,8 +107,10 @@ def main(_) -> int:
   cells: Cells = {}
   for architecture in columns:
     for padding in paddings:
-      found = measure(architecture, padding, rows, _SIZE.value, _IMAGES.value)
-      for row, value in found.items():
+      measured = measure(
+        architecture, padding, rows, _SIZE.value, _IMAGES.value
+      )
+      for row, value in measured.items():
         cells[row, padding, architecture] = value
         print(f'{architecture}, {padding}, {row}: {value}', flush=True)
   return report(cells)
@@ -139,7 +141,7 @@ def measure(
     **settings,
   )
   images = random_weights.images(weights, count)
-  original = inference.on_host(weights)
+  original = inference.make_host_fn(weights)
   cells = {}
   for name in rows:
     form = formats.load(name)

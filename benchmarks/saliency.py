@@ -76,12 +76,12 @@ def main(_) -> None:
 
 def rows(network: str | None) -> dict[str, _Detector]:
   """Returns the detectors by the names of their rows."""
-  found: dict[str, _Detector] = {
+  detectors: dict[str, _Detector] = {
     name: functools.partial(_one, name=name) for name in NAMES
   }
   if network:
-    found['network'] = network_io.load_detector(network)
-  return found
+    detectors['network'] = network_io.load_detector(network)
+  return detectors
 
 
 def _one(image: np.ndarray, name: str) -> np.ndarray:
@@ -120,8 +120,8 @@ def evaluate(detector: _Detector, pairs: list[Pair], repeats: int) -> dict:
     maps.append(timed[0][0])
     seconds.append(min(second for _, second in timed))
   truths = (pair.truth for pair in pairs)
-  found = saliency_metrics.score(zip(maps, truths, strict=True))
-  return found._asdict() | {'milliseconds': 1e3 * float(np.mean(seconds))}
+  accuracy = saliency_metrics.score(zip(maps, truths, strict=True))
+  return accuracy._asdict() | {'milliseconds': 1e3 * float(np.mean(seconds))}
 
 
 def _timed(detector: _Detector, image: np.ndarray) -> tuple[np.ndarray, float]:
@@ -134,13 +134,13 @@ def _timed(detector: _Detector, image: np.ndarray) -> tuple[np.ndarray, float]:
 def table(figures: dict[str, dict]) -> str:
   """Returns a Markdown table of the figures."""
   lines = [['', 'max F', 'mean absolute error', 'ms per image']]
-  for name, found in figures.items():
+  for name, row in figures.items():
     lines.append(
       [
         name,
-        f'{found["max_f"]:.3f}',
-        f'{found["error"]:.3f}',
-        f'{found["milliseconds"]:.0f}',
+        f'{row["max_f"]:.3f}',
+        f'{row["error"]:.3f}',
+        f'{row["milliseconds"]:.0f}',
       ]
     )
   return markdown(lines)

@@ -1,4 +1,4 @@
-r"""How does a config's step scale? Compiled for ever more cores of a chip.
+r"""Compiles a config's step for more and more cores, to see how it scales.
 
   python benchmarks/scaling.py --config=configs/resnet50_10pct.py --out=DIR
 

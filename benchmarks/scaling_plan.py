@@ -14,7 +14,7 @@ MODES = (STRONG, WEAK)
 
 
 class Point(NamedTuple):
-  """A number of cores in one of the two modes.
+  """Number of cores in one of the two modes.
 
   Attributes:
     mode: of `MODES`.

@@ -22,7 +22,7 @@ _LEAST = 0.5
 
 
 class Scaled(NamedTuple):
-  """A step on some number of cores.
+  """Step on a number of cores.
 
   Attributes:
     cores: number of cores.

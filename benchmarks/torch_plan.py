@@ -17,7 +17,7 @@ _STEMS = ('imagenet', 'cifar')
 
 
 class Mlp(NamedTuple):
-  """A head with batch norm.
+  """Head with batch norm.
 
   Attributes:
     widths: units of the hidden layers and the output.
@@ -31,7 +31,7 @@ class Mlp(NamedTuple):
 
 
 class Plan(NamedTuple):
-  """A step on views.
+  """Networks and inputs of a step.
 
   Attributes:
     backbone: a name of `torch_networks`.
@@ -96,15 +96,15 @@ def _check(run: AbstractRun) -> None:
     unknown.add('backbone')
   elif network.stem != _STEMS[network.backbone == 'wide_resnet28_2']:
     unknown.add('stem')
-  found = [f'network.{k}={network[k]!r}' for k in sorted(unknown)]
-  found += [
+  problems = [f'network.{k}={network[k]!r}' for k in sorted(unknown)]
+  problems += [
     f'the head {head!r}'
     for head in method.heads
     if head not in ('projector', 'predictor')
   ]
   if run.config.accumulate > 1:
-    found.append(f'accumulate={run.config.accumulate}')
-  if found:
+    problems.append(f'accumulate={run.config.accumulate}')
+  if problems:
     raise ConfigError(
-      f'The PyTorch step is not written for {", ".join(found)}.'
+      f'The PyTorch step is not written for {", ".join(problems)}.'
     )

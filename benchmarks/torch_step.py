@@ -1,4 +1,4 @@
-"""A plain PyTorch step: the networks of a method, the least of losses, SGD.
+"""Plain PyTorch step: the networks of a method, a minimal loss, SGD.
 
 The same as our step with `networks_only`, on images that are normalized and on
 the device already. Batch norm sees all views of a size together.
@@ -83,14 +83,14 @@ def distance(
   own = plan.batch * plan.views[0][0]
   first, support = outputs[0][:own], outputs[0][own:]
   views = [x.unflatten(0, (plan.batch, -1)) for x in (first, *outputs[1:])]
-  aim: Any = 0.0
+  center: Any = 0.0
   if average is not None:
     with torch.no_grad():
-      goal = average(images[0][:own]).unflatten(0, (plan.batch, -1))
-    aim = goal.mean(1, keepdim=True)
+      target = average(images[0][:own]).unflatten(0, (plan.batch, -1))
+    center = target.mean(1, keepdim=True)
   elif plan.target == 'stop_gradient':
-    aim = views[0].detach().mean(1, keepdim=True)
-  loss = (torch.cat(views, 1) - aim).square().mean()
+    center = views[0].detach().mean(1, keepdim=True)
+  loss = (torch.cat(views, 1) - center).square().mean()
   return loss + support.square().mean() if len(support) else loss
 
 

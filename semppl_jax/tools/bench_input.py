@@ -3,10 +3,10 @@ r"""Measures a config's input pipeline, stage by stage.
   python -m semppl_jax.tools.bench_input --config=configs/resnet50_10pct.py \
       --config.data.path=DIR [--rate=IMAGES_PER_SECOND]
 
-Says what each image costs to read, decode, crop, batch and send to the devices,
-in CPU time, beside decoding by itself; how many images a second this machine
-makes; and how many cores an accelerator needs that takes so many a second.
-Nothing is trained.
+Reports the CPU time per image of reading, decoding, cropping, batching and
+transfer to the devices, and of the decoder alone; the images/s of this machine;
+and the number of cores that an accelerator of a given rate needs. Nothing is
+trained.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,9 @@ from semppl_jax.config import loading
 from semppl_jax.runtime import cli, errors
 
 _CONFIG = loading.define_flag()
-_RATE = flags.DEFINE_float(
-  'rate', 1000.0, 'Images a second that an accelerator takes.', 0.0
-)
+_RATE = flags.DEFINE_float('rate', 1000.0, 'Images/s of the accelerator.', 0.0)
 _SECONDS = flags.DEFINE_float(
-  'seconds', 10.0, 'Measure each stage for so long, at least.', 0.0
+  'seconds', 10.0, 'Minimal duration of each measurement.', 0.0
 )
 _OUT = flags.DEFINE_string('out', None, 'JSON file to write the figures to.')
 _NO_STAGES = (
@@ -33,7 +31,7 @@ _NO_STAGES = (
 
 
 def main(_: Sequence[str]) -> int:
-  """Runs what the flags say and returns the exit status."""
+  """Runs the benchmark and returns the exit status."""
   return cli.run_cli(_measure, 'Nothing was written; measure again.')
 
 
@@ -50,7 +48,7 @@ def _measure() -> int:
   try:
     alone = input_benchmark.decoding_alone(experiment, _SECONDS.value)
     costs = input_benchmark.measure(experiment, _SECONDS.value)
-  except ValueError as error:  # Of data that was opened on the way.
+  except ValueError as error:  # An image cannot be read.
     raise errors.InputError(str(error)) from error
   print(input_benchmark.table({'decoding alone': alone}))  # noqa: T201
   print(input_benchmark.table(costs))  # noqa: T201

@@ -1,10 +1,10 @@
-"""Writes a small folder of photographs, few of them labelled, to try things on.
+"""Writes a small folder of photographs, some of them labelled, as an example.
 
   python -m semppl_jax.tools.sample_photos --out=photos
 
-`photos/images` has the images without any order, `photos/labels.csv` the labels
-of a few of them, and `photos/test` others, a folder for each class. They are
-those of the quick start: a part of CIFAR-10, 32 pixels wide.
+`photos/images` has unsorted images, `photos/labels.csv` the labels of some of
+them, and `photos/test` other images, in a folder for each class. They are those
+of the quick start: a part of CIFAR-10, 32 pixels wide.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,15 +18,17 @@ from semppl_jax.config import loading
 from semppl_jax.runtime import cli, errors
 
 _OUT = flags.DEFINE_string('out', None, 'Folder to write.')
-_IMAGES = flags.DEFINE_integer('images', 1500, 'Images to learn from.', 10)
-_LABELLED = flags.DEFINE_integer('labelled', 120, 'Those with a label.', 10)
-_TEST = flags.DEFINE_integer('test', 600, 'Images to be judged by.', 10)
-_CLASSES = flags.DEFINE_integer('classes', 4, 'Classes they are of.', 2, 10)
+_IMAGES = flags.DEFINE_integer('images', 1500, 'Training images.', 10)
+_LABELLED = flags.DEFINE_integer(
+  'labelled', 120, 'Labelled training images.', 10
+)
+_TEST = flags.DEFINE_integer('test', 600, 'Test images.', 10)
+_CLASSES = flags.DEFINE_integer('classes', 4, 'Number of classes.', 2, 10)
 _TITLE = ('path', 'label')
 
 
 def main(_: Sequence[str]) -> int:
-  """Runs what the flags say and returns the exit status."""
+  """Writes the folder and returns the exit status."""
   return cli.run_cli(_write, 'Remove the folder and start again.')
 
 
@@ -49,14 +51,14 @@ def _write() -> int:
 def write(
   root: pathlib.Path, classes: int, images: int, labelled: int, test: int
 ) -> tuple[int, int, int]:
-  """Writes the folder and returns how many of each kind there are.
+  """Writes the folder, and returns the numbers of the three kinds of images.
 
   Args:
     root: an empty folder.
-    classes: how many classes they are of.
-    images: images to learn from.
-    labelled: those that labels.csv lists, about as many of each class.
-    test: images to be judged by.
+    classes: number of classes.
+    images: number of training images.
+    labelled: number of those in labels.csv, about as many of each class.
+    test: number of test images.
   """
   (root / 'images').mkdir()
   listed = []
@@ -65,7 +67,7 @@ def write(
     file = f'photo_{number:04}.jpg'
     (root / 'images' / file).write_bytes(content)
     listed.append((file, name))
-  chosen = _of_each([name for _, name in listed], labelled)
+  chosen = _balanced([name for _, name in listed], labelled)
   with (root / 'labels.csv').open('w', newline='') as stream:
     csv.writer(stream).writerows([_TITLE, *(listed[n] for n in chosen)])
   tests = [*_photos('test', classes, test)]
@@ -79,7 +81,7 @@ def write(
 def _photos(
   split: str, classes: int, count: int
 ) -> Iterator[tuple[bytes, str]]:
-  """The first JPEG files of some classes, with the names of these."""
+  """Yields the first JPEG files of some classes, and the class names."""
   from semppl_jax.data import dataset
   from semppl_jax.data.sources import tfrecord_numpy
 
@@ -93,8 +95,8 @@ def _photos(
     yield stored.image, few.class_names[label]
 
 
-def _of_each(names: Sequence[str], count: int) -> list[int]:
-  """Positions of so many names, as many of each as can be, in order."""
+def _balanced(names: Sequence[str], count: int) -> list[int]:
+  """Positions of some names, about as many of each, ascending."""
   seen: dict[str, int] = {}
   turn = []
   for name in names:

@@ -115,7 +115,7 @@ def test_saliency_is_judged_on_a_folder_of_pairs(tmp_path):
   assert len(pairs) == 2
   np.testing.assert_array_equal(pairs[0].truth, mask > 127)
   figures = {
-    name: saliency.judge(detector, pairs, 1)
+    name: saliency.evaluate(detector, pairs, 1)
     for name, detector in saliency.rows(None).items()
   }
   assert figures['mean']['max_f'] > 0.95 > figures['centre']['max_f']

@@ -242,9 +242,10 @@ def test_the_program_writes_what_it_prints(tmp_path):
   out = tmp_path / 'made' / 'report.json'
   done = _run(
     '--config=configs/quickstart.py', '--config.batch_size=32', '--steps=3',
-    '--warmup=1', '--noparts', f'--out={out}',
+    '--warmup=1', '--noparts', '--profile=3:1', f'--out={out}',
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
+  assert [*out.with_name('report.json.profile').rglob('*.xplane.pb')]
   report = json.loads(out.read_text())
   assert report['batch_size'] == 32 and 'parts' not in report
   printed = re.search(r'^step.median_ms +([\d.,]+)$', done.stdout, re.MULTILINE)

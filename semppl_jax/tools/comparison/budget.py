@@ -22,12 +22,7 @@ _PATTERN = re.compile(r'\s*(\d+(?:\.\d+)?)\s+(step|minute)s?\s*')
 
 
 class Budget(NamedTuple):
-  """Length of every run.
-
-  Attributes:
-    amount: number of units, above 0.
-    unit: `'steps'` or `'minutes'`, of training alone.
-  """
+  """Length of every run: an amount of `'steps'` or `'minutes'` of training."""
 
   amount: float
   unit: str

@@ -130,7 +130,9 @@ def _sentence(x: Difference, entries: Sequence[Entry]) -> str:
   for entry in entries:
     if entry.name in x.values:
       files.setdefault(repr(x.values[entry.name]), []).append(entry.file)
-  parts = [f'{value} in {" and ".join(x)}' for value, x in files.items()]
+  parts = [
+    f'{value} in {" and ".join(names)}' for value, names in files.items()
+  ]
   return f'config.{x.field} is {", and ".join(parts)}.'
 
 
