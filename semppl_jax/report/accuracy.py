@@ -64,14 +64,11 @@ def _answer(run: RunRecord, runs: Sequence[RunRecord]) -> str:
   start = f'{name}{run.method}, {_progress(run)}'
   if value is None:
     return f'{start}: no evaluation yet{_next_evaluation(run)}.'
-  tests = run.metadata.get('test_images') or 0
-  if tests:
+  spread, test_set = '', 'the test images'
+  if tests := run.metadata.get('test_images'):
     error = math.sqrt(max(value * (1 - value), 0.0) / tests)
-    spread, test_set = (
-      f' ± {100 * error:.1f}', formatting.count(tests, 'test image')
-    )  # fmt: skip
-  else:
-    spread, test_set = '', 'the test images'
+    spread = f' ± {100 * error:.1f}'
+    test_set = formatting.count(tests, 'test image')
   by_classifier = _headline(run) == _CLASSIFIER
   differences = [
     f', {formatting.points(value - baseline)} {_BASELINE_PHRASES[title]}'
@@ -97,7 +94,7 @@ def _next_evaluation(run: RunRecord) -> str:
   every = run.flat_config.get('eval.every')
   if not run.metadata.get('test_images', 1):
     return ', as there is no test set'
-  return f', eval.every={every!r}' if every else ''
+  return f' (eval.every={every!r})' if every else ''
 
 
 def _k(run: RunRecord) -> int:

@@ -23,7 +23,7 @@ class _Views(NamedTuple):
   """Views of B images, uint8.
 
   Attributes:
-    index: positions of the images [B].
+    index: positions of the images in the sample [B].
     large: large views [B, L, H, W, 3].
     small: small views [B, S, h, w, 3].
     mask: foreground of the large views, 0 or 1 [B, L, H, W], or None.
@@ -49,7 +49,8 @@ def blocks(inputs: RunInputs) -> Iterator[Block]:
   config.batch_size, config.data.labelled_per_batch = len(rows), 0
   views = _augmented(config.lock(), _batch(inputs, config, rows))
   originals = run_inputs_lib.images(inputs, train, rows)
-  places = {int(index): place for place, index in enumerate(views.index)}
+  # A batch numbers its images within the sample.
+  places = {int(rows[n]): place for place, n in enumerate(views.index)}
   shown = [int(row) for row in rows if row in places and row in originals]
   yield Gallery(
     'Images and their views',

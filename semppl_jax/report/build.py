@@ -40,6 +40,10 @@ FILE = 'report.html'
 _HERE = pathlib.Path(__file__).parent
 # Runs whose images and features are shown: the page stays small.
 _MAX_DETAILED = 4
+_NO_PICTURES = (
+  'This page was made without images and features; python -m semppl_jax.report'
+  ' RUN makes one with them.'
+)
 # Time of the features of all runs together.
 _SECONDS = 30.0
 
@@ -116,7 +120,7 @@ def _detailed_blocks(
   sections: tuple[list[Block], list[Block], list[Block]] = ([], [], [])
   if not pictures:
     for section in sections:
-      section.append(Note('Images and features are off (--nopictures).'))
+      section.append(Note(_NO_PICTURES))
     return sections
   for run in runs:
     parts = _run_blocks(run, _SECONDS / len(runs))
@@ -131,22 +135,15 @@ def _run_blocks(
   run: RunRecord, seconds: float
 ) -> tuple[list[Block], list[Block], list[Block]]:
   """Returns views, similar images and maps of a run, or notes."""
-  try:
-    inputs = run_inputs_lib.load(run)
-  except RunInputsError as error:
-    note = Note(str(error))
-    return [note], [note], [note]
-  views = _guarded(lambda: augmented_views.blocks(inputs))
-  similar = _guarded(lambda: neighbors.queue_votes(run, inputs))
-  try:
-    weights = run_inputs_lib.weights(run)
-  except RunInputsError as error:
-    note = Note(str(error))
-    return views, [*similar, note], [note]
-  embedder = functools.cache(lambda: Embedder(inputs, weights))
-  maps = _guarded(lambda: _maps(inputs, embedder(), seconds / 3))
-  similar += _guarded(lambda: _neighbors(inputs, embedder(), seconds / 3))
-  return views, similar, maps
+  inputs = functools.cache(lambda: run_inputs_lib.load(run))
+  embedder = functools.cache(
+    lambda: Embedder(inputs(), run_inputs_lib.weights(run))
+  )
+  views = _guarded(lambda: augmented_views.blocks(inputs()))
+  votes = _guarded(lambda: neighbors.queue_votes(run, inputs()))
+  nearest = _guarded(lambda: _neighbors(inputs(), embedder(), seconds / 3))
+  maps = _guarded(lambda: _maps(inputs(), embedder(), seconds / 3))
+  return views, votes + [x for x in nearest if x not in votes], maps
 
 
 def _maps(
@@ -179,6 +176,8 @@ def _guarded(make: Callable[[], Iterable[Block]]) -> list[Block]:
   """Returns blocks, or a note where the data or a library fails."""
   try:
     return [*make()]
+  except RunInputsError as error:
+    return [Note(str(error))]
   except Exception as error:
     return [_failure(error)]
 

@@ -61,14 +61,25 @@ def maps(inputs: RunInputs, train: Features) -> Iterator[Block]:
     inputs: the data of the run.
     train: features of some train images.
   """
-  features = train.values['encoder']
+  from sklearn.decomposition import PCA
+  from sklearn.manifold import TSNE
+  from sklearn.preprocessing import normalize
+
+  features = normalize(train.values['encoder'])
   if len(features) < _MIN_IMAGES:
     yield Note(
       f'{formatting.count(len(features), "image")} are too few for a map of the'
       ' features.'
     )
     return
-  components, variance = _pca(features)
+  count = min(_COMPONENTS, *features.shape)
+  pca = PCA(count, svd_solver='full').fit(features)
+  variance = float(np.nan_to_num(pca.explained_variance_ratio_[:2]).sum())
+  components = pca.transform(features)
+  tsne = TSNE(
+    perplexity=min(_PERPLEXITY, (len(features) - 1) / 3),
+    init='pca', random_state=0, max_iter=500, n_jobs=2,
+  )  # fmt: skip
   yield _map(
     'PCA of the features',
     components[:, :2],
@@ -80,34 +91,13 @@ def maps(inputs: RunInputs, train: Features) -> Iterator[Block]:
   )
   yield _map(
     't-SNE of the features',
-    _tsne(components[:, :_COMPONENTS]),
+    tsne.fit_transform(components),
     train,
     inputs,
     f'Of {formatting.count(len(features), "train image")}. Neighbours are'
     ' similar; distances between groups have no meaning. Good: groups of one'
-    ' color, with labelled images (dark edges) in each of them.',
+    ' colour, with labelled images (dark edges) in each of them.',
   )
-
-
-def _pca(features: np.ndarray) -> tuple[np.ndarray, float]:
-  """Returns principal components [n, .] and the share of the first two."""
-  from sklearn.decomposition import PCA
-  from sklearn.preprocessing import normalize
-
-  unit = normalize(features)
-  count = min(_COMPONENTS, *unit.shape)
-  pca = PCA(count, svd_solver='full').fit(unit)
-  share = float(np.nan_to_num(pca.explained_variance_ratio_[:2]).sum())
-  return pca.transform(unit), share
-
-
-def _tsne(components: np.ndarray) -> np.ndarray:
-  from sklearn.manifold import TSNE
-
-  perplexity = min(_PERPLEXITY, (len(components) - 1) / 3)
-  return TSNE(
-    perplexity=perplexity, init='pca', random_state=0, max_iter=500, n_jobs=2
-  ).fit_transform(components)
 
 
 def _map(
@@ -150,12 +140,11 @@ def _map(
     plots.legend(axes)
 
   few = len(shown) < len(classes)
-  size = plots.SIZE[0], 4.3 + 0.16 * (len(shown) // 3)
-  return Figure(
+  return plots.figure(
     title,
-    plots.svg(title, draw, size),
+    draw,
     good
-    + (f' The {len(shown)} most frequent classes have colors.' if few else ''),
+    + (f' The {len(shown)} most frequent classes have colours.' if few else ''),
     {
       'x': plots.rounded(places[:, 0]),
       'y': plots.rounded(places[:, 1]),
@@ -163,4 +152,5 @@ def _map(
       'labelled': labelled.astype(int).tolist(),
       'image': train.index.tolist(),
     },
+    height=4.3 + 0.16 * (len(shown) // 3),
   )

@@ -1,5 +1,6 @@
 """Galleries of similar images: queue entries that voted, nearest neighbours."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -129,7 +130,10 @@ def nearest_labelled(
   query_features, support_features = map(normalize, encoder)
   similarity = query_features @ support_features.T
   nearest = np.argsort(-similarity, axis=1, kind='stable')[:, :_MAX_NEIGHBORS]
-  votes = np.asarray([_majority(row) for row in support.label[nearest]])
+  # The most frequent label; of equals, that of the nearest.
+  votes = np.asarray([
+    Counter(row).most_common(1)[0][0] for row in support.label[nearest].tolist()
+  ])  # fmt: skip
   right = votes == queries.label
   known = queries.label >= 0
   rows = np.concatenate([
@@ -169,11 +173,3 @@ def nearest_labelled(
     ' Good: neighbours look similar to people too. Pillow makes the crops, so'
     ' they may differ slightly from those of the evaluation.',
   )
-
-
-def _majority(label: np.ndarray) -> int:
-  """Returns the most frequent label; of equals, that of the nearest."""
-  values, first, counts = np.unique(
-    label, return_index=True, return_counts=True
-  )
-  return int(values[np.lexsort((first, -counts))[0]])

@@ -216,6 +216,18 @@ def line_data(curves: Sequence[Line]) -> dict[str, object]:
   return {c.label: {'x': rounded(c.x), 'y': rounded(c.y)} for c in curves}
 
 
+def figure(
+  title: str,
+  draw: Callable[[Axes], None],
+  good: str,
+  data: object,
+  height: float = SIZE[1],
+) -> Figure:
+  """Returns a figure that `draw` draws, at least as high as others."""
+  size = SIZE[0], max(SIZE[1], height)
+  return Figure(title, svg(title, draw, size), good, data)
+
+
 def legend(axes: Axes) -> None:
   """Puts the names of the curves below the axes."""
   handles, labels = axes.get_legend_handles_labels()

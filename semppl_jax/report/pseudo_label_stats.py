@@ -189,10 +189,9 @@ def _bars(names: list[str], scores: ClassScores) -> Figure:
     axes.set_xlabel('%')
     plots.legend(axes)
 
-  size = plots.SIZE[0], max(plots.SIZE[1], 0.9 + 0.26 * len(names))
-  return Figure(
+  return plots.figure(
     title,
-    plots.svg(title, draw, size),
+    draw,
     'Good: long bars of equal length. A class of low recall is predicted too'
     ' rarely; one of low precision is predicted for images of other classes.',
     {
@@ -202,6 +201,7 @@ def _bars(names: list[str], scores: ClassScores) -> Figure:
       'predicted': scores.predicted.tolist(),
       'actual': scores.actual.tolist(),
     },
+    height=0.9 + 0.26 * len(names),
   )
 
 
@@ -262,10 +262,11 @@ def _confusion(names: list[str], known: PseudoLabelRecords) -> Figure:
         )  # fmt: skip
     plots.colorbar(axes, image, 'of the true class, %', shrink=0.8)
 
-  return Figure(
+  return plots.figure(
     title,
-    plots.svg(title, draw, (plots.SIZE[0], 4.4)),
+    draw,
     'Good: a dark diagonal on a light background. A dark column is a class that'
     ' is predicted for images of other classes.',
     {'class': list(names), 'true_by_predicted': counts.tolist()},
+    height=4.4,
   )

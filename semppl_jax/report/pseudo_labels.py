@@ -61,7 +61,7 @@ def _having(runs: Sequence[RunRecord]) -> list[RunRecord]:
 def _answer(run: RunRecord, named: bool) -> str:
   name = f'{run.name}: ' if named else ''
   if run.flat_config.get(f'{run.method}.pseudo_labels') == 'oracle':
-    return f"{name}these are the true labels (pseudo_labels='oracle')."
+    return f"{name}They are the true labels (pseudo_labels='oracle')."
   accuracy = run.recent('pseudo/accuracy')
   agreement = run.recent('pseudo/agreement')
   covered = (
@@ -69,14 +69,14 @@ def _answer(run: RunRecord, named: bool) -> str:
     ' have a pseudo-label'
   )
   if agreement is not None:
-    covered += f', with {formatting.percent(agreement, 0)} of the votes'
+    covered += f', on average with {formatting.percent(agreement, 0)} of votes'
   if accuracy is None:
     return (
       f'{name}{covered}. Their accuracy is unknown, as no unlabelled image has'
       ' a true label.'
     )
   return (
-    f'{name}accuracy {formatting.percent(accuracy)}'
+    f'{name}Accuracy {formatting.percent(accuracy)}'
     f'{formatting.chance(len(run.class_names))}; {covered}. Means of the last'
     ' quarter of the records.'
   )
@@ -94,8 +94,8 @@ def _curves(runs: Sequence[RunRecord]) -> Iterator[Figure]:
     yield from plots.metric_figure(
       title, having, metrics, y='of the unlabelled rows, %', scale=100,
       max_points=_MAX_POINTS, bottom=0,
-      good='Good: the share of right ones rises far above chance, with a'
-      ' coverage near 100 %. If only the agreement rises, the votes confirm'
+      good='Good: the accuracy rises far above chance, with a coverage near'
+      ' 100 %. If only the agreement rises, the votes confirm'
       ' their own errors.',
     )  # fmt: skip
 
@@ -149,11 +149,10 @@ def _class_balance(
       ticks=range(-2, 3), shrink=0.9, format=lambda v, _: f'x {2.0**v:g}',
     )  # fmt: skip
 
-  size = plots.SIZE[0], max(plots.SIZE[1], 1.1 + 0.24 * len(classes))
   few = len(classes) < len(names)
-  return Figure(
+  return plots.figure(
     title,
-    plots.svg(title, draw, size),
+    draw,
     'Good: pale everywhere, as each class is predicted as often as it occurs. A'
     ' row that darkens to the right is predicted more and more, or less and'
     ' less.' + (f' The {len(classes)} least balanced classes.' if few else ''),
@@ -163,6 +162,7 @@ def _class_balance(
       'share': [plots.rounded(row) for row in shares[:, classes]],
       'reference': plots.rounded(reference[classes]),
     },
+    height=1.1 + 0.24 * len(classes),
   )
 
 
@@ -209,9 +209,9 @@ def _reliability(known: PseudoLabelRecords) -> Figure:
     axes.set_ylabel('accuracy, %')
     axes.set_ylim(0, 108)
 
-  return Figure(
+  return plots.figure(
     title,
-    plots.svg(title, draw),
+    draw,
     'Good: it rises to the right. Then a small share of the votes, or a low'
     ' probability, marks wrong pseudo-labels.',
     [

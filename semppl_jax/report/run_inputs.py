@@ -181,24 +181,22 @@ class Embedder:
       The features, or None if no image can be read.
     """
     left = np.random.default_rng(0).permutation(rows)[:_MAX_IMAGES]
+    params, net_state = self._trees
     parts, start, size = [], time.monotonic(), _BATCH_SIZES[0]
     while len(left) and (not parts or time.monotonic() - start < seconds):
       chunk, left = np.sort(left[:size]).astype(np.int32), left[size:]
       chunk_start = time.monotonic()
+      padded = next(n for n in _BATCH_SIZES if len(chunk) <= n)
+      batches = pipeline.eval_batches(
+        self._inputs.reader_config, data, chunk, padded
+      )
       with contextlib.suppress(features_lib.UnreadableError):
-        parts.append(self._features(data, chunk))
+        features = features_lib.collect(
+          batches, self._embed, params, net_state, self._inputs.mesh
+        )
+        parts.append(features)
       if parts and time.monotonic() - chunk_start < _SLOW_SECONDS:
         size = _BATCH_SIZES[1]
     if not parts:
       return None
     return jax.tree.map(lambda *x: np.concatenate(x), *parts)
-
-  def _features(self, data: Dataset, rows: np.ndarray) -> Features:
-    size = next(n for n in _BATCH_SIZES if len(rows) <= n)
-    batches = pipeline.eval_batches(
-      self._inputs.reader_config, data, rows, size
-    )
-    params, net_state = self._trees
-    return features_lib.collect(
-      batches, self._embed, params, net_state, self._inputs.mesh
-    )

@@ -157,7 +157,7 @@ def _read(path: epath.Path, name: str, with_pseudo_labels: bool) -> RunRecord:
       f' {", ".join(files)}.'
     )
   problems: list[str] = []
-  flat = _flat_config(_read_json(path / _CONFIG, problems) or {}, problems)
+  config, flat = _config(_read_json(path / _CONFIG, problems) or {}, problems)
   end = _typed(_read_json(path / summary.FILE, problems), _SUMMARY_TYPES)
   metadata = _typed(
     _read_json(path / summary.RUN_FILE, problems), _METADATA_TYPES
@@ -168,7 +168,7 @@ def _read(path: epath.Path, name: str, with_pseudo_labels: bool) -> RunRecord:
     name=name,
     path=path,
     metadata=_typed(end, _METADATA_TYPES) | metadata,
-    config=_config(flat, problems),
+    config=config,
     flat_config=flat,
     metrics=_series(_read_lines(path / _METRICS, problems)),
     pseudo_labels=_pseudo_labels(path, problems) if with_pseudo_labels else (),
@@ -195,26 +195,19 @@ def _typed(content: Json | None, types: Mapping[str, type]) -> Json:
   }
 
 
-def _flat_config(content: Json, problems: list[str]) -> Json:
-  try:
-    return loading.to_flat_dict(ml_collections.ConfigDict(content))
-  except (TypeError, ValueError) as error:
-    problems.append(_invalid_config(error))
-    return {}
-
-
 def _config(
-  flat: Json, problems: list[str]
-) -> ml_collections.ConfigDict | None:
+  content: Json, problems: list[str]
+) -> tuple[ml_collections.ConfigDict | None, Json]:
+  """Returns the config, None if it is invalid, and its fields."""
+  flat: Json = {}
   try:
-    return run_checkpoint_lib.run_config(flat) if flat else None
+    flat = loading.to_flat_dict(ml_collections.ConfigDict(content))
+    return run_checkpoint_lib.run_config(flat) if flat else None, flat
   except (TypeError, ValueError, KeyError) as error:
-    problems.append(_invalid_config(error))
-    return None
-
-
-def _invalid_config(error: Exception) -> str:
-  return f'{_CONFIG} is not a valid config: {errors.first_line(error)}.'
+    problems.append(
+      f'{_CONFIG} is not a valid config: {errors.first_line(error)}.'
+    )
+    return None, flat
 
 
 def _pseudo_labels(path: epath.Path, problems: list[str]) -> list[Json]:

@@ -13,6 +13,8 @@ from semppl_jax.training.timer import TRAINING
 
 _INPUT = 'waiting for input'
 _MAX_BARS = 20
+# Names of work in older words of the file format.
+_WORK_NAMES = {'floors': 'baselines'}
 
 
 def answers(runs: Sequence[RunRecord]) -> list[str]:
@@ -139,7 +141,8 @@ def _work(runs: Sequence[RunRecord]) -> Iterator[Block]:
       widths = np.asarray([x.get(work, 0.0) / 60 for x in shown.values()])
       axes.barh(
         range(len(shown)), widths, 0.6, left,
-        color=plots.SERIES[place % len(plots.SERIES)], label=work,
+        color=plots.SERIES[place % len(plots.SERIES)],
+        label=_WORK_NAMES.get(work, work),
       )  # fmt: skip
       left += widths
     axes.set_yticks(range(len(shown)), [plots.short(name) for name in shown])
@@ -158,7 +161,7 @@ def _work(runs: Sequence[RunRecord]) -> Iterator[Block]:
     yield Note(f'The first {len(shown)} runs are drawn; the table has all.')
   yield Table(
     'Time in figures',
-    ('run', *works, 'all'),
+    ('run', *(_WORK_NAMES.get(work, work) for work in works), 'all'),
     [
       (
         name,

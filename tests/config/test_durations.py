@@ -68,3 +68,12 @@ def test_queue_rows(size, expected):
 def test_a_bad_queue_size_is_one_sentence(size):
   with pytest.raises(ValueError, match='queue size'):
     durations.queue_rows(size, 256)
+
+
+@pytest.mark.parametrize(
+  'seconds,words',
+  [(0, '0.0 s'), (99.94, '99.9 s'), (100, '1.7 min'), (6000, '1.7 h'),
+   (47.9 * 3600, '47.9 h'), (10 * 86400, '10 days')],
+)  # fmt: skip
+def test_a_time_in_words(seconds, words):
+  assert durations.in_words(seconds) == words

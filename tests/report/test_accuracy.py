@@ -97,7 +97,7 @@ def test_without_an_evaluation(tmp_path):
   page, data = report_page.make(
     fake_runs.write(tmp_path / 'run', evaluated=False)
   )
-  assert "no evaluation yet, eval.every='1000 steps'" in page.text
+  assert "no evaluation yet (eval.every='1000 steps')" in page.text
   assert 'Test accuracy' not in data['figures']['learning']
   assert 'Loss' in data['figures']['learning']
 

@@ -141,7 +141,7 @@ def test_a_run_without_a_checkpoint_shows_what_there_is(run, tmp_path):
   shutil.copytree(path, going_on, ignore=shutil.ignore_patterns('checkpoints'))
   (going_on / 'summary.json').unlink()
   sections = _sections(build.page([_record(going_on)]))
-  assert 'no whole checkpoint' in sections['space']
+  assert 'not a complete checkpoint' in sections['space']
   assert sections['sight'].count('data:image/webp') == 12
   assert 'voted' in sections['alike']
 
