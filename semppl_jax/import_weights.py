@@ -18,7 +18,8 @@ import pathlib
 from absl import flags
 
 from semppl_jax.config import loading
-from semppl_jax.exchange.torch_import import describe as architecture, Found
+from semppl_jax.exchange import torch_import
+from semppl_jax.exchange.torch_import import ImportedWeights
 from semppl_jax.models.weights import Preprocessing, summarize, WeightsError
 from semppl_jax.runtime import cli, errors
 
@@ -61,24 +62,25 @@ def _import(argv: Sequence[str]) -> int:
     raise WeightsError(f'{path} not found.')
   names = _class_names()
   overrides = _overrides()
-  found = detect.import_file(path, _NETWORK.value)
-  classes = found.weights.network.classifier.classes
-  if names and 'classifier' in found.weights.heads and len(names) != classes:
+  imported = detect.import_file(path, _NETWORK.value)
+  classes = imported.weights.network.classifier.classes
+  if names and 'classifier' in imported.weights.heads and len(names) != classes:
     raise WeightsError(
       f'--class_names={_CLASS_NAMES.value} has {len(names)} names, and the'
       f' classifier of {path} has {classes} classes.'
     )
   if names:
-    found = found._replace(weights=found.weights._replace(class_names=names))
-  found = _with_preprocessing(found, overrides)
-  weights_dir.write(out, found.weights)
-  print(f'{out}: {describe(found)}.')  # noqa: T201
+    weights = imported.weights._replace(class_names=names)
+    imported = imported._replace(weights=weights)
+  imported = _with_preprocessing(imported, overrides)
+  weights_dir.write(out, imported.weights)
+  print(f'{out}: {describe(imported)}.')  # noqa: T201
   return errors.OK
 
 
-def describe(found: Found) -> str:
+def describe(imported: ImportedWeights) -> str:
   """Returns one line about the network of a file."""
-  weights = found.weights
+  weights = imported.weights
   sizes = weights.network
   heads = {
     'projector': f'projector ({sizes.projector.layers} layers,'
@@ -87,13 +89,13 @@ def describe(found: Found) -> str:
     'classifier': f'classifier ({sizes.classifier.classes} classes)',
   }
   parts = [
-    architecture(sizes),
+    torch_import.describe(sizes),
     f'padding {sizes.padding!r}',
     _describe_preprocessing(weights.preprocessing),
     *(heads[head] for head in weights.heads),
   ]
-  if found.left_out:
-    parts.append(f'left out: {summarize(list(found.left_out), 3)}')
+  if imported.left_out:
+    parts.append(f'left out: {summarize(list(imported.left_out), 3)}')
   return ', '.join(parts)
 
 
@@ -125,14 +127,17 @@ def _numbers(flag: flags.FlagHolder) -> tuple[float, ...] | None:
     ) from None
 
 
-def _with_preprocessing(found: Found, fields: dict[str, object]) -> Found:
+def _with_preprocessing(
+  imported: ImportedWeights, fields: dict[str, object]
+) -> ImportedWeights:
   from semppl_jax.exchange import weights_dir
 
-  changed = found.weights.preprocessing._replace(**fields)
+  weights = imported.weights
+  changed = weights.preprocessing._replace(**fields)
   wrong = weights_dir.preprocessing_problem(changed)
   if wrong:
     raise WeightsError(f'--{wrong}.')
-  return found._replace(weights=found.weights._replace(preprocessing=changed))
+  return imported._replace(weights=weights._replace(preprocessing=changed))
 
 
 def _class_names() -> tuple[str, ...]:

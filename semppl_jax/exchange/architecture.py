@@ -1,31 +1,31 @@
-"""The network that weights of a foreign file are for, before it has them."""
+"""Config and shapes of the network that the weights of a foreign file need."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 import ml_collections
 import numpy as np
 
 from semppl_jax.models.network import make_network
 from semppl_jax.models.weights import Tree
 
-# Averages of a file without a count of updates. Haiku divides an average by
-# what is missing of its first updates; after so many, nothing is.
+# For averages without a count of updates: Haiku corrects the bias of the first
+# updates, and after this many there is none.
 MANY_UPDATES = 10**6
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def settings(**fields: Any) -> ml_collections.ConfigDict:
-  """Returns settings as in `config.network`, `fields` set.
+def network_config(**fields: object) -> ml_collections.ConfigDict:
+  """Returns a `config.network` with `fields` set.
 
-  Those that no file says are what PyTorch, torchvision, timm and DeepMind all
-  have: an epsilon of 1e-5, and averages that keep 0.9 (PyTorch calls that a
-  momentum of 0.1). Convolutions are in float32, so that features are the
-  file's; a fine-tuning run has a precision of its own.
+  Fields that files do not contain have the values of PyTorch, torchvision, timm
+  and DeepMind: an epsilon of 1e-5 and a decay of 0.9 (a momentum of 0.1 in
+  PyTorch). Convolutions are in float32, as in the file's own framework; a
+  fine-tuning run has its own precision.
   """
   network = ml_collections.ConfigDict(
     dict(
@@ -50,15 +50,15 @@ def settings(**fields: Any) -> ml_collections.ConfigDict:
 
 def shapes(
   network: ml_collections.ConfigDict, heads: tuple[str, ...]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-  """Shapes of the parameters and averages; nothing is computed."""
-  made = make_network(network, heads=heads, bn_groups='view')
+) -> tuple[PyTree, PyTree]:
+  """Returns the shapes of parameters and averages; computes nothing."""
+  init = make_network(network, heads=heads, bn_groups='view').init
   image = jax.ShapeDtypeStruct((1, 1, 32, 32, 3), jnp.float32)
-  return jax.eval_shape(made.init, jax.random.key(0), (image,))
+  return jax.eval_shape(init, jax.random.key(0), (image,))
 
 
-def averages(average: np.ndarray) -> dict[str, np.ndarray]:
-  """A moving average as Haiku keeps it, of a file that only has its value."""
+def average_state(average: np.ndarray) -> dict[str, np.ndarray]:
+  """Returns the state of Haiku's moving average with the given value."""
   return {
     'average': average,
     'counter': np.asarray(MANY_UPDATES, np.int32),
@@ -66,8 +66,8 @@ def averages(average: np.ndarray) -> dict[str, np.ndarray]:
   }
 
 
-def owned(tree: Mapping[str, Any]) -> Tree:
-  """Copies arrays out of a file: counters as int32, all else as float32."""
+def copy_arrays(tree: Mapping[str, Mapping[str, np.ndarray]]) -> Tree:
+  """Copies arrays of a file: counters as int32, all others as float32."""
   return {
     module: {
       name: np.array(value, np.int32 if name == 'counter' else np.float32)

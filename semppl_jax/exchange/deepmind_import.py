@@ -1,18 +1,16 @@
-"""Reads DeepMind's checkpoints: those of BYOL, ReLICv2 and SemPPL.
+"""Import of DeepMind's checkpoints of BYOL, ReLICv2 and SemPPL.
 
 They are pickles of `{experiment_state: {online_params, online_state,
 target_params, target_state, ...}, step, rng}`, written by dill. BYOL has a
-named tuple there and arrays as they are (deepmind-research, byol/); ReLICv2 and
-SemPPL have a dict, and an axis over devices in front. Parameters have the same
-names and shapes there and here (`backbones.resnet`), but for those of selective
-kernels, whose code was not released.
+named tuple there (deepmind-research, byol/); ReLICv2 and SemPPL have a dict and
+a leading axis of devices. Parameters have the same names and shapes as here
+(`backbones.resnet`), except selective kernels, whose code was not released.
 """
 
-from collections.abc import Mapping
 import pathlib
 import re
-from typing import Any
 
+from jaxtyping import PyTree
 import ml_collections
 import numpy as np
 
@@ -22,27 +20,29 @@ from semppl_jax.exchange import (
   unpickle,
   unpickle_types,
 )
+from semppl_jax.exchange.torch_import import ImportedWeights
 from semppl_jax.models.backbones import resnet
 from semppl_jax.models.network import HEADS
 from semppl_jax.models.weights import (
   differences,
-  listed,
-  only,
+  modules_of,
+  summarize,
   Tree,
   Weights,
   WeightsError,
 )
 
 NETWORKS = ('online', 'target')
+_LEAF = np.ndarray | np.generic
 
 _ROOT = re.compile(r'(sk_)?res_net(\d{1,4})/~/')
 
 
-def read(path: pathlib.Path) -> Any:
-  """Reads the pickle without running any of it.
+def read(path: pathlib.Path) -> object:
+  """Reads the pickle without executing any of it.
 
   Raises:
-    WeightsError: it is damaged, or names what no file of weights has to.
+    WeightsError: it is damaged, or names anything that weights do not need.
   """
   size = path.stat().st_size
   with path.open('rb') as file:
@@ -50,25 +50,27 @@ def read(path: pathlib.Path) -> Any:
     return unpickle.load(file, str(path), known)
 
 
-def find(tree: Any, origin: str, which: str = 'online') -> torch_import.Found:
-  """Makes weights of what such a file has.
+def import_tree(
+  tree: object, origin: str, network_name: str = 'online'
+) -> ImportedWeights:
+  """Converts the content of a checkpoint to weights.
 
   Args:
-    tree: what `read` returned.
-    origin: the file's name, for messages.
-    which: `'online'` or `'target'`: whose weights.
+    tree: the content, from `read`.
+    origin: name of the file, for messages.
+    network_name: `'online'` or `'target'`.
 
   Raises:
     WeightsError: no network of this project has such parameters.
   """
-  params = _part(tree, f'{which}_params', origin)
-  net_state = _part(tree, f'{which}_state', origin)
+  params = _modules(tree, f'{network_name}_params', origin)
+  net_state = _modules(tree, f'{network_name}_state', origin)
   roots = {m[0]: m for name in params if (m := _ROOT.match(name))}
   if len(roots) != 1:
     raise WeightsError(
-      f'{origin} holds {len(roots)} networks of a known name (res_net50/~/...)'
-      ' where one can be read; its modules are'
-      f' {listed([unpickle.brief(name) for name in params])}.'
+      f'{origin} has {len(roots)} networks of a known name (res_net50/~/...),'
+      ' and must have one; its modules are'
+      f' {summarize([unpickle.brief(name) for name in params])}.'
     )
   (root,) = roots
   stem = (group for name, group in params.items() if 'initial_conv' in name)
@@ -88,42 +90,38 @@ def find(tree: Any, origin: str, which: str = 'online') -> torch_import.Found:
   wrong = differences(trees[0], want) + differences(trees[1], want_state)
   if wrong:
     raise WeightsError(
-      f'{origin} is nearest to {torch_import.describe(network)}, and differs:'
-      f' {listed(wrong)}.'
+      f'{origin} is closest to {torch_import.describe(network)}, but differs:'
+      f' {summarize(wrong)}.'
     )
   weights = Weights(
     network,
-    architecture.owned(trees[0]),
-    architecture.owned(trees[1]),
+    architecture.copy_arrays(trees[0]),
+    architecture.copy_arrays(trees[1]),
     torch_import.imagenet('bicubic'),
     (),
-    f'{origin} ({which} network)',
+    f'{origin} ({network_name} network)',
   )
   left_out = {*params, *net_state} - {*trees[0], *trees[1]}
-  return torch_import.Found(weights, tuple(sorted(left_out)))
+  return ImportedWeights(weights, tuple(sorted(left_out)))
 
 
-def _part(tree: Any, name: str, origin: str) -> Tree:
+def _modules(tree: object, name: str, origin: str) -> Tree:
   state = tree.get('experiment_state') if isinstance(tree, dict) else None
   modules = state.get(name) if isinstance(state, dict) else None
   if not isinstance(modules, dict):
     raise WeightsError(
-      f"{origin} is not laid out as DeepMind's checkpoints: it has no"
-      f' experiment_state/{name}.'
+      f"{origin} has not the layout of DeepMind's checkpoints:"
+      f' experiment_state/{name} not found.'
     )
   return {
-    module: {k: np.asarray(v) for k, v in group.items() if _is_array(v)}
+    module: {k: np.asarray(v) for k, v in group.items() if isinstance(v, _LEAF)}
     for module, group in modules.items()
     if isinstance(module, str) and isinstance(group, dict)
   }
 
 
-def _is_array(value: Any) -> bool:
-  return isinstance(value, np.ndarray | np.generic)
-
-
 def _first_device(tree: Tree) -> Tree:
-  """Takes an axis over devices off all leaves; all devices have the same."""
+  """Removes the axis of devices from all leaves; all devices are equal."""
   return {
     module: {k: v[0] if v.ndim and len(v) else v for k, v in group.items()}
     for module, group in tree.items()
@@ -131,17 +129,17 @@ def _first_device(tree: Tree) -> Tree:
 
 
 def _network(
-  params: Mapping[str, Any], root: re.Match[str], origin: str
+  params: Tree, root: re.Match[str], origin: str
 ) -> ml_collections.ConfigDict:
-  """Settings of the encoder that the names and shapes are nearest to."""
+  """Returns the config of the encoder closest to the names and shapes."""
   selective, depth = bool(root[1]), int(root[2])
   if depth not in resnet.BLOCKS:
     raise WeightsError(
-      f'{origin} has a ResNet of {depth} layers; there is none.'
+      f'{origin} has a ResNet of {depth} layers, which is not supported.'
     )
   last = f'{root[0]}initial_conv{"_2" if selective else ""}'
   channels = _outputs(params, last) or 64
-  return architecture.settings(
+  return architecture.network_config(
     backbone=f'resnet{depth}',
     width=min(resnet.WIDTHS, key=lambda width: abs(64 * width - channels)),
     selective_kernels=selective,
@@ -150,18 +148,17 @@ def _network(
 
 
 def _heads(
-  params: Mapping[str, Any], network: ml_collections.ConfigDict
-) -> tuple[tuple[str, ...], tuple[dict[str, Any], dict[str, Any]]]:
-  """Finds the heads that are as this project has them; sets their sizes.
+  params: Tree, network: ml_collections.ConfigDict
+) -> tuple[tuple[str, ...], tuple[PyTree, PyTree]]:
+  """Returns the supported heads, and the shapes of the network with them.
 
-  Returns:
-    Their names, and the shapes of the network with them.
+  Sets the sizes of the heads in `network`.
   """
   layers = {
     head: sorted(k for k in params if re.fullmatch(rf'{head}/linear(_\d)?', k))
     for head in ('projector', 'predictor')
   }
-  tried: list[str] = []
+  present: list[str] = []
   if len(layers['projector']) > 1:
     first, *_, last = layers['projector']
     network.projector.update(
@@ -170,7 +167,7 @@ def _heads(
       layers=len(layers['projector']),
       last_bias='b' in params[last],
     )
-    tried.append('projector')
+    present.append('projector')
     if layers['predictor']:
       first, *_, last = layers['predictor']
       network.predictor.update(
@@ -178,21 +175,22 @@ def _heads(
         last_bias='b' in params[last],
         input_norm='predictor/batch_norm_1' in params,
       )
-      tried.append('predictor')
+      present.append('predictor')
     if _outputs(params, 'prototypes'):
       network.prototypes = _outputs(params, 'prototypes')
-      tried.append('prototypes')
+      present.append('prototypes')
   classes = _outputs(params, 'classifier')
   if classes:
     network.classifier.classes = classes
-    tried.append('classifier')
-  want = architecture.shapes(network, tuple(h for h in HEADS if h in tried))
+    present.append('classifier')
+  want = architecture.shapes(network, tuple(h for h in HEADS if h in present))
   heads: list[str] = []
-  for head in tried:
+  for head in present:
     below = head in ('projector', 'classifier') or 'projector' in heads
-    if below and not differences(only(params, head), only(want[0], head)):
+    own, other = modules_of(params, head), modules_of(want[0], head)
+    if below and not differences(own, other):
       heads.append(head)
-  dropped = set(tried) - set(heads)
+  dropped = set(present) - set(heads)
   kept, averages = (
     {k: v for k, v in tree.items() if k.split('/')[0] not in dropped}
     for tree in want
@@ -200,6 +198,6 @@ def _heads(
   return tuple(heads), (kept, averages)
 
 
-def _outputs(params: Mapping[str, Any], module: str) -> int:
+def _outputs(params: Tree, module: str) -> int:
   kernel = params.get(module, {}).get('w')
   return kernel.shape[-1] if kernel is not None and kernel.ndim else 0

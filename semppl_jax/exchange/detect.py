@@ -1,4 +1,4 @@
-"""Weights in the files of others, recognised by their content."""
+"""Reader of weights in files of other projects, recognized by their content."""
 
 import pathlib
 
@@ -8,38 +8,33 @@ from semppl_jax.exchange import (
   torch_import,
   torch_reader,
 )
-from semppl_jax.exchange.torch_import import Found
-from semppl_jax.models.weights import Weights, WeightsError
+from semppl_jax.exchange.torch_import import ImportedWeights
+from semppl_jax.models.weights import WeightsError
 
 _TAR = (257, b'ustar')
-# No header of a file of weights is larger (safetensors' own limit).
-_MOST_HEADER = 100_000_000
+_MAX_HEADER = 100_000_000  # Bytes; the limit of safetensors itself.
 
 
-def read(path: pathlib.Path, which: str = 'online') -> Weights:
-  """Reads the network of a file: see `find`."""
-  return find(path, which).weights
+def import_file(path: pathlib.Path, network: str = 'online') -> ImportedWeights:
+  """Reads a file of DeepMind, PAWS, torchvision or timm.
 
-
-def find(path: pathlib.Path, which: str = 'online') -> Found:
-  """Reads a file of DeepMind's, PAWS's, torchvision's or timm's.
-
-  Nothing in it is run. The architecture is found by names and shapes.
+  Nothing in the file is executed. Names and shapes identify the architecture.
 
   Args:
     path: the file.
-    which: of DeepMind's two networks, `'online'` or `'target'`.
+    network: `'online'` or `'target'` network of a DeepMind file.
 
   Returns:
-    The network, and the names of parameters that there is no place for.
+    The network, and the names of parameters that are left out.
 
   Raises:
-    WeightsError: it is of no known kind, damaged, or of another network; names
-      what is missing, surplus or of another shape.
+    WeightsError: the file is of an unknown kind, damaged, or of another
+      network; names parameters that are missing, surplus or of another shape.
   """
-  if which not in deepmind_import.NETWORKS:
+  if network not in deepmind_import.NETWORKS:
     raise WeightsError(
-      f'--network={which} must be one of {", ".join(deepmind_import.NETWORKS)}.'
+      f'--network={network} must be one of'
+      f' {", ".join(deepmind_import.NETWORKS)}.'
     )
   try:
     with path.open('rb') as file:
@@ -47,11 +42,12 @@ def find(path: pathlib.Path, which: str = 'online') -> Found:
   except OSError as error:
     raise WeightsError(f'{path} cannot be read: {error.strerror}.') from None
   if start.startswith((torch_reader.ZIP_START, torch_reader.LEGACY_START)):
-    _refuse_target(which, path, 'of PyTorch')
-    return torch_import.find(torch_reader.read(path), str(path), 'bilinear')
+    _require_online(network, path, 'PyTorch file')
+    tree = torch_reader.read(path)
+    return torch_import.import_state_dict(tree, str(path), 'bilinear')
   if _is_safetensors(start):
-    _refuse_target(which, path, 'of safetensors')
-    return _from_safetensors(path)
+    _require_online(network, path, 'safetensors file')
+    return _import_safetensors(path)
   if start[_TAR[0] :].startswith(_TAR[1]):
     raise WeightsError(
       f'{path} is a tar archive (PyTorch before 0.1.10, or a folder): unpack it'
@@ -59,43 +55,43 @@ def find(path: pathlib.Path, which: str = 'online') -> Found:
     )
   if not start.startswith((b'\x80', b'(', b'}', b'c')):
     raise WeightsError(
-      f'{path} is no file of PyTorch (.pth, .pt, .pth.tar), no safetensors and'
-      " no pickle of DeepMind's."
+      f'{path} is not a PyTorch file (.pth, .pt, .pth.tar), not safetensors and'
+      ' not a pickle of DeepMind.'
     )
   tree = deepmind_import.read(path)
   if isinstance(tree, dict) and 'experiment_state' in tree:
-    return deepmind_import.find(tree, str(path), which)
-  _refuse_target(which, path, 'of a pickled state dict')
-  # Some pickle a state dict of arrays by themselves.
-  return torch_import.find(tree, str(path), 'bilinear')
+    return deepmind_import.import_tree(tree, str(path), network)
+  # Some projects pickle a state dict of arrays without PyTorch.
+  _require_online(network, path, 'pickled state dict')
+  return torch_import.import_state_dict(tree, str(path), 'bilinear')
 
 
-def _refuse_target(which: str, path: pathlib.Path, kind: str) -> None:
-  if which != 'online':
+def _require_online(network: str, path: pathlib.Path, kind: str) -> None:
+  if network != 'online':
     raise WeightsError(
-      f"--network={which} is of DeepMind's checkpoints alone, and {path} is a"
-      f' file {kind}.'
+      f'--network={network} is for checkpoints of DeepMind, and {path} is a'
+      f' {kind}.'
     )
 
 
 def _is_safetensors(start: bytes) -> bool:
   length = int.from_bytes(start[:8], 'little')
-  return start[8:9] == b'{' and 2 <= length <= _MOST_HEADER
+  return start[8:9] == b'{' and 2 <= length <= _MAX_HEADER
 
 
-def _from_safetensors(path: pathlib.Path) -> Found:
+def _import_safetensors(path: pathlib.Path) -> ImportedWeights:
   state, metadata = torch_reader.read_safetensors(path)
-  found = torch_import.find(state, str(path), 'bicubic')
-  said = to_safetensors.described(metadata)
-  if said is None:
-    return found
-  prepared, names = said
-  classes = found.weights.network.classifier.classes
-  has_classifier = 'classifier' in found.weights.heads
-  if names and has_classifier and len(names) != classes:
+  imported = torch_import.import_state_dict(state, str(path), 'bicubic')
+  description = to_safetensors.read_description(metadata)
+  if description is None:
+    return imported
+  preprocessing, names = description
+  weights = imported.weights
+  classes = weights.network.classifier.classes
+  if names and 'classifier' in weights.heads and len(names) != classes:
     raise WeightsError(
       f'{path} has {len(names)} class names for a classifier of {classes}'
       ' classes.'
     )
-  weights = found.weights._replace(preprocessing=prepared, class_names=names)
-  return found._replace(weights=weights)
+  weights = weights._replace(preprocessing=preprocessing, class_names=names)
+  return imported._replace(weights=weights)

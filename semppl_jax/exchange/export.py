@@ -1,7 +1,7 @@
-"""Exports that are compared with their original before they have a name.
+"""Export of a network, verified against the original before it is named.
 
-A file is written into a folder beside its place, read back, run on images, and
-only then renamed: what stands under the name is whole and right.
+The file is written to a temporary folder, read back, run on images, and renamed
+last, so that a file under the final name is complete and correct.
 """
 
 from collections.abc import Callable
@@ -13,27 +13,28 @@ import numpy as np
 
 from semppl_jax.config import loading
 from semppl_jax.exchange import formats, inference, metadata, sample_images
+from semppl_jax.exchange.inference import HostFn
 from semppl_jax.models.network import HEADS
 from semppl_jax.models.weights import Weights, WeightsError
 from semppl_jax.runtime.errors import ProgramError
 
 _IMAGES = 64
-# Few at a time, so that a ResNet-200 (4x) fits a small machine.
+# Small, so that a ResNet-200 (4x) fits in the memory of a small machine.
 _BATCH = 8
 
 
 class ParityError(ProgramError):
-  """A written file does not compute what its original does."""
+  """A written file does not compute the same as the original."""
 
 
-class Measured(NamedTuple):
-  """How far an exported file is from its original.
+class Parity(NamedTuple):
+  """Difference between an exported file and the original.
 
   Attributes:
-    difference: for each output the largest absolute difference, over the
-      largest absolute value of the original's.
-    tolerance: most that it may be.
-    images: what they were compared on.
+    difference: by output, the largest absolute difference relative to the
+      largest absolute value of the original.
+    tolerance: largest difference that is accepted.
+    images: description of the images that were compared.
   """
 
   difference: dict[str, float]
@@ -49,67 +50,66 @@ def export(
   *,
   overwrite: bool = False,
   before_naming: Callable[[], object] = lambda: None,
-) -> Measured:
-  """Writes weights in a format, with a side file `<out>.json`.
+) -> Parity:
+  """Writes weights in a format, with metadata in `<out>.json`.
 
   Args:
-    weights: what to write.
+    weights: weights to write.
     format_name: one of `formats.NAMES`.
-    out: the file, or directory, to write.
-    heads: heads to write with the encoder, and those that they stand on.
+    out: file or directory to write.
+    heads: heads to write with the encoder; heads below them are added.
     overwrite: replace an earlier export.
-    before_naming: called when the file is right; what it raises leaves none.
+    before_naming: called before the verified file is renamed; may raise.
 
   Raises:
-    WeightsError: a value that cannot be used; nothing was computed.
-    ParityError: the file is not within the tolerance; there is none.
+    WeightsError: an argument is invalid; nothing was computed.
+    ParityError: the file is not within the tolerance; no file was written.
   """
   form = formats.load(format_name)
-  heads = inference.carried(weights.network, _checked(weights, heads))
-  _check_place(out, overwrite)
+  _check_heads(weights, heads)
+  heads = inference.required_heads(weights.network, heads)
+  _check_target(out, overwrite)
   form.check(weights, heads)
   with tempfile.TemporaryDirectory(dir=out.parent, prefix='.export-') as folder:
     partial = pathlib.Path(folder) / out.name
-    # Before the file: what reads it back may need the network's settings.
-    said = metadata.describe(weights, heads, format_name)
-    metadata.write(partial, said)
+    # First, as `read_back` may need it.
+    content = metadata.describe(weights, heads, format_name)
+    metadata.write(partial, content)
     form.write(partial, weights, heads)
-    images, which = sample_images.sample(weights, _IMAGES)
+    images, source = sample_images.sample(weights, _IMAGES)
     difference = compare(
-      inference.on_host(weights, heads), form.read_back(partial), images
+      inference.make_host_fn(weights, heads), form.read_back(partial), images
     )
-    measured = Measured(difference, form.TOLERANCE, which)
+    parity = Parity(difference, form.TOLERANCE, source)
     if not all(x <= form.TOLERANCE for x in difference.values()):
       raise ParityError(
-        f'The {format_name} file does not compute what {weights.origin} does:'
-        f' {describe(measured)}. No file was written.'
+        f'The {format_name} file does not compute the same as {weights.origin}:'
+        f' {describe(parity)}. No file was written.'
       )
-    said['measured'] = measured._asdict()
-    metadata.write(partial, said)
+    content['measured'] = parity._asdict()
+    metadata.write(partial, content)
     before_naming()
     _publish(partial, out)
-  return measured
+  return parity
 
 
 def compare(
-  original: Callable[[np.ndarray], dict[str, np.ndarray]],
-  written: Callable[[np.ndarray], dict[str, np.ndarray]],
-  images: np.ndarray,
+  original: HostFn, written: HostFn, images: np.ndarray
 ) -> dict[str, float]:
   """Returns the largest difference of each output, over its largest value.
 
   Args:
-    original: from images [n, H, W, 3] to outputs [n, .].
-    written: what must compute the same.
+    original: the reference.
+    written: the function to compare.
     images: uint8 [n, H, W, 3].
 
   Raises:
-    ParityError: an output or row is missing, or is surplus.
-    WeightsError: the original has the same features for all images, with
-      which any file might agree.
+    ParityError: an output or row is missing or surplus.
+    WeightsError: the original has the same features for all images, so that
+      the comparison would show nothing.
   """
-  first, spread = None, 0.0
-  apart: dict[str, float] = {}
+  first, variation = None, 0.0
+  difference: dict[str, float] = {}
   largest: dict[str, float] = {}
   for start in range(0, len(images), _BATCH):
     batch = images[start : start + _BATCH]
@@ -117,37 +117,36 @@ def compare(
     shapes = [{k: np.shape(v) for k, v in x.items()} for x in (want, got)]
     if shapes[0] != shapes[1]:
       raise ParityError(
-        f'The file gives outputs of shapes {shapes[1]} and its original'
+        f'The file has outputs of shapes {shapes[1]} and the original'
         f' {shapes[0]}. No file was written.'
       )
     if 'features' in want:
       first = want['features'][0] if first is None else first
-      spread = np.maximum(spread, np.abs(want['features'] - first).max())
+      variation = np.maximum(variation, np.abs(want['features'] - first).max())
     for name, value in want.items():
-      # np.maximum keeps what is not a number; max() might not.
-      apart[name] = float(
-        np.maximum(apart.get(name, 0.0), np.abs(got[name] - value).max())
+      # np.maximum propagates NaN; max() might not.
+      difference[name] = float(
+        np.maximum(difference.get(name, 0.0), np.abs(got[name] - value).max())
       )
       largest[name] = max(largest.get(name, 0.0), float(np.abs(value).max()))
-  if first is not None and len(images) > 1 and spread == 0:
+  if first is not None and len(images) > 1 and variation == 0:
     raise WeightsError(
-      f'The original has the same features for all of {len(images)} images, so'
-      ' that a comparison says nothing. No file was written.'
+      f'The original has the same features for all {len(images)} images, so'
+      ' that a comparison shows nothing. No file was written.'
     )
-  return {name: apart[name] / (largest[name] or 1.0) for name in apart}
+  return {k: x / (largest[k] or 1.0) for k, x in difference.items()}
 
 
-def describe(measured: Measured) -> str:
-  """One clause: the differences, the tolerance and the images."""
-  each = ', '.join(f'{k} {v:.1e}' for k, v in measured.difference.items())
+def describe(parity: Parity) -> str:
+  """Returns a clause with the differences, the tolerance and the images."""
+  each = ', '.join(f'{k} {v:.1e}' for k, v in parity.difference.items())
   return (
-    f'largest difference over {measured.images}: {each} of the largest value'
-    f' (tolerance {measured.tolerance:.0e})'
+    f'largest difference over {parity.images}: {each} of the largest value'
+    f' (tolerance {parity.tolerance:.0e})'
   )
 
 
-def _checked(weights: Weights, heads: tuple[str, ...]) -> tuple[str, ...]:
-  """Stops on heads that the weights have not."""
+def _check_heads(weights: Weights, heads: tuple[str, ...]) -> None:
   for head in heads:
     if head not in weights.heads:
       near = loading.nearest(head, HEADS)
@@ -157,46 +156,45 @@ def _checked(weights: Weights, heads: tuple[str, ...]) -> tuple[str, ...]:
         f'--heads={",".join(heads)}: {weights.origin} has no {head!r}; its'
         f' heads: {has}.{hint}'
       )
-  return heads
 
 
-def _check_place(out: pathlib.Path, overwrite: bool) -> None:
+def _check_target(out: pathlib.Path, overwrite: bool) -> None:
   if not out.parent.is_dir():
-    raise WeightsError(f'--out={out}: {out.parent} is no directory.')
-  there = [x for x in (out, metadata.path_of(out)) if _stands(x)]
-  if there and not overwrite:
+    raise WeightsError(f'--out={out}: directory {out.parent} not found.')
+  present = [x for x in (out, metadata.path_of(out)) if _exists(x)]
+  if present and not overwrite:
     raise WeightsError(
-      f'--out={out}: {there[0]} exists; name another or add --overwrite.'
+      f'--out={out}: {present[0]} exists; name another or add --overwrite.'
     )
-  # What was named by mistake would be gone with all that it holds.
-  if there and not _is_export(out):
+  # A path that was named by mistake would be lost with its content.
+  if present and not _is_export(out):
     raise WeightsError(
-      f'--out={out}: {there[0]} exists and is no export (no'
-      f' {metadata.path_of(out).name} says that it was one); name another.'
+      f'--out={out}: {present[0]} exists and is not an export (according to'
+      f' {metadata.path_of(out).name}); name another.'
     )
 
 
 def _is_export(out: pathlib.Path) -> bool:
-  """Whether the side file is one that `export` wrote."""
+  """Returns True if the metadata beside it was written by `export`."""
   try:
-    said = metadata.read(out)
+    content = metadata.read(out)
   except (OSError, ValueError, RecursionError):
     return False
-  measured = said.get('measured') if isinstance(said, dict) else None
+  measured = content.get('measured') if isinstance(content, dict) else None
   return (
     isinstance(measured, dict)
     and bool(measured.get('difference'))
-    and said.get('format') in formats.NAMES
+    and content.get('format') in formats.NAMES
   )
 
 
-def _stands(path: pathlib.Path) -> bool:
-  """Whether there is something, were it a link to nothing."""
+def _exists(path: pathlib.Path) -> bool:
+  """Returns True also for a broken link."""
   return path.is_symlink() or path.exists()
 
 
 def _publish(partial: pathlib.Path, out: pathlib.Path) -> None:
-  """Gives a file and its side file their names, or leaves what had them."""
+  """Renames a file and its metadata, or restores the earlier ones."""
   moves = [
     (new, place, partial.with_name(f'{place.name}.older'))
     for new, place in (
@@ -206,15 +204,15 @@ def _publish(partial: pathlib.Path, out: pathlib.Path) -> None:
   ]
   try:
     for _, place, older in moves:
-      if _stands(place):
+      if _exists(place):
         place.replace(older)
     for new, place, _ in moves:
       new.replace(place)
   except BaseException:
-    # What was moved is seen in the folder: a signal may come at any time.
+    # The folder shows what was moved: a signal may arrive at any time.
     for new, place, older in moves:
-      if not _stands(new) and _stands(place):
+      if not _exists(new) and _exists(place):
         place.replace(new)
-      if _stands(older):
+      if _exists(older):
         older.replace(place)
     raise

@@ -1,20 +1,17 @@
-"""The table of export formats: names to modules, each loaded when asked for.
+"""Export formats by name; each module is imported when first used.
 
-A format is a module with `TOLERANCE`, `check`, `write` and `read_back`, as
-`Format` has them. Another format is another line.
+A format is a module with the members of `Format`. To add one, write the module
+and add it to `_MODULES`.
 """
 
-from collections.abc import Callable
 import importlib
 import pathlib
-from typing import Any, cast, Protocol
-
-import numpy as np
+from typing import cast, Protocol
 
 from semppl_jax.config import loading
+from semppl_jax.exchange.inference import HostFn
 from semppl_jax.models.weights import Weights, WeightsError
 
-_PACKAGE = 'semppl_jax.exchange'
 _MODULES = {
   'safetensors': 'to_safetensors',
   'deepmind': 'to_deepmind',
@@ -27,11 +24,11 @@ NAMES = tuple(_MODULES)
 
 
 class Format(Protocol):
-  """What the module of a format has.
+  """Interface of the module of a format.
 
   Attributes:
-    TOLERANCE: largest difference between what a written file and the original
-      compute, over the largest value of that output.
+    TOLERANCE: largest accepted difference of an output of a written file from
+      the original, relative to the largest value of that output.
   """
 
   TOLERANCE: float
@@ -44,18 +41,16 @@ class Format(Protocol):
   ) -> None:
     """Writes a file, or a directory."""
 
-  def read_back(
-    self, path: pathlib.Path
-  ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Returns what the file computes of uint8 images [n, crop, crop, 3]."""
+  def read_back(self, path: pathlib.Path) -> HostFn:
+    """Returns the function that the file computes."""
     ...
 
 
 def load(name: str) -> Format:
-  """Returns the format of a name.
+  """Returns the format of that name.
 
   Raises:
-    WeightsError: there is none.
+    WeightsError: the name is unknown.
   """
   if name not in _MODULES:
     near = loading.nearest(name, NAMES)
@@ -63,5 +58,5 @@ def load(name: str) -> Format:
     raise WeightsError(
       f'--format={name} must be one of {", ".join(NAMES)}{hint}'
     )
-  module: Any = importlib.import_module(f'{_PACKAGE}.{_MODULES[name]}')
+  module = importlib.import_module(f'semppl_jax.exchange.{_MODULES[name]}')
   return cast(Format, module)

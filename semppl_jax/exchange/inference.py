@@ -1,92 +1,96 @@
-"""What the graph formats serve: from pixels to features, in one function.
+"""Inference function of a network, from uint8 pixels to features and heads.
 
-The convolutions are float32 whatever the run's precision: the weights are kept
-in float32, and no other library rounds where XLA does in bfloat16, so that only
+The convolutions are in float32 whatever the precision of the run: the weights
+are float32, and no other library rounds bfloat16 as XLA does, so that only
 float32 can agree with the original to more than two digits.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
+from jaxtyping import PyTree
 import ml_collections
 import numpy as np
 
 from semppl_jax.data.device import augment
 from semppl_jax.models.network import HEADS, make_network
-from semppl_jax.models.weights import part, Weights, WeightsError
+from semppl_jax.models.weights import select_heads, Weights, WeightsError
 
 Array = jax.Array
 Outputs = dict[str, Array]
+# From images uint8 [n, crop, crop, 3] to outputs by name [n, .].
+HostFn = Callable[[np.ndarray], dict[str, np.ndarray]]
 
-# What each head adds to the features.
+# Output of each head.
 OUTPUT = {
   'projector': 'projection',
   'predictor': 'prediction',
   'prototypes': 'scores',
   'classifier': 'logits',
 }
-# Where one message or file of a format ends; the rest is for the graph.
-_MOST_BYTES = 2**31 - 2**24
+# Largest file of some formats, less a part for the graph.
+_MAX_BYTES = 2**31 - 2**24
 
 
-def outputs(heads: tuple[str, ...]) -> tuple[str, ...]:
-  """Names of what is served with `heads`, features first."""
+def output_names(heads: tuple[str, ...]) -> tuple[str, ...]:
+  """Returns the names of the outputs with `heads`, features first."""
   return 'features', *(OUTPUT[head] for head in HEADS if head in heads)
 
 
-def carried(
+def required_heads(
   network: ml_collections.ConfigDict, heads: tuple[str, ...]
 ) -> tuple[str, ...]:
-  """Returns `heads` and those that they stand on, in the order of `HEADS`."""
+  """Returns `heads` and those below them, in the order of `HEADS`."""
   hidden = (
     'classifier' in heads and network.classifier.input == 'projector_hidden'
   )
-  standing = hidden or {'predictor', 'prototypes'} & set(heads)
-  below = ('projector',) if standing else ()
+  projected = hidden or {'predictor', 'prototypes'} & set(heads)
+  below = ('projector',) if projected else ()
   return tuple(head for head in HEADS if head in {*heads, *below})
 
 
-def variables(weights: Weights, heads: tuple[str, ...] = ()) -> dict[str, Any]:
-  """The arrays that `make_apply` reads.
-
-  Of the batch norms' state only the averages: their counters serve training.
-  """
-  kept = carried(weights.network, heads)
+def variables(
+  weights: Weights, heads: tuple[str, ...] = ()
+) -> dict[str, PyTree]:
+  """Returns the arrays for `make_apply`, without the counters of averages."""
+  kept = required_heads(weights.network, heads)
   averages = {
     module: {'average': group['average']}
-    for module, group in part(weights.net_state, heads=kept).items()
+    for module, group in select_heads(weights.net_state, heads=kept).items()
   }
-  return {'params': part(weights.params, heads=kept), 'net_state': averages}
+  return {
+    'params': select_heads(weights.params, heads=kept),
+    'net_state': averages,
+  }
 
 
 def make_apply(
   weights: Weights, heads: tuple[str, ...] = ()
-) -> Callable[[dict[str, Any], Array], Outputs]:
+) -> Callable[[PyTree, Array], Outputs]:
   """Returns `(variables, images uint8 [B, H, W, 3]) -> outputs [B, .]`.
 
   Args:
-    weights: the network; of its arrays nothing is read.
-    heads: heads whose outputs are served beside the features.
+    weights: the network; its arrays are not read.
+    heads: heads whose outputs are returned beside the features.
   """
-  settings = ml_collections.ConfigDict(weights.network.to_dict())
-  settings.precision = 'float32'
+  config = ml_collections.ConfigDict(weights.network.to_dict())
+  config.precision = 'float32'
   network = make_network(
-    settings, heads=carried(settings, heads), bn_groups='view'
+    config, heads=required_heads(config, heads), bn_groups='view'
   )
   mean, std = weights.preprocessing.mean, weights.preprocessing.std
 
   def apply(tree, images):
-    # By default a TPU multiplies float32 in bfloat16, and a GPU in TF32.
+    # The default for float32 is bfloat16 on TPUs and TF32 on GPUs.
     with jax.default_matmul_precision('highest'):
       normal = augment.normalize(images, mean, std)
-      made = network.embed(tree['params'], tree['net_state'], normal)
-    return {name: getattr(made, name)[:, 0] for name in outputs(heads)}
+      outputs = network.embed(tree['params'], tree['net_state'], normal)
+    return {name: getattr(outputs, name)[:, 0] for name in output_names(heads)}
 
   return apply
 
 
-def make(
+def make_fn(
   weights: Weights, heads: tuple[str, ...] = ()
 ) -> Callable[[Array], Outputs]:
   """Returns `(images uint8 [B, H, W, 3]) -> outputs [B, .]`, weights inside."""
@@ -94,18 +98,16 @@ def make(
   return lambda images: apply(tree, images)
 
 
-def on_host(
-  weights: Weights, heads: tuple[str, ...] = ()
-) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-  """Returns `make`'s function compiled, from and to NumPy arrays."""
-  # As an argument: a compiler would keep copies of weights in the program.
+def make_host_fn(weights: Weights, heads: tuple[str, ...] = ()) -> HostFn:
+  """Returns the compiled function from and to NumPy arrays."""
+  # As an argument, since a program would hold another copy of the weights.
   tree = jax.device_put(variables(weights, heads))
   compiled = jax.jit(make_apply(weights, heads))
   return lambda images: dict(jax.device_get(compiled(tree, images)))
 
 
 def image_shape(weights: Weights) -> tuple[int, int, int]:
-  """Shape of one image: height, width, colours."""
+  """Returns the shape of one image: height, width, channels."""
   crop = weights.preprocessing.crop
   return crop, crop, 3
 
@@ -113,29 +115,26 @@ def image_shape(weights: Weights) -> tuple[int, int, int]:
 def output_shapes(
   weights: Weights, heads: tuple[str, ...] = ()
 ) -> dict[str, tuple[int, ...]]:
-  """Shape of each output for one image."""
+  """Returns the shape of each output for one image."""
   image = jax.ShapeDtypeStruct((1, *image_shape(weights)), np.uint8)
-  made = jax.eval_shape(
+  shapes = jax.eval_shape(
     make_apply(weights, heads), variables(weights, heads), image
   )
-  return {name: made[name].shape[1:] for name in outputs(heads)}
+  return {name: shapes[name].shape[1:] for name in output_names(heads)}
 
 
-def check_size(weights: Weights, heads: tuple[str, ...], what: str) -> None:
-  """Stops on more weights than fit a format of 2 GiB.
-
-  Args:
-    weights: what is to be written.
-    heads: heads to write.
-    what: the format, for the message.
+def check_size(
+  weights: Weights, heads: tuple[str, ...], format_name: str
+) -> None:
+  """Checks that the weights fit a format of at most 2 GiB.
 
   Raises:
-    WeightsError: they do not fit.
+    WeightsError: they do not.
   """
   size = sum(x.nbytes for x in jax.tree.leaves(variables(weights, heads)))
-  if size > _MOST_BYTES:
+  if size > _MAX_BYTES:
     raise WeightsError(
-      f'{what} holds at most 2 GiB in one file, and {weights.origin} has'
+      f'{format_name} holds at most 2 GiB in one file, and {weights.origin} has'
       f' {size / 2**30:.1f} GiB of weights; safetensors and saved_model hold'
       ' any size.'
     )

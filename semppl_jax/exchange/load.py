@@ -1,4 +1,4 @@
-"""Weights from wherever they are: a run, imported weights, a foreign file."""
+"""Loader of weights from a run, a directory of weights, or a foreign file."""
 
 import pathlib
 
@@ -7,25 +7,25 @@ from semppl_jax.models.weights import Weights, WeightsError
 
 
 def load(path: str | pathlib.Path) -> Weights:
-  """Reads the network of a run, a directory of weights or a file of them.
+  """Reads the network of a run, a directory of weights or a file.
 
   Args:
-    path: a run's directory or `RUN/checkpoints/STEP`; what `import_weights` or
-      `export` wrote; or a file that `import_weights` reads.
+    path: a run, `RUN/checkpoints/STEP`, the output of `import_weights`, or a
+      file that `import_weights` reads.
 
   Raises:
-    WeightsError: there is nothing, or it cannot be read.
+    WeightsError: it is not found, or cannot be read.
   """
   place = pathlib.Path(path).expanduser()
   if not place.exists():
-    raise WeightsError(f'{place} does not exist.')
+    raise WeightsError(f'{place} not found.')
   if place.is_file():
-    return detect.read(place)
-  if weights_dir.holds(place):
+    return detect.import_file(place).weights
+  if weights_dir.is_weights_dir(place):
     return weights_dir.read(place)
-  if run_checkpoint.holds(place):
+  if run_checkpoint.is_run(place):
     return run_checkpoint.read(place)
   raise WeightsError(
-    f'{place} is no run (it has no checkpoints/) and holds no weights'
-    f' (no {weights_dir.FILE}).'
+    f'{place} is neither a run (checkpoints/ not found) nor a directory of'
+    f' weights ({weights_dir.FILE} not found).'
   )

@@ -1,7 +1,4 @@
-"""What stands beside an exported file: `<file>.json`.
-
-All that a user of the file needs and the format has no place for.
-"""
+"""Metadata beside an exported file, in `<file>.json`."""
 
 import json
 import pathlib
@@ -13,7 +10,7 @@ from semppl_jax.models.weights import Weights
 
 
 def path_of(path: pathlib.Path) -> pathlib.Path:
-  """Where the side file of `path`, a file or a directory, is."""
+  """Returns the path of the metadata of a file or directory."""
   return path.with_name(f'{path.name}.json')
 
 
@@ -21,17 +18,9 @@ def describe(
   weights: Weights,
   heads: tuple[str, ...],
   format_name: str,
-  measured: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-  """Returns the content of a side file.
-
-  Args:
-    weights: what was exported.
-    heads: heads that were exported.
-    format_name: name of the format.
-    measured: what the comparison with the original said; None before it.
-  """
-  side, _, colours = inference.image_shape(weights)
+) -> dict[str, object]:
+  """Returns the metadata of an export, not yet compared with the original."""
+  side, _, channels = inference.image_shape(weights)
   shapes = inference.output_shapes(weights, heads)
   return weights_dir.describe(weights) | {
     'format': format_name,
@@ -40,20 +29,20 @@ def describe(
     'input': {
       'name': 'images',
       'dtype': 'uint8',
-      'shape': ['B', side, side, colours],
+      'shape': ['B', side, side, channels],
       'colours': 'RGB',
     },
     'outputs': {name: ['B', *shape] for name, shape in shapes.items()},
     'padding': weights.network.padding,
-    'measured': measured,
+    'measured': None,
   }
 
 
-def write(path: pathlib.Path, content: dict[str, Any]) -> None:
-  """Writes the side file of `path`."""
+def write(path: pathlib.Path, content: dict[str, object]) -> None:
+  """Writes the metadata of the export at `path`."""
   path_of(path).write_text(json.dumps(content, indent=2) + '\n')
 
 
 def read(path: pathlib.Path) -> dict[str, Any]:
-  """Reads the side file of `path`."""
+  """Reads the metadata of the export at `path`."""
   return json.loads(path_of(path).read_text())

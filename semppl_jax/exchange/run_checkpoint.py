@@ -1,4 +1,4 @@
-"""The network of a training run, from its newest checkpoint or a given one."""
+"""Reader of the network of a training run, from one of its checkpoints."""
 
 from collections.abc import Mapping
 import pathlib
@@ -10,12 +10,13 @@ import orbax.checkpoint as ocp
 from semppl_jax.config import loading
 from semppl_jax.exchange import weights_dir
 from semppl_jax.models.weights import Preprocessing, Weights, WeightsError
+from semppl_jax.runtime.errors import first_line
 
 _CHECKPOINTS = 'checkpoints'
 
 
-def holds(path: pathlib.Path) -> bool:
-  """Whether a directory is a run or one of its checkpoints."""
+def is_run(path: pathlib.Path) -> bool:
+  """Returns True for the directory of a run or of one of its checkpoints."""
   return (path / _CHECKPOINTS).is_dir() or (path / 'state').is_dir()
 
 
@@ -27,7 +28,7 @@ def read(path: pathlib.Path) -> Weights:
       `RUN/checkpoints/STEP`.
 
   Raises:
-    WeightsError: there is no whole checkpoint.
+    WeightsError: no complete checkpoint is found.
   """
   checkpoint = _newest(path) if (path / _CHECKPOINTS).is_dir() else path
   try:
@@ -37,27 +38,27 @@ def read(path: pathlib.Path) -> Weights:
     )
   except (OSError, ValueError, KeyError) as error:
     raise WeightsError(
-      f'{checkpoint} is no whole checkpoint: {weights_dir.first_line(error)}.'
+      f'{checkpoint} is not a complete checkpoint: {first_line(error)}.'
     ) from error
-  config = settings(identity['config'])
+  config = run_config(identity['config'])
   names = tuple(identity.get('class_names') or ())
   config.network.classifier.classes = len(names)
   return Weights(
     network=config.network,
     params=state['params'],
     net_state=state['net_state'],
-    preprocessing=of_config(config),
+    preprocessing=_preprocessing(config),
     class_names=names,
     origin=f'step {checkpoint.name} of {checkpoint.parent.parent}',
     config=config.lock(),
   )
 
 
-def settings(flat: Mapping[str, Any]) -> ml_collections.ConfigDict:
-  """A run's config from its dotted names.
+def run_config(flat: Mapping[str, object]) -> ml_collections.ConfigDict:
+  """Returns the config of a run from its fields by dotted names.
 
-  Fields that came later have the values of `configs/base.py`, and those that
-  are gone are left out: an older run can still be read.
+  For older runs, new fields have the values of `configs/base.py`, and fields
+  that no longer exist are left out.
   """
   config = loading.base()
   known = loading.to_flat_dict(config)
@@ -71,8 +72,7 @@ def settings(flat: Mapping[str, Any]) -> ml_collections.ConfigDict:
   return config
 
 
-def of_config(config: ml_collections.ConfigDict) -> Preprocessing:
-  """How a run prepares the images that it evaluates."""
+def _preprocessing(config: ml_collections.ConfigDict) -> Preprocessing:
   return Preprocessing(
     resize=config.eval.resize,
     crop=config.eval.crop,

@@ -1,4 +1,4 @@
-"""The data of the run that weights are from, prepared as they need it."""
+"""Sample images to compare networks on, from the data of the run or noise."""
 
 import pathlib
 
@@ -13,15 +13,15 @@ from semppl_jax.models.weights import Weights, WeightsError
 _BATCH = 8
 
 
-def config_of(weights: Weights) -> ml_collections.ConfigDict:
-  """The run's config, with the preprocessing of the weights.
+def data_config(weights: Weights) -> ml_collections.ConfigDict:
+  """Returns the config of the run, with the preprocessing of the weights.
 
   Raises:
-    WeightsError: the weights are from no run.
+    WeightsError: the weights are not from a run.
   """
   if weights.config is None:
     raise WeightsError(
-      f'{weights.origin} is from no run and names no data; give --config=FILE'
+      f'{weights.origin} is not from a run and has no data; add --config=FILE'
       ' with the fields of data.'
     )
   config = loading.copy(weights.config)
@@ -33,35 +33,35 @@ def config_of(weights: Weights) -> ml_collections.ConfigDict:
 
 
 def sample(weights: Weights, count: int) -> tuple[np.ndarray, str]:
-  """Images to compare networks on: of the run's data, or noise.
+  """Returns images of the run's data, or noise where it is not on the disk.
 
   Args:
-    weights: what they are for.
-    count: how many, evenly spread over the test set (else the train set).
+    weights: the network that takes the images.
+    count: number, evenly spaced in the test set (else the train set).
 
   Returns:
-    uint8 [count or fewer, crop, crop, 3], and what they are.
+    uint8 [count or fewer, crop, crop, 3], and a description.
   """
   try:
-    config = config_of(weights)
-    if at_hand(config.data):
+    config = data_config(weights)
+    if is_local(config.data):
       images, name = _of_run(config, count)
       return images, f'{len(images)} images of {name}'
   except (ValueError, OSError):
-    pass  # Not here; noise tells networks apart as well.
+    pass  # Noise distinguishes networks as well.
   crop = weights.preprocessing.crop
   rng = np.random.default_rng(0)
   noise = rng.integers(0, 256, (count, crop, crop, 3), dtype=np.uint8)
   return noise, f'{count} images of noise'
 
 
-def at_hand(data: ml_collections.ConfigDict) -> bool:
-  """False for a set that tensorflow_datasets would first download."""
+def is_local(data: ml_collections.ConfigDict) -> bool:
+  """Returns False for a set that tensorflow_datasets would download first."""
   if data.kind != 'tfds':
     return True
   place = tfds_numpy.prepared_dir(data.path)
   folder = pathlib.Path(place)
-  # Of a bucket it is not asked.
+  # A bucket is not checked.
   return (
     '://' in place or (folder / data.name.split('/')[0].split(':')[0]).is_dir()
   )
@@ -73,8 +73,8 @@ def _of_run(
   splits = dataset.load(config.data)
   data = splits.test or splits.train
   rows = np.unique(np.linspace(0, data.size - 1, count).astype(np.int32))
-  found = pipeline.eval_batches(config, data, rows, _BATCH)
-  images = np.concatenate([batch.image[batch.valid] for batch in found])
+  batches = pipeline.eval_batches(config, data, rows, _BATCH)
+  images = np.concatenate([batch.image[batch.valid] for batch in batches])
   if not len(images):
     raise ValueError(f'No image of {data.name} can be read.')
   return images, data.name

@@ -1,15 +1,13 @@
-"""Exports in the layout of DeepMind's checkpoints.
+"""Export in the layout of DeepMind's checkpoints.
 
-What is written is as SemPPL's linear evaluation reads it (google-deepmind/
-semppl, eval_experiment.py; ReLICv2's does the same): a dict, and an axis over
-devices in front of each leaf. Reading such files is `deepmind_state`.
+The file is as the linear evaluation of SemPPL and ReLICv2 reads it
+(google-deepmind/semppl, eval_experiment.py): a dict whose leaves have a leading
+axis of devices. `deepmind_import` reads such files.
 """
 
-from collections.abc import Callable
 import pathlib
 import pickle
 import re
-from typing import Any
 
 import numpy as np
 
@@ -19,19 +17,16 @@ from semppl_jax.exchange import (
   metadata,
   weights_dir,
 )
-from semppl_jax.models.weights import part, Weights, WeightsError
+from semppl_jax.exchange.inference import HostFn
+from semppl_jax.models.weights import select_heads, Weights, WeightsError
 
-# The same program on the same values: nothing is rounded on the way.
+# The same program on the same values.
 TOLERANCE = 1e-6
 
 
 def check(weights: Weights, heads: tuple[str, ...]) -> None:
-  """Stops on what the released networks do not compute.
-
-  Raises:
-    WeightsError: says what, and which formats can.
-  """
-  del heads  # The released code reads the encoder and lets the others be.
+  """Checks that the released code computes the same."""
+  del heads  # The released code reads only the encoder.
   network = weights.network
   reason = None
   if network.padding != 'same':
@@ -40,11 +35,10 @@ def check(weights: Weights, heads: tuple[str, ...]) -> None:
       " XLA's SAME, so that its features would differ"
     )
   elif not re.fullmatch(r'resnet(50|101|152|200)', network.backbone):
-    reason = f'the released code has no {network.backbone} of this kind'
+    reason = f'the released code has no {network.backbone}'
   elif network.selective_kernels or network.stem != 'imagenet':
     reason = (
-      'the released code has neither selective kernels nor a stem other than'
-      " 'imagenet'"
+      "the released code has only the stem 'imagenet' without selective kernels"
     )
   elif network.bn_eps != 1e-5:
     reason = (
@@ -58,13 +52,13 @@ def check(weights: Weights, heads: tuple[str, ...]) -> None:
 
 
 def write(path: pathlib.Path, weights: Weights, heads: tuple[str, ...]) -> None:
-  """Writes the encoder and `heads` as online and as target network.
+  """Writes the encoder and `heads` as online and target network.
 
-  No class of any package is named but NumPy's array, as every version has it.
+  The only class that the pickle names is `numpy.ndarray`.
   """
-  kept = inference.carried(weights.network, heads)
-  params = part(weights.params, heads=kept)
-  net_state = part(weights.net_state, heads=kept)
+  heads = inference.required_heads(weights.network, heads)
+  params = select_heads(weights.params, heads=heads)
+  net_state = select_heads(weights.net_state, heads=heads)
   state = {
     f'{which}_{name}': {
       module: {k: np.asarray(v)[None] for k, v in group.items()}
@@ -83,31 +77,28 @@ def write(path: pathlib.Path, weights: Weights, heads: tuple[str, ...]) -> None:
 
 
 class _Pickler(pickle.Pickler):
-  """Writes an array as a call of `numpy.ndarray`.
+  """Pickles an array as a call of `numpy.ndarray`.
 
-  By itself NumPy names a function that has another module since version 2, and
-  the released code asks for version 1.
+  By default NumPy names a function that moved in version 2, and the released
+  code needs version 1.
   """
 
-  def reducer_override(self, obj: Any) -> Any:
-    """Says how an array is made again."""
+  def reducer_override(self, obj: object) -> object:
+    """Returns the constructor and arguments of an array."""
     if not isinstance(obj, np.ndarray):
       return NotImplemented
-    made = np.ascontiguousarray(obj)
-    return np.ndarray, (obj.shape, made.dtype.str, made.tobytes())
+    array = np.ascontiguousarray(obj)
+    return np.ndarray, (obj.shape, array.dtype.str, array.tobytes())
 
 
-def read_back(
-  path: pathlib.Path,
-) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-  """Returns what the file computes of uint8 images [n, crop, crop, 3].
+def read_back(path: pathlib.Path) -> HostFn:
+  """Returns the function that the file computes.
 
-  The file has the weights; the normalisation, which the released code fixes,
-  and the heads that were asked for are in the side file.
+  Normalization, which the released code fixes, and heads are in the metadata.
   """
   about = metadata.read(path)
-  found = deepmind_import.find(deepmind_import.read(path), str(path))
-  weights = found.weights._replace(
+  imported = deepmind_import.import_tree(deepmind_import.read(path), str(path))
+  weights = imported.weights._replace(
     preprocessing=weights_dir.preprocessing(about['preprocessing'])
   )
-  return inference.on_host(weights, tuple(about['heads']))
+  return inference.make_host_fn(weights, tuple(about['heads']))

@@ -1,58 +1,50 @@
-"""Features of a whole data set as `.npz`, for whoever wants no network.
+"""Export of the features of a data set as `.npz`, without the network.
 
-Each array of a split begins with its name, as in `train_features`:
+Names of arrays begin with the split, as in `train_features`:
 
   features (projection, prediction, logits): outputs [n, .], float32.
   ids: ids of the images, as the labels files name them.
-  labels: classes [n], int32, or -1; also of images that the run had to do
-    without.
-  labelled: whether the run could know the label, bool [n] (train).
+  labels: classes [n], int32, or -1; also those hidden from the run.
+  labelled: True for labels that the run could use, bool [n] (train).
   index: positions in the data set [n]; unreadable images are left out.
   pixels: BLAKE2b of each decoded crop, 8 bytes, as uint64 [n].
   hash: SHA-256 over ids and labels of the whole split.
 
-Beside them: class_names, mean, std, resize, crop, interpolation, labelled_hash
-(of the labelled subset) and origin.
+Also: class_names, mean, std, resize, crop, interpolation, labelled_hash (of the
+labelled subset) and origin.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import hashlib
 import pathlib
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 import numpy as np
 
 from semppl_jax.data import dataset, labels, pipeline
 from semppl_jax.evaluators import features as features_lib
 from semppl_jax.exchange import inference, sample_images
+from semppl_jax.exchange.inference import HostFn
 from semppl_jax.models.network import HEADS
 from semppl_jax.models.weights import Weights, WeightsError
 from semppl_jax.runtime import mesh as mesh_lib
 
-# Largest difference, over the largest value of an output: the rows were made in
-# another batch and perhaps over several devices.
+# The rows were computed in other batches, perhaps on several devices.
 TOLERANCE = 2e-5
 SPLITS = ('train', 'test')
 
 
 def check(weights: Weights, heads: tuple[str, ...]) -> None:
-  """Stops where there is no data to make features of.
-
-  Raises:
-    WeightsError: the weights name no data, or it cannot be read.
-  """
+  """Checks that the data can be read."""
   del heads
   _load(weights)
 
 
 def write(path: pathlib.Path, weights: Weights, heads: tuple[str, ...]) -> None:
-  """Embeds train and test set, and writes one file.
-
-  Raises:
-    WeightsError: as `check`.
-  """
+  """Embeds train and test set, and writes one file."""
   config, splits, subset = _load(weights)
   mesh = mesh_lib.make_mesh()
   arrays: dict[str, Any] = weights.preprocessing._asdict() | {
@@ -62,39 +54,39 @@ def write(path: pathlib.Path, weights: Weights, heads: tuple[str, ...]) -> None:
   }
   for name, data in zip(SPLITS, splits, strict=True):
     if data is not None:
-      made = _embedded(config, data, weights, heads, mesh)
-      arrays |= {f'{name}_{key}': value for key, value in made.items()}
+      embedded = _embed(config, data, weights, heads, mesh)
+      arrays |= {f'{name}_{key}': value for key, value in embedded.items()}
   arrays['train_labelled'] = np.isin(arrays['train_index'], subset.index)
-  with path.open('wb') as file:  # By name, NumPy would add a suffix.
+  with path.open('wb') as file:  # Given a name, NumPy would add a suffix.
     np.savez(file, **arrays)
 
 
-def read_back(
-  path: pathlib.Path,
-) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-  """Returns the rows of images [n, crop, crop, 3], found by their pixels.
+def read_back(path: pathlib.Path) -> HostFn:
+  """Returns a function that looks up the rows of images by their pixels.
 
-  The function raises a `KeyError` for an image that the file has not.
+  The function raises a `KeyError` for an image that is not in the file.
   """
   with np.load(path) as file:
     splits = [name for name in SPLITS if f'{name}_features' in file]
     rows = np.concatenate([file[f'{name}_pixels'] for name in splits])
     values = {
       output: np.concatenate([file[f'{name}_{output}'] for name in splits])
-      for output in inference.outputs(HEADS)
+      for output in inference.output_names(HEADS)
       if f'{splits[0]}_{output}' in file
     }
-  place = {digest: row for row, digest in enumerate(rows.tolist())}
+  row_of = {digest: row for row, digest in enumerate(rows.tolist())}
 
-  def find(images: np.ndarray) -> dict[str, np.ndarray]:
-    found = [place[digest] for digest in _digests(images).tolist()]
-    return {output: value[found] for output, value in values.items()}
+  def look_up(images: np.ndarray) -> dict[str, np.ndarray]:
+    indices = [row_of[digest] for digest in _digests(images).tolist()]
+    return {output: value[indices] for output, value in values.items()}
 
-  return find
+  return look_up
 
 
-def _load(weights: Weights) -> tuple[Any, dataset.Splits, labels.LabelSubset]:
-  config = sample_images.config_of(weights)
+def _load(
+  weights: Weights,
+) -> tuple[ConfigDict, dataset.Splits, labels.LabelSubset]:
+  config = sample_images.data_config(weights)
   try:
     splits = dataset.load(config.data)
     return config, splits, labels.select(config.data, splits.train)
@@ -102,49 +94,53 @@ def _load(weights: Weights) -> tuple[Any, dataset.Splits, labels.LabelSubset]:
     raise WeightsError(str(error)) from error
 
 
-def _embedded(
-  config: Any,
+def _embed(
+  config: ConfigDict,
   data: dataset.Dataset,
   weights: Weights,
   heads: tuple[str, ...],
   mesh: Mesh,
-) -> dict[str, Any]:
-  """Arrays of one split."""
+) -> dict[str, np.ndarray | str]:
+  """Returns the arrays of one split."""
   apply = inference.make_apply(weights, heads)
-  whole = mesh_lib.replicated(mesh)
+  replicated = mesh_lib.replicated(mesh)
   embed = jax.jit(
     lambda params, net_state, images: apply(
       {'params': params, 'net_state': net_state}, images
     ),
-    out_shardings=whole,
+    out_shardings=replicated,
   )
-  tree = jax.device_put(inference.variables(weights, heads), whole)
-  # The run may have had fewer devices.
+  tree = jax.device_put(inference.variables(weights, heads), replicated)
+  # This program may have more devices than the run had.
   size = -(-config.eval.batch_size // mesh.size) * mesh.size
   everything = np.arange(data.size, dtype=np.int32)
   batches = pipeline.eval_batches(config, data, everything, size)
   digests: list[np.ndarray] = []
-  found = features_lib.collect(
-    _noting(batches, digests), embed, tree['params'], tree['net_state'], mesh
+  features = features_lib.collect(
+    _with_digests(batches, digests),
+    embed,
+    tree['params'],
+    tree['net_state'],
+    mesh,
   )
-  return found.values | {
-    'ids': data.ids[found.index],
-    'labels': data.labels[found.index],
-    'index': found.index,
+  return features.values | {
+    'ids': data.ids[features.index],
+    'labels': data.labels[features.index],
+    'index': features.index,
     'pixels': np.concatenate(digests),
     'hash': data.fingerprint,
   }
 
 
-def _noting(
+def _with_digests(
   batches: Iterator[pipeline.EvalBatch], digests: list[np.ndarray]
 ) -> Iterator[pipeline.EvalBatch]:
-  """Passes batches on and keeps the digests of their images."""
+  """Passes batches on and appends the digests of their images."""
   for batch in batches:
     digests.append(_digests(batch.image[batch.valid]))
     yield batch
 
 
 def _digests(images: np.ndarray) -> np.ndarray:
-  found = [hashlib.blake2b(x.tobytes(), digest_size=8).digest() for x in images]
-  return np.frombuffer(b''.join(found), '<u8')
+  digests = (hashlib.blake2b(x.tobytes(), digest_size=8) for x in images)
+  return np.frombuffer(b''.join(x.digest() for x in digests), '<u8')

@@ -1,14 +1,12 @@
-"""Exports as `safetensors` under torchvision's and timm's names.
+"""Export as `safetensors` under the names of torchvision and timm.
 
-A PyTorch network that loads the file computes the same features: the names and
-what the network must be are in `torch_names`. The file's metadata have the
-settings, the normalisation and the class names as JSON.
+A PyTorch network that loads the file computes the same features;
+`torch_mapping` has the names and the network. The metadata in the file have the
+config, the normalization and the class names as JSON.
 """
 
-from collections.abc import Callable
 import json
 import pathlib
-from typing import Any
 
 import ml_collections
 import numpy as np
@@ -20,59 +18,48 @@ from semppl_jax.exchange import (
   torch_reference,
   weights_dir,
 )
+from semppl_jax.exchange.inference import HostFn
 from semppl_jax.models.weights import Preprocessing, Weights, WeightsError
 
-# Largest difference, over the largest value of an output: float32 sums of up to
-# 200 layers in another order.
+# PyTorch sums float32 in another order, in up to 200 layers.
 TOLERANCE = 1e-4
 KEY = 'semppl_jax'
 
-_OTHERS = 'onnx, stablehlo and saved_model hold it exactly'
-
 
 def check(weights: Weights, heads: tuple[str, ...]) -> None:
-  """Stops on what PyTorch's networks do not compute.
-
-  Raises:
-    WeightsError: says what, and which formats can.
-  """
-  reason = _reason(weights.network, inference.carried(weights.network, heads))
-  if reason:
-    raise WeightsError(f'safetensors cannot hold this network: {reason}.')
-
-
-def _reason(
-  network: ml_collections.ConfigDict, heads: tuple[str, ...]
-) -> str | None:
+  """Checks that a PyTorch network computes the same."""
+  network, reason = weights.network, None
+  heads = inference.required_heads(network, heads)
   if network.backbone == 'resnet_tiny' or network.stem == 'space_to_depth':
-    return (
+    reason = (
       f'{network.backbone} with the stem {network.stem!r} has no counterpart in'
-      f' PyTorch; {_OTHERS}'
+      ' PyTorch'
     )
-  if network.padding == 'same':
-    return (
+  elif network.padding == 'same':
+    reason = (
       "it pads as XLA's SAME (network.padding='same'), and PyTorch pads strided"
-      ' convolutions and the max-pool alike on all sides, so that its features'
-      f' would differ; {_OTHERS}'
+      ' convolutions and the max-pool equally on all sides'
     )
-  if network.bn_eps != 1e-5:
-    return (
-      f'network.bn_eps is {network.bn_eps} and PyTorch adds 1e-05; {_OTHERS}'
+  elif network.bn_eps != 1e-5:
+    reason = f'network.bn_eps is {network.bn_eps} and PyTorch adds 1e-05'
+  elif 'classifier' in heads and 'projector' in heads:
+    reason = (
+      "PyTorch's ResNets have one `fc`, and classifier and projector would both"
+      ' be it; export one of them'
     )
-  if 'classifier' in heads and 'projector' in heads:
-    return (
-      "PyTorch's ResNets have one `fc`, and both the classifier and the"
-      f' projector would be it; export one of them, or {_OTHERS}'
+  if reason:
+    raise WeightsError(
+      f'safetensors cannot hold this network: {reason}; onnx, stablehlo and'
+      ' saved_model hold it exactly.'
     )
-  return None
 
 
 def write(path: pathlib.Path, weights: Weights, heads: tuple[str, ...]) -> None:
   """Writes the encoder and `heads`."""
   import safetensors.numpy
 
-  names = torch_mapping.table(
-    weights.network, inference.carried(weights.network, heads)
+  names = torch_mapping.make_table(
+    weights.network, inference.required_heads(weights.network, heads)
   )
   state = torch_mapping.to_torch(names, weights.params, weights.net_state)
   about = weights_dir.describe(weights) | {'heads': list(heads)}
@@ -82,10 +69,8 @@ def write(path: pathlib.Path, weights: Weights, heads: tuple[str, ...]) -> None:
   safetensors.numpy.save_file(state, path, metadata)
 
 
-def read_back(
-  path: pathlib.Path,
-) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-  """Returns what PyTorch computes of uint8 images [n, crop, crop, 3].
+def read_back(path: pathlib.Path) -> HostFn:
+  """Returns the function that PyTorch computes.
 
   Raises:
     WeightsError: PyTorch is not installed.
@@ -100,7 +85,7 @@ def read_back(
 
   arrays, metadata = torch_reader.read_safetensors(path)
   about = json.loads(metadata[KEY])
-  prepared = weights_dir.preprocessing(about['preprocessing'])
+  preprocessing = weights_dir.preprocessing(about['preprocessing'])
   state = {name: torch.from_numpy(value) for name, value in arrays.items()}
   network = torch_reference.TorchNetwork(
     state, ml_collections.ConfigDict(about['network'])
@@ -112,31 +97,33 @@ def read_back(
       pixels = torch.from_numpy(np.moveaxis(images, -1, 1)).float() / 255
       mean, std = (
         torch.tensor(values).reshape(3, 1, 1)
-        for values in (prepared.mean, prepared.std)
+        for values in (preprocessing.mean, preprocessing.std)
       )
-      made = {'features': network.features((pixels - mean) / std)}
+      outputs = {'features': network.features((pixels - mean) / std)}
       if {'projector', 'predictor', 'prototypes'} & set(heads):
-        made['projection'] = network.head(made['features'], 'fc')
+        outputs['projection'] = network.head(outputs['features'], 'fc')
       if 'predictor' in heads:
-        made['prediction'] = network.head(made['projection'], 'pred')
+        outputs['prediction'] = network.head(outputs['projection'], 'pred')
       if 'prototypes' in heads:
-        made['scores'] = network.scores(made['projection'])
+        outputs['scores'] = network.scores(outputs['projection'])
       if 'classifier' in heads:
-        made['logits'] = network.linear(made['features'], 'fc')
-      return {name: made[name].numpy() for name in inference.outputs(heads)}
+        outputs['logits'] = network.linear(outputs['features'], 'fc')
+      return {
+        name: outputs[name].numpy() for name in inference.output_names(heads)
+      }
 
   return run
 
 
-def described(
+def read_description(
   metadata: dict[str, str],
 ) -> tuple[Preprocessing, tuple[str, ...]] | None:
-  """Preprocessing and class names of a file that `write` wrote, else None."""
+  """Returns preprocessing and class names in metadata of `write`, else None."""
   try:
-    about: Any = json.loads(metadata[KEY])
-    prepared = weights_dir.preprocessing(about['preprocessing'])
+    about = json.loads(metadata[KEY])
+    preprocessing = weights_dir.preprocessing(about['preprocessing'])
     names = tuple(map(str, about['class_names']))
-    wrong = weights_dir.problem(prepared)
+    problem = weights_dir.preprocessing_problem(preprocessing)
   except (KeyError, TypeError, ValueError, RecursionError):
     return None
-  return None if wrong else (prepared, names)
+  return None if problem else (preprocessing, names)

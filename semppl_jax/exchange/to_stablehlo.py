@@ -1,11 +1,10 @@
-"""The network as one StableHLO program, by `jax.export`.
+"""Export as one StableHLO program, by `jax.export`.
 
-It runs on CPUs, NVIDIA GPUs and TPUs, for any number of images, by any JAX of
+It runs on CPUs, NVIDIA GPUs and TPUs, for any number of images, with any JAX of
 at least the next six months (docs.jax.dev, "Compatibility guarantees" of
-exporting) and needs none of this package's code.
+exporting), without this package.
 """
 
-from collections.abc import Callable
 import pathlib
 
 import jax
@@ -13,37 +12,31 @@ from jax import export
 import numpy as np
 
 from semppl_jax.exchange import inference
+from semppl_jax.exchange.inference import HostFn
 from semppl_jax.models.weights import Weights
 
-# Largest difference, over the largest value of an output. The program is the
-# same; only a compiler for another device may sum in another order.
+# The program is the same; a compiler for another device may reorder sums.
 TOLERANCE = 2e-5
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 
 
 def check(weights: Weights, heads: tuple[str, ...]) -> None:
-  """Stops on weights beyond the 2 GiB of jax.export's flat buffers.
-
-  Raises:
-    WeightsError: there are more.
-  """
+  """Checks that the weights fit the 2 GiB of jax.export's flat buffers."""
   inference.check_size(weights, heads, 'StableHLO')
 
 
 def write(path: pathlib.Path, weights: Weights, heads: tuple[str, ...]) -> None:
-  """Writes images uint8 [B, crop, crop, 3] to outputs, weights inside."""
+  """Writes one program that contains the weights."""
   batch = export.symbolic_shape('B')
   images = jax.ShapeDtypeStruct(
     (*batch, *inference.image_shape(weights)), np.uint8
   )
-  program = jax.jit(inference.make(weights, heads))
+  program = jax.jit(inference.make_fn(weights, heads))
   exported = export.export(program, platforms=PLATFORMS)(images)
   path.write_bytes(exported.serialize())
 
 
-def read_back(
-  path: pathlib.Path,
-) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-  """Returns what the file computes of uint8 images [n, crop, crop, 3]."""
+def read_back(path: pathlib.Path) -> HostFn:
+  """Returns the function that the file computes."""
   compiled = jax.jit(export.deserialize(bytearray(path.read_bytes())).call)
   return lambda images: dict(jax.device_get(compiled(images)))

@@ -1,10 +1,10 @@
-"""Parameters of this project and of PyTorch's networks, name by name.
+"""Mapping of parameters between this project and PyTorch, by name and layout.
 
-One table, read in both directions. It follows torchvision and timm for
-ResNets, PAWS (facebookresearch/suncet) for wider ones, WideResNet-28-2 and the
-heads on `fc`, and timm's `skresnet` for selective kernels. What is turned over
-on the way: convolutions are HWIO here and OIHW there, linear layers are
-transposed, and a batch norm's scale, offset and averages are flat there.
+One table for both directions. It follows torchvision and timm for ResNets, PAWS
+(facebookresearch/suncet) for wider ones, WideResNet-28-2 and the heads on `fc`,
+and timm's `skresnet` for selective kernels. Convolutions are HWIO here and OIHW
+in PyTorch, linear layers are transposed, and scale, offset and averages of a
+batch norm are flat in PyTorch.
 
 timm's selective-kernel ResNet loads these names if it is built with
 
@@ -14,14 +14,15 @@ timm's selective-kernel ResNet loads these names if it is built with
     block_args=dict(sk_kwargs=dict(
       kernel_size=[3, 3], split_input=False, rd_channels=32)))
 
-and one thing is replaced: SimCLRv2, and this project with it, averages 2x2
-pixels before the first projection at a stride of one too, where timm has none.
+and one module is replaced: SimCLRv2 and this project average 2x2 pixels before
+the first projection at stride 1 too, and timm does not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from jaxtyping import PyTree
 import ml_collections
 import numpy as np
 
@@ -34,32 +35,27 @@ SELECTIVE_NOTE = (
   'torch.nn.ReplicationPad2d((0, 1, 0, 1)), torch.nn.AvgPool2d(2, 1)).'
 )
 
-_GROUP = r'[^/]+/~/block_group_(\d)/~/block_(\d+)/~/'
-_WIDE = r'[^/]+/~/block_group_(\d)_block_(\d+)/~/'
+# WideResNet-28-2 has one module per block, ResNets also one per group.
+_GROUP = r'[^/]+/~/block_group_(\d)(?:/~/|_)block_(\d+)/~/'
+_WIDE = _GROUP.replace('(?:/~/|_)', '_')
 _SELECTIVE = rf'{_GROUP}selective_kernel/~/'
 
-# A module here, and its names there; `{1}` is the first group, `{1+}` counts it
-# from one. Two names are the halves of a module's outputs.
+# A module here and its names in PyTorch. `{1}` is group 1 of the pattern (0 if
+# absent), `{1+}` that number plus one. Two names are halves of the outputs.
 _PLAIN_RULES = (
   (r'[^/]+/~/initial_conv', ('conv1',)),
   (r'[^/]+/~/initial_batchnorm', ('bn1',)),
   (rf'{_GROUP}conv_(\d)', ('layer{1+}.{2}.conv{3+}',)),
   (rf'{_GROUP}batchnorm_(\d)', ('layer{1+}.{2}.bn{3+}',)),
+  (rf'{_WIDE}shortcut_conv', ('layer{1+}.{2}.shortcut.0',)),
   (rf'{_GROUP}shortcut_conv', ('layer{1+}.{2}.downsample.0',)),
   (rf'{_GROUP}shortcut_batchnorm', ('layer{1+}.{2}.downsample.1',)),
-  (rf'{_WIDE}conv_(\d)', ('layer{1+}.{2}.conv{3+}',)),
-  (rf'{_WIDE}batchnorm_(\d)', ('layer{1+}.{2}.bn{3+}',)),
-  (rf'{_WIDE}shortcut_conv', ('layer{1+}.{2}.shortcut.0',)),
   (r'[^/]+/~/final_batchnorm', ('bn1',)),
   (r'classifier', ('fc',)),
-  (r'projector/linear', ('fc.fc1',)),
-  (r'projector/linear_(\d)', ('fc.fc{1+}',)),
-  (r'projector/batch_norm', ('fc.bn1',)),
-  (r'projector/batch_norm_(\d)', ('fc.bn{1+}',)),
-  (r'predictor/linear', ('pred.fc1',)),
-  (r'predictor/linear_(\d)', ('pred.fc{1+}',)),
-  (r'predictor/batch_norm', ('pred.bn1',)),
-  (r'predictor/batch_norm_(\d)', ('pred.bn{1+}',)),
+  (r'projector/linear(?:_(\d))?', ('fc.fc{1+}',)),
+  (r'projector/batch_norm(?:_(\d))?', ('fc.bn{1+}',)),
+  (r'predictor/linear(?:_(\d))?', ('pred.fc{1+}',)),
+  (r'predictor/batch_norm(?:_(\d))?', ('pred.bn{1+}',)),
   (r'prototypes', ('prototypes',)),
 )
 _SELECTIVE_RULES = (
@@ -98,50 +94,50 @@ COUNTER = 'num_batches_tracked'
 
 
 class Entry(NamedTuple):
-  """A parameter here and there.
+  """Parameter or average, here and in PyTorch.
 
   Attributes:
-    average: whether it is a batch-norm average, kept in the network's state.
+    average: True for a batch-norm average, which is in the network's state.
     module: its module here.
-    name: its name there; of an average, `average`.
-    theirs: its names in PyTorch; two where it is the halves of ours.
+    name: its name in the module; `average` for an average.
+    torch_names: its names in PyTorch; two for halves of the outputs.
     shape: its shape here.
   """
 
   average: bool
   module: str
   name: str
-  theirs: tuple[str, ...]
+  torch_names: tuple[str, ...]
   shape: tuple[int, ...]
 
   def torch_shape(self) -> tuple[int, ...]:
-    """The shape of each of theirs."""
+    """Returns the shape of each array in PyTorch."""
     if self.name != 'w':
-      return (self.shape[-1] // len(self.theirs),)
+      return (self.shape[-1] // len(self.torch_names),)
     *kernel, inputs, outputs = self.shape
-    return (outputs // len(self.theirs), inputs, *kernel)
+    return (outputs // len(self.torch_names), inputs, *kernel)
 
   def to_torch(self, value: np.ndarray) -> dict[str, np.ndarray]:
-    """Turns our array into theirs."""
+    """Converts an array to those of PyTorch."""
     if self.name == 'w':
-      turned = np.moveaxis(value, (-1, -2), (0, 1))
+      transposed = np.moveaxis(value, (-1, -2), (0, 1))
     else:
-      turned = value.reshape(-1)
-    parts = np.split(turned, len(self.theirs))
+      transposed = value.reshape(-1)
+    parts = np.split(transposed, len(self.torch_names))
     return {
       name: np.ascontiguousarray(part)
-      for name, part in zip(self.theirs, parts, strict=True)
+      for name, part in zip(self.torch_names, parts, strict=True)
     }
 
   def from_torch(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Turns their arrays, of `torch_shape`, into ours, float32."""
-    joined = np.concatenate([values[name] for name in self.theirs])
+    """Converts arrays of PyTorch, of `torch_shape`, to one in float32."""
+    joined = np.concatenate([values[name] for name in self.torch_names])
     if self.name == 'w':
       joined = np.moveaxis(joined, (0, 1), (-1, -2))
     return np.ascontiguousarray(joined.reshape(self.shape), np.float32)
 
 
-def table(
+def make_table(
   network: ml_collections.ConfigDict, heads: tuple[str, ...]
 ) -> list[Entry]:
   """Returns the parameters and averages of a network, here and in PyTorch."""
@@ -150,69 +146,74 @@ def table(
 
 
 def entries(
-  params: Mapping[str, Any],
-  net_state: Mapping[str, Any],
+  params: PyTree,
+  net_state: PyTree,
   *,
   selective_kernels: bool,
 ) -> list[Entry]:
-  """As `table`, of the shapes of parameters and averages."""
+  """Returns the table for the shapes of parameters and averages."""
   rules = _SELECTIVE_RULES if selective_kernels else _PLAIN_RULES
-  made = [
-    Entry(False, module, name, _theirs(rules, module, name), tuple(leaf.shape))
+  table = [
+    Entry(
+      False, module, name, _torch_names(rules, module, name), tuple(leaf.shape)
+    )
     for module, group in params.items()
     for name, leaf in group.items()
   ]
   for module, group in net_state.items():
     norm, kind = module.rsplit('/~/', 1)
     shape = tuple(group['average'].shape)
-    theirs = _theirs(rules, norm, kind)
-    made.append(Entry(True, module, 'average', theirs, shape))
-  return made
+    names = _torch_names(rules, norm, kind)
+    table.append(Entry(True, module, 'average', names, shape))
+  return table
 
 
 def to_torch(
-  names: list[Entry], params: Tree, net_state: Tree
+  table: list[Entry], params: Tree, net_state: Tree
 ) -> dict[str, np.ndarray]:
-  """Returns a state dict: what `load_state_dict` takes, in NumPy."""
+  """Returns a state dict of NumPy arrays for `load_state_dict`."""
   state: dict[str, np.ndarray] = {}
-  for entry in names:
+  for entry in table:
     group = (net_state if entry.average else params)[entry.module]
     state |= entry.to_torch(group[entry.name])
     if entry.average and entry.module.endswith('mean_ema'):
       count = np.asarray(group['counter'], np.int64)
       state |= {
-        name.replace('running_mean', COUNTER): count for name in entry.theirs
+        name.replace('running_mean', COUNTER): count
+        for name in entry.torch_names
       }
   return state
 
 
 def from_torch(
-  names: list[Entry], state: Mapping[str, np.ndarray]
+  table: list[Entry], state: Mapping[str, np.ndarray]
 ) -> tuple[Tree, Tree]:
-  """Returns parameters and averages of a state dict that has them all."""
+  """Returns parameters and averages of a complete state dict."""
   params: Tree = {}
   net_state: Tree = {}
-  for entry in names:
+  for entry in table:
     value = entry.from_torch(state)
     if entry.average:
-      net_state[entry.module] = architecture.averages(value)
+      net_state[entry.module] = architecture.average_state(value)
     else:
       params.setdefault(entry.module, {})[entry.name] = value
   return params, net_state
 
 
-def _theirs(rules: Any, module: str, name: str) -> tuple[str, ...]:
+def _torch_names(
+  rules: Iterable[tuple[str, tuple[str, ...]]], module: str, name: str
+) -> tuple[str, ...]:
   for pattern, names in rules:
     match = re.fullmatch(pattern, module)
     if match:
-      return tuple(f'{_filled(each, match)}.{_LEAVES[name]}' for each in names)
+      return tuple(f'{_fill(each, match)}.{_LEAVES[name]}' for each in names)
   raise KeyError(f'{module} has no name in PyTorch')
 
 
-def _filled(name: str, match: re.Match[str]) -> str:
-  """Puts groups into a name; `{3+}` counts from one."""
+def _fill(name: str, match: re.Match[str]) -> str:
+  """Inserts groups into a name; `{3+}` adds one."""
   return re.sub(
     r'\{(\d)(\+?)\}',
-    lambda slot: str(int(match[int(slot[1])]) + bool(slot[2])),
+    lambda slot: str(int(match[int(slot[1])] or 0) + bool(slot[2])),
     name,
   )

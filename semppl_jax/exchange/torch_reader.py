@@ -1,15 +1,16 @@
-"""Reads PyTorch's files without PyTorch, and without running anything.
+"""Reader of PyTorch files, without PyTorch and without executing anything.
 
 `torch.save` has two formats: a zip archive (a pickle and one entry for each
-storage), and before PyTorch 1.6 a row of pickles with the storages behind them.
+storage), and before PyTorch 1.6 a sequence of pickles followed by the storages.
 Tensors become NumPy arrays: views of their storage by offset, size and stride,
-each checked against it. bfloat16 becomes float32.
+all checked against its size. bfloat16 becomes float32.
 """
 
+from collections.abc import Callable
 import math
 import pathlib
 import struct
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 import zipfile
 
 import numpy as np
@@ -42,7 +43,7 @@ _TYPES = {
   'Untyped': 'u1',
 }
 _MOST_AXES = 32
-# What damage makes zipfile and NumPy raise; RuntimeError is an encrypted entry.
+# Raised for damaged files; RuntimeError is an encrypted entry of a zip archive.
 _BAD = (
   OSError,
   zipfile.BadZipFile,
@@ -55,19 +56,19 @@ _BAD = (
 
 
 class _Storage(NamedTuple):
-  """The values of tensors; None while a first pass looks for them."""
+  """Values of tensors; None in a first pass over a legacy file."""
 
   values: np.ndarray | None
 
 
-class _Named(NamedTuple):
-  """A storage that a pickle names.
+class _StorageRef(NamedTuple):
+  """Reference of a pickle to a storage.
 
   Attributes:
     code: type of its values.
     key: its name in the file.
     count: number of values.
-    view: `(offset, count)` of a part of it that is meant, or None.
+    view: `(offset, count)` of the part that is used, or None for all.
   """
 
   code: str
@@ -76,14 +77,14 @@ class _Named(NamedTuple):
   view: tuple[int, int] | None
 
 
-def read(path: pathlib.Path) -> Any:
+def read(path: pathlib.Path) -> object:
   """Reads a `.pth`, `.pt` or `.pth.tar` file.
 
   Returns:
-    What was saved: plain containers with NumPy arrays, to be read only.
+    Plain containers with read-only NumPy arrays.
 
   Raises:
-    WeightsError: it is damaged, or names what no file of weights has to.
+    WeightsError: it is damaged, or names anything that weights do not need.
   """
   try:
     with path.open('rb') as file:
@@ -106,7 +107,7 @@ def read_safetensors(
   """Reads a `.safetensors` file.
 
   Returns:
-    The arrays, those in bfloat16 as float32, and the file's metadata.
+    The arrays, bfloat16 as float32, and the metadata of the file.
 
   Raises:
     WeightsError: it is damaged.
@@ -125,79 +126,84 @@ def read_safetensors(
   }, metadata
 
 
-def _read_zip(file: BinaryIO, origin: str, size: int) -> Any:
+def _read_zip(file: BinaryIO, origin: str, size: int) -> object:
   with zipfile.ZipFile(file) as archive:
     entries = {entry.filename: entry for entry in archive.infolist()}
     roots = [name for name in entries if name.endswith('data.pkl')]
     if len(roots) != 1:
-      raise WeightsError(f'{origin} is a zip archive but not one of PyTorch.')
+      raise WeightsError(f'{origin} is a zip archive but not a PyTorch file.')
     root = roots[0].removesuffix('data.pkl')
     left = size
     storages: dict[str, _Storage] = {}
 
     def entry(name: str) -> bytes:
       nonlocal left
-      found = entries.get(root + name)
-      if found is None:
-        raise ValueError(f'it has no storage {unpickle.brief(name)}')
-      left -= found.file_size
-      if found.compress_type != zipfile.ZIP_STORED or left < 0:
+      info = entries.get(root + name)
+      if info is None:
+        raise ValueError(f'storage {unpickle.brief(name)} not found')
+      left -= info.file_size
+      if info.compress_type != zipfile.ZIP_STORED or left < 0:
         raise RefusedError(f'{unpickle.brief(name)} is larger than the file')
-      return archive.read(found)
+      return archive.read(info)
 
     order = '<'
     if f'{root}byteorder' in entries and entry('byteorder') == b'big':
       order = '>'
 
-    def persistent(name: Any) -> _Storage:
-      named = _parse(name)
-      if named.key not in storages:
-        data = entry(f'data/{named.key}')
-        storages[named.key] = _Storage(_values(data, named, order))
-      return _part(storages[named.key], named)
+    def persistent(name: object) -> _Storage:
+      ref = _parse(name)
+      if ref.key not in storages:
+        data = entry(f'data/{ref.key}')
+        storages[ref.key] = _Storage(_values(data, ref, order))
+      return _part(storages[ref.key], ref)
 
     program = entry('data.pkl')
     return unpickle.load(program, origin, _known(size), persistent)
 
 
-def _read_legacy(file: BinaryIO, origin: str, size: int) -> Any:
-  def load(persistent: Any = None) -> Any:
+def _read_legacy(file: BinaryIO, origin: str, size: int) -> object:
+  def load(
+    persistent: Callable[[object], object] | None = None,
+  ) -> object:
     return unpickle.load(Bounded(file, size), origin, _known(size), persistent)
 
   if load() != LEGACY_MAGIC:
-    raise WeightsError(f'{origin} is no file of PyTorch.')
+    raise WeightsError(f'{origin} is not a PyTorch file.')
   load()  # Version of the protocol.
   system = load()
   if not isinstance(system, dict) or system.get('little_endian') is not True:
     raise WeightsError(f'{origin} was written in an unknown byte order.')
   start = file.tell()
-  # The storages follow the pickle that names them: it is read twice.
-  named: dict[str, _Named] = {}
+  # Storages follow the pickle that refers to them, so it is read twice.
+  refs: dict[str, _StorageRef] = {}
 
-  def note(name: Any) -> _Storage:
-    each = _parse(name)
-    named[each.key] = each
+  def collect(name: object) -> _Storage:
+    ref = _parse(name)
+    refs[ref.key] = ref
     return _Storage(None)
 
-  load(note)
+  load(collect)
   storages = {}
-  for key in load():
+  keys = load()
+  if not isinstance(keys, list):
+    raise ValueError('it has no list of storages')
+  for key in keys:
     (count,) = struct.unpack('<q', Bounded(file, size).read(8))
-    each = named[key]._replace(count=count)
-    width = np.dtype(_stored(each.code)).itemsize
+    ref = refs[key]._replace(count=count)
+    width = np.dtype(_stored(ref.code)).itemsize
     data = Bounded(file, size).read(count * width)
-    storages[key] = _Storage(_values(data, each, '<'))
+    storages[key] = _Storage(_values(data, ref, '<'))
   file.seek(start)
 
-  def persistent(name: Any) -> _Storage:
-    each = _parse(name)
-    return _part(storages[each.key], each)
+  def persistent(name: object) -> _Storage:
+    ref = _parse(name)
+    return _part(storages[ref.key], ref)
 
   return load(persistent)
 
 
 def _known(size: int) -> Known:
-  """What the pickles of PyTorch may name beside NumPy's and Python's own."""
+  """Returns all that a pickle of PyTorch may name."""
   parameter = Constructor(lambda tensor, *_: tensor)
   tensor = Constructor(_tensor)
   return {
@@ -213,70 +219,71 @@ def _known(size: int) -> Known:
   }
 
 
-def _parse(name: Any) -> _Named:
+def _parse(name: object) -> _StorageRef:
   if not isinstance(name, tuple) or len(name) not in (5, 6):
-    raise RefusedError('it refers to something that is no storage')
+    raise RefusedError('it refers to something that is not a storage')
   kind, code, key, _, count, *view = name
   known = kind == 'storage' and code in _TYPES.values()
   if not (known and isinstance(key, str) and isinstance(count, int)):
-    raise RefusedError('it refers to something that is no storage')
+    raise RefusedError('it refers to something that is not a storage')
   part = None
   if view and view[0] is not None:
     _, offset, length = view[0]
     part = (int(offset), int(length))
-  return _Named(code, key, count, part)
+  return _StorageRef(code, key, count, part)
 
 
 def _stored(code: str) -> str:
   return 'u2' if code == 'bfloat16' else code
 
 
-def _values(data: bytes, named: _Named, order: str) -> np.ndarray:
-  dtype = np.dtype(order + _stored(named.code))
-  if named.count * dtype.itemsize != len(data):
+def _values(data: bytes, ref: _StorageRef, order: str) -> np.ndarray:
+  dtype = np.dtype(order + _stored(ref.code))
+  if ref.count * dtype.itemsize != len(data):
     raise RefusedError(
-      f'storage {unpickle.brief(named.key)} claims {named.count} values'
+      f'storage {unpickle.brief(ref.key)} claims {ref.count} values'
       f' where {len(data)} bytes are there'
     )
   values = np.frombuffer(data, dtype)
-  if named.code == 'bfloat16':
-    # It is the upper half of a float32.
+  if ref.code == 'bfloat16':
+    # The upper half of a float32.
     return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
   return values
 
 
-def _part(storage: _Storage, named: _Named) -> _Storage:
-  if named.view is None or storage.values is None:
+def _part(storage: _Storage, ref: _StorageRef) -> _Storage:
+  if ref.view is None or storage.values is None:
     return storage
-  offset, count = named.view
+  offset, count = ref.view
   if not 0 <= offset <= offset + count <= len(storage.values):
     raise RefusedError('it has a view outside of its storage')
   return _Storage(storage.values[offset : offset + count])
 
 
 def _tensor(
-  storage: Any, offset: Any, size: Any, stride: Any, *_: Any
+  storage: object, offset: object, size: object, stride: object, *_: object
 ) -> np.ndarray | None:
-  """A view of a storage; checked, for NumPy would read beyond it."""
+  """Returns a view of a storage; checked, as NumPy would read beyond it."""
   if not isinstance(storage, _Storage):
-    raise RefusedError('it has a tensor of no storage')
+    raise RefusedError('it has a tensor without a storage')
   if (
     not (isinstance(size, tuple | list) and isinstance(stride, tuple | list))
     or len(size) != len(stride)
     or len(size) > _MOST_AXES
   ):
-    raise RefusedError('it has a tensor of no shape')
-  numbers = (offset, *size, *stride)
-  if not all(isinstance(n, int) and 0 <= n < 2**48 for n in numbers):
-    raise RefusedError('it has a tensor of no shape')
+    raise RefusedError('it has a tensor without a shape')
+  numbers = (*size, *stride)
+  if not isinstance(offset, int) or not all(
+    isinstance(n, int) and 0 <= n < 2**48 for n in (offset, *numbers)
+  ):
+    raise RefusedError('it has a tensor without a shape')
   if storage.values is None:
     return None
   count = math.prod(size)
   last = offset + sum(
     (n - 1) * step for n, step in zip(size, stride, strict=True)
   )
-  # More values than the storage has would be one value many times: a few bytes
-  # could claim any memory.
+  # With strides of 0, a few bytes could claim any amount of memory.
   if count and (count > len(storage.values) or last >= len(storage.values)):
     raise RefusedError(
       f'it has a tensor of shape {tuple(size)} in a storage of'

@@ -1,20 +1,23 @@
-"""What PyTorch makes of an exported state dict.
+"""Reference networks in PyTorch, to verify an exported state dict.
 
-The networks of torchvision, timm, PAWS and SimCLRv2 by their parameters' names
-and PyTorch's own functions, so that an export can be compared with the original
-where none of those libraries is installed. PyTorch is imported when it is used.
+The networks of torchvision, timm, PAWS and SimCLRv2, by names of parameters and
+functions of PyTorch, so that those libraries need not be installed. PyTorch is
+imported when used.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import ml_collections
 
-Tensor = Any
+if TYPE_CHECKING:
+  from torch import Tensor
 
 
 class TorchNetwork:
-  """A network of PyTorch's functions, in eval mode."""
+  """Network of PyTorch's functions, in eval mode."""
 
   def __init__(
     self, state: Mapping[str, Tensor], network: ml_collections.ConfigDict
@@ -26,7 +29,7 @@ class TorchNetwork:
     self.state, self.network = state, network
 
   def features(self, images: Tensor) -> Tensor:
-    """Maps normalised images [n, 3, H, W] to features [n, F]."""
+    """Maps normalized images [n, 3, H, W] to features [n, F]."""
     if self.network.backbone.startswith('wide_resnet'):
       x = self._wide(images)
     else:
@@ -41,7 +44,7 @@ class TorchNetwork:
       sum(f'{name}.{kind}{i}.weight' in self.state for i in range(1, 10))
       for kind in ('fc', 'bn')
     )
-    # With as many norms as layers, the first is before them all.
+    # If there are as many norms as layers, the first one is the first layer.
     ahead = norms - layers + 1
     if ahead:
       x = self._norm(x, f'{name}.bn1')
@@ -67,8 +70,9 @@ class TorchNetwork:
 
   def _norm(self, x: Tensor, name: str) -> Tensor:
     leaves = ('running_mean', 'running_var', 'weight', 'bias')
-    values = (self.state[f'{name}.{leaf}'] for leaf in leaves)
-    return self.ops.batch_norm(x, *values, eps=self.network.bn_eps)
+    mean, var, weight, bias = (self.state[f'{name}.{leaf}'] for leaf in leaves)
+    eps = self.network.bn_eps
+    return self.ops.batch_norm(x, mean, var, weight, bias, eps=eps)
 
   def _conv_norm(
     self, x: Tensor, conv: str, norm: str, stride: int = 1
@@ -86,15 +90,15 @@ class TorchNetwork:
     return self.ops.max_pool2d(x, 3, 2, 1) if full else x
 
   def _blocks(self) -> list[tuple[str, int]]:
-    """Names of the blocks, and their strides, in order."""
-    found = {
+    """Returns names and strides of the blocks, in order."""
+    indices = {
       tuple(map(int, name[len('layer') :].split('.')[:2]))
       for name in self.state
       if name.startswith('layer')
     }
     return [
       (f'layer{group}.{i}', 2 if group > 1 and i == 0 else 1)
-      for group, i in sorted(found)
+      for group, i in sorted(indices)
     ]
 
   def _block(self, x: Tensor, name: str, stride: int) -> Tensor:
@@ -137,7 +141,7 @@ class TorchNetwork:
     if f'{name}.1.weight' not in self.state:
       return x
     if stride == 1:
-      # The last pixel twice: its average leaves the padding out.
+      # The last pixel twice, so that averages do not include padding.
       x = self.ops.avg_pool2d(self.ops.pad(x, (0, 1, 0, 1), 'replicate'), 2, 1)
     else:
       x = self.ops.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False)

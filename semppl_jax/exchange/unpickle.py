@@ -1,14 +1,14 @@
-"""Reads pickles without running anything that they name.
+"""Pickle reader that executes nothing that a file names.
 
 A pickle is a program for a small stack machine, and `pickle.load` lets it call
-whatever it names. Here `pickletools` takes the program apart and this machine
-carries it out; all that it can call is a fixed table of constructors, which
-make plain dicts, lists, tuples, numbers, strings and NumPy arrays. A file that
-names anything else is refused, and no module of that name is imported.
+whatever it names. Here `pickletools` parses the program and a stack machine
+executes it; all that it can call is a fixed table of constructors of plain
+dicts, lists, tuples, numbers, strings and NumPy arrays. A file that names
+anything else is refused, and no module of that name is imported.
 
-A subclass of `pickle.Unpickler` with a `find_class` of its own would not do: it
-lets a file set attributes of what that returns, and allocates as large a memo
-as a file asks for.
+A subclass of `pickle.Unpickler` with its own `find_class` would not be safe: a
+file could set attributes of the returned object, and make it allocate a memo of
+any size.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,59 +20,59 @@ from typing import Any, BinaryIO
 from semppl_jax.models.weights import WeightsError
 from semppl_jax.runtime.errors import InputError
 
-# A large checkpoint has some hundred thousand; each may cost about 200 bytes.
+# A large checkpoint has a few hundred thousand; each may cost 200 bytes.
 MOST_OPCODES = 2_000_000
 _MOST_ARGUMENTS = 100
-# Calls of one tuple of arguments over and over, which few files have.
+# Allowed repetitions of arguments in calls; real files have few.
 _SPARE_ARGUMENTS = 10_000
 
 _KEYS = (str, bytes, int, float, type(None))
-# Integers that differ by 2**61 - 1 have the same hash; text's is random.
+# Integers that differ by 2**61 - 1 have equal hashes; text hashes randomly.
 _FIRST_KEY, _END_KEY = -(2**31), 2**32
 _BAD = (ValueError, TypeError, LookupError, OverflowError, MemoryError)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Constructor:
-  """What a name of the table stands for: the only thing that can be called."""
+  """Function that a name in the table stands for; nothing else is called."""
 
-  make: Callable[..., Any]
+  make: Callable[..., object]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stateful:
-  """A made value that takes a state; `set_state` checks it.
+  """Value that a pickle may give a state; `set_state` checks it.
 
-  What is kept is `value`: the machine unwraps it where it leaves the stack.
+  The machine replaces it by `value` when it leaves the stack.
   """
 
-  value: Any
-  set_state: Callable[[Any], None]
+  value: object
+  set_state: Callable[[object], None]
 
 
-Known = Mapping[tuple[str, str], Any]
+Known = Mapping[tuple[str, str], object]
 
 
 class RefusedError(InputError):
-  """A pickle does what a file of weights has no need of."""
+  """A pickle does something that no file of weights needs."""
 
 
 class Bounded:
-  """The part of a file up to `end`; a longer read is refused before it."""
+  """File up to position `end`; a longer read fails before it allocates."""
 
   def __init__(self, file: BinaryIO, end: int):
-    """Reads `file` from where it is."""
+    """Starts at the current position of `file`."""
     self._file, self._end = file, end
 
   def tell(self) -> int:
-    """The position in the file."""
+    """Returns the position in the file."""
     return self._file.tell()
 
   def read(self, count: int) -> bytes:
     """Returns `count` bytes.
 
     Raises:
-      ValueError: the file does not have so many.
+      ValueError: the file has fewer.
     """
     left = self._end - self._file.tell()
     if not 0 <= count <= left:
@@ -88,20 +88,20 @@ def load(
   file: BinaryIO | bytes | Bounded,
   origin: str,
   known: Known,
-  persistent: Callable[[Any], Any] | None = None,
+  persistent: Callable[[object], object] | None = None,
   end: int | None = None,
-) -> Any:
-  """Reads one pickle and leaves the file behind it.
+) -> object:
+  """Reads one pickle; the file is then positioned behind it.
 
   Args:
     file: an open file, or the bytes of a pickle.
     origin: the file's name, for messages.
-    known: what each `(module, name)` stands for: a `Constructor`, or a value.
-    persistent: what a persistent id stands for; without it they are refused.
-    end: where the file ends.
+    known: a `Constructor` or a value for each allowed `(module, name)`.
+    persistent: resolves persistent ids; without it they are refused.
+    end: position of the end of the file.
 
   Raises:
-    WeightsError: the pickle is damaged, or names what is not known.
+    WeightsError: the pickle is damaged, or names anything that is not known.
   """
   if isinstance(file, bytes):
     file, end = io.BytesIO(file), len(file)
@@ -116,8 +116,8 @@ def load(
     raise WeightsError(f'{origin} is damaged: {brief(error)}.') from None
 
 
-def brief(value: Any) -> str:
-  """The start of a text that comes from a file, on one line."""
+def brief(value: object) -> str:
+  """Returns the start of a text from a file, on one line."""
   return ' '.join(str(value)[:200].split()).rstrip('.')
 
 
@@ -129,17 +129,19 @@ def _size(file: BinaryIO) -> int:
 
 
 class _Machine:
-  """The stack machine of the pickle protocols 0 to 5, without calls."""
+  """Stack machine of the pickle protocols 0 to 5, without free calls."""
 
-  def __init__(self, known: Known, persistent: Callable[[Any], Any] | None):
+  def __init__(
+    self, known: Known, persistent: Callable[[object], object] | None
+  ):
     self.known, self.persistent = known, persistent
-    self.stack: list[Any] = []
-    self.below: list[list[Any]] = []
-    self.memo: dict[int, Any] = {}
+    self.stack: list[object] = []
+    self.below: list[list[object]] = []
+    self.memo: dict[int, object] = {}
     self.opcodes = self.arguments = 0
 
-  def run(self, file: Bounded) -> Any:
-    opcodes: Any = pickletools.genops(file)  # pyright: ignore[reportArgumentType]
+  def run(self, file: Bounded) -> object:
+    opcodes: object = pickletools.genops(file)  # pyright: ignore[reportArgumentType]
     for opcode, argument, _ in opcodes:
       self.opcodes += 1
       if self.opcodes > MOST_OPCODES:
@@ -155,59 +157,56 @@ class _Machine:
         step(self, argument)
     raise ValueError('it ends before its last opcode')
 
-  def mark(self, _: Any) -> None:
+  def mark(self, _: object) -> None:
     self.below.append(self.stack)
     self.stack = []
 
-  def pop_mark(self, _: Any = None) -> list[Any]:
+  def pop_mark(self, _: object = None) -> list[object]:
     items = [_plain(x) for x in self.stack]
     self.stack = self.below.pop()
     return items
 
-  def pop(self, _: Any = None) -> Any:
+  def pop(self, _: object = None) -> object:
     if self.stack:
       return _plain(self.stack.pop())
     return self.pop_mark()
 
-  def push(self, value: Any) -> None:
+  def push(self, value: object) -> None:
     self.stack.append(value)
 
-  def memoise(self, index: int | None) -> None:
+  def memoize(self, index: int | None) -> None:
     index = len(self.memo) if index is None else index
     if not 0 <= index < _END_KEY:
-      raise RefusedError('it has a memo of an index that no file has')
+      raise RefusedError('it has an invalid memo index')
     self.memo[index] = self.stack[-1]
 
-  def recall(self, index: int) -> None:
-    self.stack.append(self.memo[index])
-
-  def take(self, count: int) -> tuple[Any, ...]:
+  def take(self, count: int) -> tuple[object, ...]:
     items = tuple(self.pop() for _ in range(count))
     return items[::-1]
 
-  def append(self, items: list[Any]) -> None:
+  def append(self, items: list[object]) -> None:
     target = self.stack[-1]
     if not isinstance(target, list):
       raise RefusedError(f'it appends to a {type(target).__name__}')
     target.extend(items)
 
-  def set_items(self, items: list[Any]) -> None:
+  def set_items(self, items: list[object]) -> None:
     target = self.stack[-1]
     if not isinstance(target, dict):
       raise RefusedError(f'it sets items of a {type(target).__name__}')
     target.update(pairs(items))
 
-  def find(self, module: Any, name: Any) -> None:
+  def find(self, module: object, name: object) -> None:
     if not (isinstance(module, str) and isinstance(name, str)):
       raise RefusedError('it names something that is not text')
     if (module, name) not in self.known:
       raise RefusedError(
-        f'it names {brief(module)}.{brief(name)}, which no file of weights has'
-        ' to; nothing of it was run'
+        f'it names {brief(module)}.{brief(name)}, which no file of weights'
+        ' needs; nothing was executed'
       )
     self.stack.append(self.known[module, name])
 
-  def call(self, function: Any, arguments: Any) -> None:
+  def call(self, function: object, arguments: object) -> None:
     if not isinstance(function, Constructor):
       raise RefusedError(f'it calls a {type(function).__name__}')
     if not isinstance(arguments, tuple | list):
@@ -215,15 +214,12 @@ class _Machine:
     if len(arguments) > _MOST_ARGUMENTS:
       raise RefusedError(f'it calls something with {len(arguments)} arguments')
     self.arguments += len(arguments)
-    # Otherwise each was pushed by an opcode of its own.
+    # Without repetition, each argument was pushed by its own opcode.
     if self.arguments > self.opcodes + _SPARE_ARGUMENTS:
-      raise RefusedError('it calls with the same arguments over and over')
+      raise RefusedError('it repeats calls with the same arguments')
     self.stack.append(function.make(*arguments))
 
-  def call_two(self, _: Any) -> None:
-    self.call(*self.take(2))
-
-  def call_marked(self, _: Any) -> None:
+  def call_marked(self, _: object) -> None:
     function, *arguments = self.pop_mark()
     self.call(function, arguments)
 
@@ -232,32 +228,32 @@ class _Machine:
     self.find(*names.split(' ', 1))
     self.call(self.stack.pop(), arguments)
 
-  def build(self, _: Any) -> None:
+  def build(self, _: object) -> None:
     state = self.pop()
     target = self.stack[-1]
     if isinstance(target, Stateful):
       target.set_state(state)
     elif not isinstance(target, dict):
       raise RefusedError(f'it sets the state of a {type(target).__name__}')
-    # PyTorch's versions of modules, which nothing needs. Of another state the
-    # content is unknown, and dropping it might drop weights.
+    # PyTorch's versions of modules, which are not needed. Any other state is
+    # refused: dropping it might drop weights.
     elif state and not (
       isinstance(state, dict) and len(state) == 1 and '_metadata' in state
     ):
-      raise RefusedError('it has a dict with a state of an unknown kind')
+      raise RefusedError('it has a dict with an unknown state')
 
-  def persist(self, name: Any) -> None:
+  def persist(self, name: object) -> None:
     if self.persistent is None:
-      raise RefusedError('it refers to objects outside of it')
+      raise RefusedError('it refers to objects outside the file')
     self.stack.append(self.persistent(name))
 
 
-def pairs(items: list[Any]) -> dict[Any, Any]:
-  """Keys and values in turn, as a dict.
+def pairs(items: list[object]) -> dict[object, object]:
+  """Returns a dict of alternating keys and values.
 
   Raises:
     RefusedError: a key is a container, whose hash may take forever, or a
-      large number, of which many can have one hash.
+      large number, as many of these can share one hash.
   """
   if len(items) % 2:
     raise ValueError('a key has no value')
@@ -270,38 +266,20 @@ def pairs(items: list[Any]) -> dict[Any, Any]:
   return dict(zip(keys, items[1::2], strict=True))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
   return value.value if isinstance(value, Stateful) else value
 
 
-# Opcodes that push what stands behind them.
-_CONSTANTS = frozenset(
-  (
-    'INT',
-    'BININT',
-    'BININT1',
-    'BININT2',
-    'LONG',
-    'LONG1',
-    'LONG4',
-    'FLOAT',
-    'BINFLOAT',
-    'STRING',
-    'BINSTRING',
-    'SHORT_BINSTRING',
-    'UNICODE',
-    'BINUNICODE',
-    'SHORT_BINUNICODE',
-    'BINUNICODE8',
-    'BINBYTES',
-    'SHORT_BINBYTES',
-    'BINBYTES8',
-    'BYTEARRAY8',
-  )
-)
-_STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
-  'PROTO': lambda m, _: None,
-  'FRAME': lambda m, _: None,
+# Opcodes that push their own argument.
+_CONSTANTS = {
+  'INT', 'BININT', 'BININT1', 'BININT2', 'LONG', 'LONG1', 'LONG4', 'FLOAT',
+  'BINFLOAT', 'STRING', 'BINSTRING', 'SHORT_BINSTRING', 'UNICODE', 'BINUNICODE',
+  'SHORT_BINUNICODE', 'BINUNICODE8', 'BINBYTES', 'SHORT_BINBYTES', 'BINBYTES8',
+  'BYTEARRAY8',
+}  # fmt: skip
+# A set becomes a list, which hashes nothing.
+_STEPS: dict[str, Callable[[_Machine, Any], object]] = {
+  **dict.fromkeys(('PROTO', 'FRAME'), lambda m, _: None),
   'MARK': _Machine.mark,
   'POP': _Machine.pop,
   'POP_MARK': _Machine.pop_mark,
@@ -314,29 +292,23 @@ _STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
   'TUPLE2': lambda m, _: m.push(m.take(2)),
   'TUPLE3': lambda m, _: m.push(m.take(3)),
   'TUPLE': lambda m, _: m.push(tuple(m.pop_mark())),
-  'EMPTY_LIST': lambda m, _: m.push([]),
-  'LIST': lambda m, _: m.push(m.pop_mark()),
+  **dict.fromkeys(('EMPTY_LIST', 'EMPTY_SET'), lambda m, _: m.push([])),
+  **dict.fromkeys(('LIST', 'FROZENSET'), lambda m, _: m.push(m.pop_mark())),
   'APPEND': lambda m, _: m.append([m.pop()]),
-  'APPENDS': lambda m, _: m.append(m.pop_mark()),
+  **dict.fromkeys(('APPENDS', 'ADDITEMS'), lambda m, _: m.append(m.pop_mark())),
   'EMPTY_DICT': lambda m, _: m.push({}),
   'DICT': lambda m, _: m.push(pairs(m.pop_mark())),
   'SETITEM': lambda m, _: m.set_items(list(m.take(2))),
   'SETITEMS': lambda m, _: m.set_items(m.pop_mark()),
-  # Sets are of no use here: a list takes what they hold and hashes nothing.
-  'EMPTY_SET': lambda m, _: m.push([]),
-  'ADDITEMS': lambda m, _: m.append(m.pop_mark()),
-  'FROZENSET': lambda m, _: m.push(m.pop_mark()),
-  'PUT': _Machine.memoise,
-  'BINPUT': _Machine.memoise,
-  'LONG_BINPUT': _Machine.memoise,
-  'MEMOIZE': _Machine.memoise,
-  'GET': _Machine.recall,
-  'BINGET': _Machine.recall,
-  'LONG_BINGET': _Machine.recall,
+  **dict.fromkeys(
+    ('PUT', 'BINPUT', 'LONG_BINPUT', 'MEMOIZE'), _Machine.memoize
+  ),
+  **dict.fromkeys(
+    ('GET', 'BINGET', 'LONG_BINGET'), lambda m, index: m.push(m.memo[index])
+  ),
   'GLOBAL': lambda m, names: m.find(*names.split(' ', 1)),
   'STACK_GLOBAL': lambda m, _: m.find(*m.take(2)),
-  'REDUCE': _Machine.call_two,
-  'NEWOBJ': _Machine.call_two,
+  **dict.fromkeys(('REDUCE', 'NEWOBJ'), lambda m, _: m.call(*m.take(2))),
   'OBJ': _Machine.call_marked,
   'INST': _Machine.call_named,
   'BUILD': _Machine.build,

@@ -1,40 +1,40 @@
-"""Weights in a directory of their own: what `import_weights` writes.
+"""Directory of weights: an orbax checkpoint, described by `weights.json`."""
 
-The arrays are an orbax checkpoint; `weights.json` says what they are.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import json
 import math
 import pathlib
 from typing import Any
 
+import jax
+from jaxtyping import PyTree
 import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
 
 from semppl_jax.models.weights import Preprocessing, Weights, WeightsError
+from semppl_jax.runtime.errors import first_line
 from semppl_jax.runtime.files import write_text
 
 FILE = 'weights.json'
 _ARRAYS = 'arrays'
 INTERPOLATIONS = ('bicubic', 'bilinear')
-_MOST_SIDE = 10_000
+_MAX_SIDE = 10_000
 
 
-def holds(path: pathlib.Path) -> bool:
-  """Whether a directory was written by `write`."""
+def is_weights_dir(path: pathlib.Path) -> bool:
+  """Returns True for a directory that `write` wrote."""
   return (path / FILE).is_file()
 
 
 def write(path: pathlib.Path, weights: Weights) -> None:
-  """Writes weights; the description last, so that a torn write is no weights.
+  """Writes weights; the description last, as it marks the directory complete.
 
   Raises:
-    WeightsError: the directory has weights already.
+    WeightsError: the directory already holds weights.
   """
-  if holds(path):
-    raise WeightsError(f'{path} holds weights already; name another directory.')
+  if is_weights_dir(path):
+    raise WeightsError(f'{path} already holds weights; name another directory.')
   path.mkdir(parents=True, exist_ok=True)
   with ocp.StandardCheckpointer() as writer:
     writer.save(
@@ -46,30 +46,30 @@ def write(path: pathlib.Path, weights: Weights) -> None:
 
 
 def read(path: pathlib.Path) -> Weights:
-  """Reads what `write` wrote.
+  """Reads a directory that `write` wrote.
 
   Raises:
-    WeightsError: a part of it is gone or damaged.
+    WeightsError: a part of it is missing or damaged.
   """
   try:
-    said = json.loads((path / FILE).read_text())
+    description = json.loads((path / FILE).read_text())
     arrays = host_arrays((path / _ARRAYS).absolute(), ('params', 'net_state'))
     return Weights(
-      network=ml_collections.ConfigDict(said['network']),
+      network=ml_collections.ConfigDict(description['network']),
       params=arrays['params'],
       net_state=arrays['net_state'],
-      preprocessing=preprocessing(said['preprocessing']),
-      class_names=tuple(said['class_names']),
-      origin=said['origin'],
+      preprocessing=preprocessing(description['preprocessing']),
+      class_names=tuple(description['class_names']),
+      origin=description['origin'],
     )
   except KeyError as error:
-    raise WeightsError(f'{path} is damaged: it has no {error}.') from error
+    raise WeightsError(f'{path} is damaged: {error} not found.') from error
   except (OSError, ValueError, TypeError, RecursionError) as error:
     raise WeightsError(f'{path} is damaged: {first_line(error)}.') from error
 
 
-def describe(weights: Weights) -> dict[str, Any]:
-  """All of the weights but their arrays, as JSON holds it."""
+def describe(weights: Weights) -> dict[str, object]:
+  """Returns all fields but the arrays, for JSON."""
   return {
     'origin': weights.origin,
     'network': weights.network.to_dict(),
@@ -79,8 +79,8 @@ def describe(weights: Weights) -> dict[str, Any]:
   }
 
 
-def preprocessing(values: dict[str, Any]) -> Preprocessing:
-  """The preprocessing that `describe` described."""
+def preprocessing(values: Mapping[str, Any]) -> Preprocessing:
+  """Returns the preprocessing from its fields in JSON."""
   return Preprocessing(
     resize=values['resize'],
     crop=values['crop'],
@@ -90,12 +90,12 @@ def preprocessing(values: dict[str, Any]) -> Preprocessing:
   )
 
 
-def problem(prepared: Preprocessing) -> str | None:
-  """Says what of a preprocessing of RGB images cannot be; None if all can."""
+def preprocessing_problem(prepared: Preprocessing) -> str | None:
+  """Returns a clause on a field that is not allowed, or None."""
   for name in ('resize', 'crop'):
     side = getattr(prepared, name)
-    if not isinstance(side, int) or not 1 <= side <= _MOST_SIDE:
-      return f'{name}={side!r} must be a whole number from 1 to {_MOST_SIDE}'
+    if not isinstance(side, int) or not 1 <= side <= _MAX_SIDE:
+      return f'{name}={side!r} must be a whole number from 1 to {_MAX_SIDE}'
   if prepared.crop > prepared.resize:
     return f'crop={prepared.crop} must be at most resize={prepared.resize}'
   if prepared.interpolation not in INTERPOLATIONS:
@@ -114,38 +114,27 @@ def problem(prepared: Preprocessing) -> str | None:
   return None
 
 
-def host_arrays(path: pathlib.Path, names: Sequence[str]) -> Any:
-  """Reads some top entries of an orbax checkpoint as NumPy arrays.
+def host_arrays(path: pathlib.Path, names: Sequence[str]) -> dict[str, PyTree]:
+  """Reads some top-level entries of an orbax checkpoint as NumPy arrays.
 
-  The devices that it was saved on need not be there, and entries that are not
-  named, such as queues and optimisers, are not read.
+  The devices that it was saved from need not exist, and other entries, such as
+  queues and optimizers, are not read.
   """
   with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-    found = reader.metadata(path).item_metadata
-    if found is None:
+    metadata = reader.metadata(path).item_metadata
+    if metadata is None:
       raise ValueError(f'{path} holds no arrays')
-    tree = found.tree
+    tree = metadata.tree
     missing = sorted(set(names) - set(tree))
     if missing:
-      raise ValueError(f'it has no {missing[0]!r}')
+      raise ValueError(f'{missing[0]!r} not found')
     wanted = {name: tree[name] for name in names}
     as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
     return reader.restore(
       path,
       args=ocp.args.PyTreeRestore(
-        item=_map(lambda _: 0, wanted),
-        restore_args=_map(lambda _: as_numpy, wanted),
+        item=jax.tree.map(lambda _: 0, wanted),
+        restore_args=jax.tree.map(lambda _: as_numpy, wanted),
         partial_restore=True,
       ),
     )
-
-
-def _map(f: Any, tree: Any) -> Any:
-  if isinstance(tree, dict):
-    return {key: _map(f, value) for key, value in tree.items()}
-  return f(tree)
-
-
-def first_line(error: Exception) -> str:
-  """The first line of a message, or the error's kind."""
-  return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

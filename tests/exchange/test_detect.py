@@ -29,8 +29,8 @@ def _state(network, heads=()):
   rng = np.random.default_rng(0)
   return {
     name: torch.from_numpy(rng.random(entry.torch_shape(), np.float32))
-    for entry in torch_mapping.table(network, heads)
-    for name in entry.theirs
+    for entry in torch_mapping.make_table(network, heads)
+    for name in entry.torch_names
   }
 
 
@@ -40,21 +40,21 @@ def small(monkeypatch):
   return random_weights.foreign()
 
 
-def _find(tmp_path, value, name='x.pth'):
+def _import(tmp_path, value, name='x.pth'):
   path = tmp_path / name
   torch.save(value, path)
-  return detect.find(path)
+  return detect.import_file(path)
 
 
 def _refusal(tmp_path, value):
   with pytest.raises(WeightsError) as caught:
-    _find(tmp_path, value)
+    _import(tmp_path, value)
   assert '\n' not in str(caught.value)
   return str(caught.value)
 
 
 def test_settings_are_those_of_a_config():
-  own, config = architecture.settings(), base.get_config().network
+  own, config = architecture.network_config(), base.get_config().network
   assert [*loading.to_flat_dict(own)] == [*loading.to_flat_dict(config)]
   same = {'bn_decay', 'bn_eps', 'padding', 'stem', 'width'}
   assert all(own[name] == config[name] for name in same)
@@ -67,7 +67,7 @@ def test_wrappers_and_prefixes(tmp_path, small, wrapper, prefix):
   state = {prefix + name: value for name, value in state.items()}
   state[f'{prefix}bn1.num_batches_tracked'] = torch.tensor(5)
   value = {wrapper: state, 'epoch': 3} if wrapper else state
-  found = _find(tmp_path, value)
+  found = _import(tmp_path, value)
   weights = found.weights
   assert found.left_out == ()
   assert weights.heads == ('classifier',)
@@ -87,14 +87,14 @@ def test_wrappers_and_prefixes(tmp_path, small, wrapper, prefix):
 def test_timm_is_bicubic(tmp_path, small):
   path = tmp_path / 'x.safetensors'
   safetensors.torch.save_file(_state(small), path, {'format': 'pt'})
-  weights = detect.read(path)
+  weights = detect.import_file(path).weights
   assert weights.preprocessing == Preprocessing(256, 224, 'bicubic', *IMAGENET)
 
 
 @pytest.mark.parametrize('width', [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_file_of_paws(tmp_path, width):
   """WideResNet-28-2 with the heads of its ImageNet runs."""
-  network = architecture.settings(
+  network = architecture.network_config(
     backbone='wide_resnet28_2', stem='cifar', width=width
   )
   network.projector.update(
@@ -110,7 +110,7 @@ def test_the_file_of_paws(tmp_path, width):
     'unlabel_prob': 0.92,
     'lr': 3.2,
   }
-  found = _find(tmp_path, saved, 'paws-latest.pth.tar')
+  found = _import(tmp_path, saved, 'paws-latest.pth.tar')
   assert found.weights.network.to_dict() == network.to_dict()
   assert found.weights.heads == ('projector', 'predictor')
   assert found.left_out == ()
@@ -148,11 +148,11 @@ def test_selective_kernels_and_widths_are_found(monkeypatch, selective):
 
 
 def _assert_found(**fields):
-  network = architecture.settings(**fields)
+  network = architecture.network_config(**fields)
   state = {
     name: np.broadcast_to(np.float32(0), entry.torch_shape())
-    for entry in torch_mapping.table(network, ())
-    for name in entry.theirs
+    for entry in torch_mapping.make_table(network, ())
+    for name in entry.torch_names
   }
   assert torch_import.network_of(state, 'x').to_dict() == network.to_dict()
 
@@ -209,40 +209,40 @@ def test_a_pickled_state_dict_of_arrays(tmp_path, small):
   path.write_bytes(
     pickle.dumps({k: v.numpy() for k, v in _state(small).items()})
   )
-  assert detect.read(path).network.backbone == 'resnet18'
+  assert detect.import_file(path).weights.network.backbone == 'resnet18'
 
 
 @pytest.mark.parametrize(
   ('content', 'word'),
   [
-    (b'', 'no file of PyTorch'),
-    (b'GIF89a', 'no file of PyTorch'),
+    (b'', 'not a PyTorch file'),
+    (b'GIF89a', 'not a PyTorch file'),
     (b'a' * 257 + b'ustar' + b'a' * 300, 'tar archive'),
     (b'\x80', 'damaged'),
     (b'PK\x03\x04rest', 'damaged'),
-    (b'\x1f\x8b\x08', 'no file of PyTorch'),
+    (b'\x1f\x8b\x08', 'not a PyTorch file'),
   ],
 )
 def test_other_files(tmp_path, content, word):
   path = tmp_path / 'x.pth'
   path.write_bytes(content)
   with pytest.raises(WeightsError, match=word) as caught:
-    detect.find(path)
+    detect.import_file(path)
   assert str(path) in str(caught.value) and '\n' not in str(caught.value)
 
 
 def test_no_file(tmp_path):
   with pytest.raises(WeightsError, match='cannot be read'):
-    detect.find(tmp_path / 'x.pth')
+    detect.import_file(tmp_path / 'x.pth')
 
 
 @pytest.mark.parametrize(
   ('value', 'word'),
   [
-    (5, 'of the kind int'),
-    (np.ones(3), 'of the kind ndarray'),
-    ([np.ones(3)], 'of the kind list'),
-    ('text', 'of the kind str'),
+    (5, 'of type int'),
+    (np.ones(3), 'of type ndarray'),
+    ([np.ones(3)], 'of type list'),
+    ('text', 'of type str'),
     ({}, 'is empty'),
     ({'a': np.ones(3), 7: 1}, 'it has a'),
   ],
@@ -252,12 +252,12 @@ def test_what_is_no_state_dict(tmp_path, value, word):
   path = tmp_path / 'x.pkl'
   path.write_bytes(pickle.dumps(value))
   with pytest.raises(WeightsError, match='0 ResNets') as caught:
-    detect.find(path)
+    detect.import_file(path)
   assert word in str(caught.value)
 
 
 def test_a_tensor_alone(tmp_path):
-  assert 'of the kind ndarray' in _refusal(tmp_path, torch.ones(3))
+  assert 'of type ndarray' in _refusal(tmp_path, torch.ones(3))
 
 
 def test_lists_without_end_are_not_printed(tmp_path):
@@ -268,15 +268,15 @@ def test_lists_without_end_are_not_printed(tmp_path):
     program += b'](' + bytes([ord('h'), level - 1]) * 10 + b'e'
     program += b'q' + bytes([level])
   path.write_bytes(program + b'.')
-  with pytest.raises(WeightsError, match='of the kind list'):
-    detect.find(path)
+  with pytest.raises(WeightsError, match='of type list'):
+    detect.import_file(path)
 
 
 def test_names_inside_and_outside_of_the_encoder_may_be_alike(tmp_path, small):
   """`conv1.weight` of the whole is another than the encoder's own."""
   state = {f'net.{k}': v for k, v in _state(small).items()}
   state |= {'conv1.weight': torch.ones(2), 'net.queue': torch.ones(3)}
-  found = _find(tmp_path, state)
+  found = _import(tmp_path, state)
   assert found.left_out == ('conv1.weight', 'queue')
   assert 'res_net18/~/initial_conv' in found.weights.params
 
@@ -285,7 +285,10 @@ def test_many_others_take_no_time(small):
   state = {k: v.numpy() for k, v in _state(small).items()}
   state |= {f'other.{i}': np.zeros(1) for i in range(30_000)}
   start = time.process_time()
-  assert len(torch_import.find(state, 'x', 'bilinear').left_out) == 30_000
+  assert (
+    len(torch_import.import_state_dict(state, 'x', 'bilinear').left_out)
+    == 30_000
+  )
   assert time.process_time() - start < 5
 
 
@@ -301,7 +304,7 @@ def test_a_target_network_is_of_deepmind(tmp_path, small):
     ('x.pkl', 'pickled state dict'),
   ):
     with pytest.raises(WeightsError, match=f'--network=target .* {kind}'):
-      detect.find(tmp_path / name, 'target')
+      detect.import_file(tmp_path / name, 'target')
 
 
 def test_a_missing_kernel_of_deepmind_is_named():
@@ -312,10 +315,10 @@ def test_a_missing_kernel_of_deepmind_is_named():
     }
   }
   with pytest.raises(WeightsError) as caught:
-    deepmind_import.find(tree, 'x')
+    deepmind_import.import_tree(tree, 'x')
   assert 'differs' in str(caught.value)
   with pytest.raises(WeightsError, match='0 networks'):
-    deepmind_import.find(
+    deepmind_import.import_tree(
       {
         'experiment_state': {
           'online_params': {f'res_net{"9" * 5000}/~/x': {}},

@@ -56,7 +56,7 @@ def cheap(monkeypatch):
 
   made = Cheap()
   monkeypatch.setattr(formats, 'load', lambda name: made)
-  monkeypatch.setattr(inference, 'on_host', lambda weights, heads: _sums)
+  monkeypatch.setattr(inference, 'make_host_fn', lambda weights, heads: _sums)
   return made
 
 
@@ -66,31 +66,29 @@ def _sums(images):
 
 def test_a_file_and_what_is_beside_it(weights, tmp_path):
   out = tmp_path / 'encoder'
-  measured = export.export(
-    weights, 'stablehlo', out, ('classifier', 'projector')
-  )
-  assert set(measured.difference) == {'features', 'projection', 'logits'}
-  assert max(measured.difference.values()) <= 1e-5
-  assert measured.images == '64 images of noise'
-  told = export.describe(measured)
-  assert 'largest difference over 64 images of noise: features' in told
-  assert 'logits' in told and 'projection' in told
+  parity = export.export(weights, 'stablehlo', out, ('classifier', 'projector'))
+  assert set(parity.difference) == {'features', 'projection', 'logits'}
+  assert max(parity.difference.values()) <= 1e-5
+  assert parity.images == '64 images of noise'
+  summary = export.describe(parity)
+  assert 'largest difference over 64 images of noise: features' in summary
+  assert 'logits' in summary and 'projection' in summary
   assert sorted(x.name for x in tmp_path.iterdir()) == [
     'encoder',
     'encoder.json',
   ]
-  said = json.loads((tmp_path / 'encoder.json').read_text())
-  assert said['class_names'] == list(weights.class_names)
-  assert said['preprocessing']['mean'] == list(weights.preprocessing.mean)
-  assert said['input']['shape'] == ['B', 32, 32, 3]
-  assert said['heads'] == ['projector', 'classifier']
-  assert said['outputs'] == {
+  content = json.loads((tmp_path / 'encoder.json').read_text())
+  assert content['class_names'] == list(weights.class_names)
+  assert content['preprocessing']['mean'] == list(weights.preprocessing.mean)
+  assert content['input']['shape'] == ['B', 32, 32, 3]
+  assert content['heads'] == ['projector', 'classifier']
+  assert content['outputs'] == {
     'features': ['B', 128],
     'projection': ['B', 8],
     'logits': ['B', 5],
   }
-  assert said['padding'] == 'torch'
-  assert said['measured']['tolerance'] == to_stablehlo.TOLERANCE
+  assert content['padding'] == 'torch'
+  assert content['measured']['tolerance'] == to_stablehlo.TOLERANCE
   images = random_weights.images(weights, 2)
   random_weights.assert_exact(
     to_stablehlo.read_back(out)(images),
@@ -154,7 +152,7 @@ def test_only_an_export_is_replaced_and_only_if_asked(weights, cheap, tmp_path):
   # A folder of somebody's is no export.
   folder = tmp_path / 'photos'
   folder.mkdir()
-  with pytest.raises(WeightsError, match='no export'):
+  with pytest.raises(WeightsError, match='not an export'):
     export.export(weights, 'stablehlo', folder, overwrite=True)
 
 
@@ -186,10 +184,16 @@ def test_bad_input_is_one_sentence_and_computes_nothing(
   )
   cases = [
     (weights, 'onxx', out, (), "did you mean 'onnx'"),
-    (weights, 'onnx', tmp_path / 'gone' / 'out', (), 'gone is no directory'),
+    (
+      weights,
+      'onnx',
+      tmp_path / 'gone' / 'out',
+      (),
+      'gone not found',
+    ),
     (encoder, 'onnx', out, ('classifier',), 'its heads: projector, predictor'),
     (weights, 'onnx', out, ('projection',), "Did you mean 'projector'"),
-    (weights, 'features', out, (), 'names no data'),
+    (weights, 'features', out, (), 'has no data'),
   ]
   for given, format_name, place, heads, said in cases:
     with pytest.raises(WeightsError, match=said):
@@ -244,7 +248,7 @@ def test_the_program_compares_on_the_runs_own_images(weights, tmp_path):
     (('--checkpoint=x', 'y'), "unknown flag 'y'"),
     (
       ('--checkpoint=gone', '--format=onnx', '--out=x'),
-      'gone does not exist',
+      'gone not found',
     ),
   ],
 )
@@ -275,9 +279,9 @@ def test_a_stopped_program_leaves_nothing(weights, tmp_path):
     time.sleep(0.02)
   assert list(place.iterdir())
   process.send_signal(signal.SIGTERM)
-  _, said = process.communicate(timeout=50)
+  _, errors = process.communicate(timeout=50)
   assert process.returncode == 1
-  assert 'semppl_jax: Stopped at once. No file was written.' in said
+  assert 'semppl_jax: Stopped at once. No file was written.' in errors
   assert not list(place.iterdir())
 
 
@@ -369,7 +373,7 @@ def test_another_json_beside_it_makes_no_export(
   if not alone:
     out.write_text('mine')
   before = _snapshot(tmp_path)
-  with pytest.raises(WeightsError, match='is no export'):
+  with pytest.raises(WeightsError, match='is not an export'):
     export.export(weights, 'stablehlo', out, overwrite=True)
   assert _snapshot(tmp_path) == before
 
@@ -387,8 +391,8 @@ def test_features_without_spread_compare_with_nothing(
   weights, cheap, monkeypatch, tmp_path, value
 ):
   same = lambda images: {'features': np.full((len(images), 2), value)}
-  monkeypatch.setattr(inference, 'on_host', lambda weights, heads: same)
+  monkeypatch.setattr(inference, 'make_host_fn', lambda weights, heads: same)
   monkeypatch.setattr(cheap, 'read_back', lambda path: same)
-  with pytest.raises(WeightsError, match='same features for all of 64'):
+  with pytest.raises(WeightsError, match='same features for all 64'):
     export.export(weights, 'stablehlo', tmp_path / 'out')
   assert not list(tmp_path.iterdir())

@@ -26,13 +26,15 @@ from tests.helpers import random_weights
 
 @pytest.fixture(scope='module')
 def file(tmp_path_factory):
-  network = architecture.settings(backbone='wide_resnet28_2', stem='cifar')
+  network = architecture.network_config(
+    backbone='wide_resnet28_2', stem='cifar'
+  )
   network.classifier.classes = 3
   rng = np.random.default_rng(0)
   state = {
     name: torch.from_numpy(rng.random(entry.torch_shape(), np.float32))
-    for entry in torch_mapping.table(network, ('classifier',))
-    for name in entry.theirs
+    for entry in torch_mapping.make_table(network, ('classifier',))
+    for name in entry.torch_names
   }
   state['queue'] = torch.ones(3)
   path = tmp_path_factory.mktemp('foreign') / 'wide.pth'
@@ -57,7 +59,7 @@ def _names(folder, *names):
 
 def test_what_is_imported_is_what_the_file_has(tmp_path, file):
   out = tmp_path / 'imported'
-  found = detect.find(file)
+  found = detect.import_file(file)
   assert found.left_out == ('queue',)
   weights_dir.write(
     out, found.weights._replace(class_names=('cat', 'dog', 'owl'))
@@ -94,7 +96,7 @@ def test_weights_are_not_replaced(tmp_path, file):
   out = tmp_path / 'imported'
   _run(file, f'--out={out}')
   before = (out / 'weights.json').stat()
-  _assert_bad(_run(file, f'--out={out}'), 'holds weights already')
+  _assert_bad(_run(file, f'--out={out}'), 'already holds weights')
   assert (out / 'weights.json').stat() == before
 
 
@@ -121,7 +123,7 @@ def test_class_names_of_another_count(tmp_path, file):
     (['x.pth'], '--out'),
     (['x.pth', '--out=x'], 'not found'),
     (['x.pth', '--uot=x'], 'uot'),
-    ([__file__, '--out=x'], 'no file of PyTorch'),
+    ([__file__, '--out=x'], 'not a PyTorch file'),
   ],
 )
 def test_bad_flags(arguments, word):
@@ -159,7 +161,7 @@ def parsed(monkeypatch):
   ],
 )
 def test_a_wrong_correction_is_one_sentence(file, flag, value, said):
-  found = detect.find(file)
+  found = detect.import_file(file)
   with (
     flagsaver.flagsaver(**{flag: value}),
     pytest.raises(WeightsError, match=said) as caught,
@@ -170,12 +172,14 @@ def test_a_wrong_correction_is_one_sentence(file, flag, value, said):
 
 @pytest.mark.usefixtures('parsed')
 def test_flags_correct_how_images_are_prepared(file):
-  found = detect.find(file)
+  found = detect.import_file(file)
   assert import_weights._with_preprocessing(found, {}) == found
   with flagsaver.flagsaver(
     interpolation='bicubic', resize=40, crop=36, std=['1', '2', '3']
   ):
-    made = import_weights._with_preprocessing(found, import_weights._overrides())
+    made = import_weights._with_preprocessing(
+      found, import_weights._overrides()
+    )
   assert made.weights.preprocessing == found.weights.preprocessing._replace(
     interpolation='bicubic', resize=40, crop=36, std=(1.0, 2.0, 3.0)
   )
@@ -198,7 +202,7 @@ def test_damaged_weights_are_one_sentence(stored):
   cases += [('[]', 'damaged'), ('{', 'damaged'), ('[' * 100_000, 'damaged')]
   for key in ('network', 'preprocessing', 'class_names', 'origin'):
     left = {k: v for k, v in said.items() if k != key}
-    cases.append((json.dumps(left), f"it has no '{key}'"))
+    cases.append((json.dumps(left), f"'{key}' not found"))
   for content, word in cases:
     (stored / weights_dir.FILE).write_text(content)
     with pytest.raises(WeightsError, match=word):

@@ -14,7 +14,7 @@ HEADS = ('projector', 'predictor', 'classifier')
 def test_outputs_are_those_of_the_network_in_float32(heads):
   weights = random_weights.make(precision='bfloat16')
   images = random_weights.images(weights, 3)
-  got = inference.on_host(weights, heads)(images)
+  got = inference.make_host_fn(weights, heads)(images)
   random_weights.assert_exact(got, random_weights.slow(weights, heads, images))
   assert weights.network.precision == 'bfloat16'
 
@@ -23,7 +23,7 @@ def test_a_classifier_on_the_projector_takes_the_projector_along():
   head = dict(classes=5, input='projector_hidden')
   weights = random_weights.make(classifier=head)
   images = random_weights.images(weights, 2)
-  got = inference.on_host(weights, ('classifier',))(images)
+  got = inference.make_host_fn(weights, ('classifier',))(images)
   want = random_weights.slow(weights, ('classifier',), images)
   random_weights.assert_exact(got, want)
   kept = inference.variables(weights, ('classifier',))['params']

@@ -63,7 +63,7 @@ def test_reads_every_layout(tmp_path, monkeypatch, layout, arrays):
     deepmind_files.dump(monkeypatch, content, arrays, named_tuple)
   )
   for which, want in (('online', online), ('target', target)):
-    found = detect.find(path, which)
+    found = detect.import_file(path, which)
     assert found.left_out == ()
     _assert_same(found.weights.params, want.params)
     _assert_same(found.weights.net_state, want.net_state)
@@ -83,7 +83,7 @@ def _content():
 
 def _refusal(content):
   with pytest.raises(WeightsError) as caught:
-    deepmind_import.find(content, 'x.pkl')
+    deepmind_import.import_tree(content, 'x.pkl')
   assert '\n' not in str(caught.value)
   return str(caught.value)
 
@@ -126,7 +126,7 @@ def test_heads_without_a_place_are_left_out():
   params = content['experiment_state']['online_params']
   params['predictor/linear_2'] = {'w': np.zeros((1, 4, 4))}
   params['logits'] = {'w': np.zeros((1, 16, 10))}
-  found = deepmind_import.find(content, 'x.pkl')
+  found = deepmind_import.import_tree(content, 'x.pkl')
   assert found.weights.heads == ('projector', 'prototypes', 'classifier')
   assert 'logits' in found.left_out
   assert {x.split('/')[0] for x in found.left_out} == {'logits', 'predictor'}
@@ -134,7 +134,7 @@ def test_heads_without_a_place_are_left_out():
 
 def test_another_network_is_named():
   with pytest.raises(WeightsError, match='--network=ema'):
-    detect.find('x.pkl', 'ema')
+    detect.import_file('x.pkl', 'ema')
 
 
 # Exports ------------------------------------------------------------------
@@ -145,11 +145,11 @@ def test_there_and_back(tmp_path):
   path = tmp_path / 'out.pkl'
   metadata.write(path, metadata.describe(weights, HEADS, 'deepmind'))
   to_deepmind.write(path, weights, HEADS)
-  found = detect.find(path)
+  found = detect.import_file(path)
   _assert_same(found.weights.params, weights.params)
   _assert_same(found.weights.net_state, weights.net_state)
   images = random_weights.images(weights, 3)
-  want = inference.on_host(weights, HEADS)(images)
+  want = inference.make_host_fn(weights, HEADS)(images)
   have = to_deepmind.read_back(path)(images)
   assert have.keys() == want.keys() == {
     'features', 'projection', 'prediction', 'scores', 'logits',
@@ -181,7 +181,7 @@ def test_features_are_those_of_haiku(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('width', [1, 2])
 def test_features_of_a_resnet50_are_those_of_haiku(tmp_path, width):
-  network = architecture.settings(padding='same', width=width)
+  network = architecture.network_config(padding='same', width=width)
   weights = random_weights.draw(network)
   to_deepmind.check(weights, ())
   _assert_features_of_haiku(
@@ -193,7 +193,7 @@ def _assert_features_of_haiku(path, weights, heads, plan):
   to_deepmind.write(path, weights, heads)
   images = random_weights.pixels(3, 48)
   want = haiku_networks.run(path, plan, weights.preprocessing)(images)
-  have = inference.on_host(weights)(images)
+  have = inference.make_host_fn(weights)(images)
   assert np.std(want['features']) > 0
   random_weights.assert_exact(have, want)
 
@@ -210,7 +210,7 @@ def _assert_features_of_haiku(path, weights, heads, plan):
 )
 def test_refuses_what_the_released_code_has_not(fields, word):
   weights = _weights()._replace(
-    network=architecture.settings(**{'padding': 'same', **fields})
+    network=architecture.network_config(**{'padding': 'same', **fields})
   )
   with pytest.raises(WeightsError, match=word) as caught:
     to_deepmind.check(weights, ())

@@ -35,15 +35,17 @@ def _close(have, want):
 
 @pytest.mark.parametrize('heads', [('predictor',), ('classifier',)])
 def test_what_is_written_is_read_back(tmp_path, small, heads):
-  kept = inference.carried(small, heads)  # A predictor brings its projector.
+  kept = inference.required_heads(
+    small, heads
+  )  # A predictor brings its projector.
   weights = random_weights.draw(small, kept, class_names=('a', 'b', 'c'))
   path = tmp_path / 'x.safetensors'
   to_safetensors.check(weights, heads)
   to_safetensors.write(path, weights, heads)
   images = random_weights.images(weights, 3)
-  want = inference.on_host(weights, heads)(images)
+  want = inference.make_host_fn(weights, heads)(images)
   _close(to_safetensors.read_back(path)(images), want)
-  found = detect.find(path)
+  found = detect.import_file(path)
   assert found.left_out == ()
   assert found.weights.heads == kept
   assert found.weights.preprocessing == random_weights.PREPROCESSING
@@ -56,7 +58,9 @@ def test_what_is_written_is_read_back(tmp_path, small, heads):
 @pytest.mark.slow
 def test_torchvision_loads_it(tmp_path):
   """Strictly: nothing is missing and nothing is too much."""
-  weights = random_weights.draw(architecture.settings(backbone='resnet18'), ())
+  weights = random_weights.draw(
+    architecture.network_config(backbone='resnet18'), ()
+  )
   path = tmp_path / 'x.safetensors'
   to_safetensors.write(path, weights, ())
   module = torch_networks.build('resnet18')
@@ -103,8 +107,8 @@ def test_refuses_what_pytorch_computes_otherwise(small, fields, heads, word):
 
 def test_metadata_of_others_are_no_harm():
   for text in ('', '[]', '{}', '{"preprocessing": 3}', '{"preprocessing": {}}'):
-    assert to_safetensors.described({to_safetensors.KEY: text}) is None
-  assert to_safetensors.described({'format': 'pt'}) is None
+    assert to_safetensors.read_description({to_safetensors.KEY: text}) is None
+  assert to_safetensors.read_description({'format': 'pt'}) is None
 
 
 def test_forward_says_what_it_lacks(small):
@@ -145,13 +149,13 @@ def _metadata(**changes):
   ids=str,
 )
 def test_metadata_that_cannot_be_are_not_taken(changes):
-  assert to_safetensors.described(_metadata()) is not None
-  assert to_safetensors.described(_metadata(**changes)) is None
+  assert to_safetensors.read_description(_metadata()) is not None
+  assert to_safetensors.read_description(_metadata(**changes)) is None
 
 
 def test_metadata_without_end():
   text = '[' * 100_000
-  assert to_safetensors.described({to_safetensors.KEY: text}) is None
+  assert to_safetensors.read_description({to_safetensors.KEY: text}) is None
 
 
 def test_class_names_of_another_count(tmp_path, small):
@@ -159,4 +163,4 @@ def test_class_names_of_another_count(tmp_path, small):
   path = tmp_path / 'x.safetensors'
   to_safetensors.write(path, weights, ('classifier',))
   with pytest.raises(WeightsError, match='2 class names for a classifier of 3'):
-    detect.find(path)
+    detect.import_file(path)

@@ -1,4 +1,4 @@
-"""What is special to SavedModel; the rest is in `test_graph_formats`."""
+"""Only of SavedModel; the rest is in `test_graph_formats`."""
 
 
 def test_the_signature_takes_any_number_of_images(written):

@@ -1,4 +1,4 @@
-"""What is special to StableHLO; the rest is in `test_graph_formats`."""
+"""Only of StableHLO; the rest is in `test_graph_formats`."""
 
 from jax import export
 

@@ -4,6 +4,7 @@ import functools
 
 import haiku as hk
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -45,7 +46,9 @@ def _marked(names, quick):
 
 @functools.cache
 def _table(name):
-  return torch_mapping.table(architecture.settings(**SETTINGS[name]), ())
+  return torch_mapping.make_table(
+    architecture.network_config(**SETTINGS[name]), ()
+  )
 
 
 def _state(module):
@@ -67,7 +70,7 @@ def test_names_and_shapes_are_those_of_pytorch(name):
   have = [
     (theirs, entry.torch_shape())
     for entry in _table(name)
-    for theirs in entry.theirs
+    for theirs in entry.torch_names
   ]
   assert len(have) == len(dict(have))
   assert dict(have) == want
@@ -86,7 +89,7 @@ def test_there_and_back(name):
   shapes = {
     theirs: entry.torch_shape()
     for entry in _table(name)
-    for theirs in entry.theirs
+    for theirs in entry.torch_names
   }
   state = {k: rng.random(shape, np.float32) for k, shape in shapes.items()}
   params, net_state = torch_mapping.from_torch(_table(name), state)
@@ -97,7 +100,7 @@ def test_there_and_back(name):
   for key, value in state.items():
     np.testing.assert_array_equal(again[key], value)
   want, want_state = architecture.shapes(
-    architecture.settings(**SETTINGS[name]), ()
+    architecture.network_config(**SETTINGS[name]), ()
   )
   for have, wanted in ((params, want), (net_state, want_state)):
     assert jax.tree.map(np.shape, have) == jax.tree.map(np.shape, wanted)
@@ -111,7 +114,9 @@ def test_there_and_back(name):
 def test_features_are_those_of_pytorch(name, size):
   """An odd size too, where the rules of padding differ most."""
   module = torch_networks.randomise(torch_networks.build(name))
-  weights = torch_import.find(_state(module), name, 'bilinear').weights
+  weights = torch_import.import_state_dict(
+    _state(module), name, 'bilinear'
+  ).weights
   images = np.random.default_rng(1).normal(size=(2, size, size, 3))
   images = images.astype(np.float32)
   planes = torch.from_numpy(np.moveaxis(images, -1, 1).copy())
@@ -135,7 +140,7 @@ def _assert_close(have, want):
 
 def _apply(layer, x, params):
   made = hk.transform(lambda x: layer()(x))
-  return np.asarray(made.apply(params, None, x))
+  return np.asarray(made.apply(params, None, jnp.asarray(x)))
 
 
 @pytest.mark.parametrize('size', [6, 7])
@@ -165,10 +170,10 @@ def test_max_pool_pads_as_pytorch(size):
   x = x.astype(np.float32)
   planes = torch.from_numpy(np.moveaxis(x, -1, 1).copy())
   want = torch.nn.functional.max_pool2d(planes, 3, 2, 1).numpy()
-  have = np.asarray(Layers('torch', 0.9, 1e-5).max_pool(x))
+  have = np.asarray(Layers('torch', 0.9, 1e-5).max_pool(jnp.asarray(x)))
   np.testing.assert_array_equal(have, np.moveaxis(want, 1, -1))
   if size % 2 == 0:  # The other rule is another network.
-    same = np.asarray(Layers('same', 0.9, 1e-5).max_pool(x))
+    same = np.asarray(Layers('same', 0.9, 1e-5).max_pool(jnp.asarray(x)))
     assert np.abs(same - have).max() > 0.1
 
 
@@ -182,7 +187,7 @@ def test_linear_layers_are_transposed():
 
 
 def test_epsilon_and_momentum_are_those_of_pytorch():
-  settings = architecture.settings()
+  settings = architecture.network_config()
   norm = torch.nn.BatchNorm2d(1)
   assert settings.bn_eps == norm.eps
   assert settings.bn_decay == 1 - norm.momentum
@@ -237,7 +242,7 @@ def test_selective_kernel_is_that_of_timm(size, stride):
     {k.removeprefix(outer): v for k, v in tree.items()}
     for tree in torch_mapping.from_torch(entries, state)
   ]
-  have = made.apply(*trees, None, x)[0]
+  have = made.apply(*trees, None, jnp.asarray(x))[0]
   with torch.inference_mode():
     want = module(torch.from_numpy(np.moveaxis(x, -1, 1).copy())).numpy()
   np.testing.assert_allclose(
@@ -246,23 +251,25 @@ def test_selective_kernel_is_that_of_timm(size, stride):
 
 
 def test_cifar_stem_has_the_same_names():
-  network = architecture.settings(backbone='resnet18', stem='cifar')
+  network = architecture.network_config(backbone='resnet18', stem='cifar')
   (conv,) = [
     each
-    for each in torch_mapping.table(network, ())
-    if each.theirs == ('conv1.weight',)
+    for each in torch_mapping.make_table(network, ())
+    if each.torch_names == ('conv1.weight',)
   ]
   assert conv.torch_shape() == (64, 3, 3, 3)
 
 
 def test_heads_have_the_names_of_paws():
-  network = architecture.settings(backbone='wide_resnet28_2', stem='cifar')
+  network = architecture.network_config(
+    backbone='wide_resnet28_2', stem='cifar'
+  )
   network.projector.update(hidden=8, output=4, layers=3, last_bias=True)
   network.predictor.hidden = 5
   names = {
     name: each.torch_shape()
-    for each in torch_mapping.table(network, ('projector', 'predictor'))
-    for name in each.theirs
+    for each in torch_mapping.make_table(network, ('projector', 'predictor'))
+    for name in each.torch_names
     if name.startswith(('fc', 'pred'))
   }
   norms = ('weight', 'bias', 'running_mean', 'running_var')

@@ -198,7 +198,7 @@ def test_another_zip_archive(tmp_path):
   path = tmp_path / 'x.zip'
   with zipfile.ZipFile(path, 'w') as archive:
     archive.writestr('a.txt', 'text')
-  assert 'not one of PyTorch' in _refusal(path)
+  assert 'not a PyTorch file' in _refusal(path)
 
 
 def test_safetensors(tmp_path):
@@ -233,12 +233,12 @@ def test_missing_storage(tmp_path):
       if not entry.filename.endswith('data/0'):
         new.writestr(entry.filename, old.read(entry))
   path.write_bytes(made.getvalue())
-  assert 'it has no storage data/0' in _refusal(path)
+  assert 'storage data/0 not found' in _refusal(path)
 
 
 @pytest.mark.parametrize('size', [3, 'text', None, (1,) * 33], ids=str)
 def test_tensor_of_no_shape(size):
   storage = torch_reader._Storage(np.zeros(4, np.float32))
   for given in ((size, (1,) * 33), ((1,), size)):
-    with pytest.raises(unpickle.RefusedError, match='no shape'):
+    with pytest.raises(unpickle.RefusedError, match='without a shape'):
       torch_reader._tensor(storage, 0, *given)

@@ -97,7 +97,7 @@ def test_the_same_bytes_over_and_over(again):
   text = b'T' + struct.pack('<i', 0xF000) + b'x' * 0xF000
   program = again.replace(b'%s', text) + b'h\x00h\x01R' * 20_000 + b'.'
   message, peak = hostile.peak(lambda: hostile.refusal(program))
-  assert 'more bytes than the file has' in message
+  assert 'allocates more bytes' in message
   assert peak < 2**23
 
 
@@ -108,7 +108,7 @@ def test_the_same_dict_over_and_over():
   )
   program += b'h\x00h\x01R' * 100_000 + b'.'
   message, peak = hostile.peak(lambda: hostile.refusal(program))
-  assert 'more bytes than the file has' in message
+  assert 'allocates more bytes' in message
   assert peak < 2**26
 
 
@@ -135,7 +135,7 @@ def test_named_tuples_over_and_over():
   program += b'U\x01b\x87Rq\x00(' + b'N' * 100 + b'tq\x01'
   program += b'h\x00h\x01R' * 20_000 + b'.'
   message, peak = hostile.peak(lambda: hostile.refusal(program))
-  assert 'over and over' in message
+  assert 'repeats calls' in message
   assert peak < 2**22
 
 

@@ -33,7 +33,7 @@ def settings(**network) -> ml_collections.ConfigDict:
 
 def foreign(**network) -> ml_collections.ConfigDict:
   """Settings as of a foreign file: a ResNet-18, to be shrunk."""
-  config = architecture.settings(backbone='resnet18', **network)
+  config = architecture.network_config(backbone='resnet18', **network)
   config.projector.update(hidden=6, output=4)
   config.predictor.hidden = 5
   config.prototypes = 9
@@ -79,7 +79,9 @@ def draw(
     for module, group in params.items()
   }
   net_state = {
-    module: architecture.averages(_average(rng, module, group['average'].shape))
+    module: architecture.average_state(
+      _average(rng, module, group['average'].shape)
+    )
     for module, group in net_state.items()
   }
   return Weights(

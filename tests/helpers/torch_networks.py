@@ -128,7 +128,7 @@ class WidenedResNet(nn.Module):
 
 
 def _selective(blocks):
-  """timm's, made SimCLRv2's: see `exchange.torch_names`."""
+  """timm's, made SimCLRv2's: see `exchange.torch_mapping`."""
   torchvision()
   from timm.models import resnet, sknet
 

@@ -30,7 +30,7 @@ def test_a_directory_of_weights_is_read_as_it_was_written(stored):
   assert read.preprocessing == written.preprocessing
   assert read.class_names == tiny.CLASSES
   assert read.network.to_dict() == written.network.to_dict()
-  with pytest.raises(WeightsError, match='holds weights already'):
+  with pytest.raises(WeightsError, match='already holds weights'):
     weights_dir.write(path, written)
 
 
@@ -88,8 +88,8 @@ def _torn(path):
 @pytest.mark.parametrize(
   'change, sentence',
   [
-    (_no_path, 'elsewhere does not exist'),
-    (_empty, 'is no run .* and holds no weights'),
+    (_no_path, 'elsewhere not found'),
+    (_empty, 'neither a run .* nor a directory of weights'),
     (_torn, 'is damaged'),
   ],
 )
