@@ -226,13 +226,12 @@ def _decoder(
   has_masks: bool = False,
 ) -> decode.DecodeFn:
   """Returns a decoder of n images, as small as views allow, and their masks."""
-  limit = None
-  if maker is not None and config.data.scaled_decoding:
-    limit = maker.shrink_limit
+  scaled = maker if config.data.scaled_decoding else None
 
   def decode_images(content, mask, index, step):
     contents = [_content(source, each) for each in tf.unstack(content)]
-    if limit:
+    if scaled is not None:
+      limit = scaled.shrink_limit
       images, sizes = scaled_decode.decode_all(
         contents, lambda sizes: limit(sizes, index, step)
       )
