@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, PRNGKeyArray, PyTree
 import jmp
 from ml_collections import ConfigDict
+import numpy as np
 
 from semppl_jax.losses.contrastive import EXACT, normalize
 from semppl_jax.models import backbones, heads as heads_lib
@@ -118,9 +119,10 @@ def make_network(
   def apply(params, state, views, is_training, support=None):
     if support is not None and bn_groups != 'resolution':
       raise ValueError("A support batch needs bn_groups='resolution'.")
+    views, support = jax.tree.map(jnp.asarray, (tuple(views), support))
     return trained.apply(params, state, None, views, is_training, support)
 
-  def embed(params, state, images: Float[Array, 'B H W 3']) -> Outputs:
+  def embed(params, state, images: Float[Array | np.ndarray, 'B H W 3']):
     return apply(params, state, (images[:, None],), False)[0]
 
   absent = tuple(head for head in HEADS if head not in heads)
