@@ -18,12 +18,12 @@ from semppl_jax.methods.base import Inputs, LossResult, Method, MethodContext
 def make(config: ml_collections.ConfigDict, context: MethodContext) -> Method:
   """Builds ReLICv2 from `config.relicv2`."""
   r = config.relicv2
-  make_contrast = pairwise_contrast.make_contrast(r, config, context)
+  contrast_fn = pairwise_contrast.make_contrast(r, config, context)
 
   def loss(inputs: Inputs) -> LossResult:
     # As SemPPL, which draws positives by the second of two keys.
     key = jax.random.split(inputs.key)[0]
-    l_augm, i_augm = make_contrast(inputs, key).augmentation
+    l_augm, i_augm = contrast_fn(inputs, key).augmentation
     total = r.contrast_weight * l_augm + r.invariance_weight * i_augm
     metrics = {
       'loss/augmentation': l_augm,

@@ -51,12 +51,12 @@ def make(config: ml_collections.ConfigDict, context: MethodContext) -> Method:
     dtype=jnp.dtype(config.network.precision),
   )
   predict_labels = pseudo_labels.make_labeler(s, mesh)
-  make_contrast = pairwise_contrast.make_contrast(s, config, context)
+  contrast_fn = pairwise_contrast.make_contrast(s, config, context)
 
   def loss(inputs: Inputs) -> LossResult:
     batch = inputs.batch
     negative_key, draw_key = jax.random.split(inputs.key)
-    contrast = make_contrast(inputs, negative_key)
+    contrast = contrast_fn(inputs, negative_key)
     l_augm, i_augm = contrast.augmentation
     queue = memory_bank_lib.push(
       inputs.memory, contrast.target, batch.label, batch.index, mesh
