@@ -42,37 +42,32 @@ def run_linear(context: Context) -> Metrics:
   rows = None
   if c.labels == 'train':
     rows = np.flatnonzero(context.splits.train.labels >= 0)
-  weights = train(
+  model = train(
     context, c, 'linear', init_from=context.checkpoint, frozen=True, rows=rows
   )
-  return classifier_accuracy(
-    'linear/sgd', EvaluatedModel(context, weights, 'linear')
-  )
+  return classifier_accuracy('linear/sgd', model)
 
 
 def finetuned(context: Context) -> EvaluatedModel:
   """Trains all weights on the labelled images, with a new classifier."""
   c = context.config.finetune
-  weights = train(context, c, 'finetune', init_from=context.checkpoint)
-  return EvaluatedModel(context, weights, 'finetune')
+  return train(context, c, 'finetune', init_from=context.checkpoint)
 
 
 def labels_only(context: Context) -> EvaluatedModel:
   """Trains the same network on the same labels from scratch."""
-  weights = train(context, context.config.baseline, 'baseline', init_from='')
-  return EvaluatedModel(context, weights, 'baseline')
+  return train(context, context.config.baseline, 'baseline', init_from='')
 
 
 def run_suncet(context: Context) -> Metrics:
   """Soft nearest neighbours after SuNCEt on the labelled images (PAWS)."""
-  weights = train(
+  model = train(
     context,
     context.config.suncet,
     'suncet',
     init_from=context.checkpoint,
     objective=objectives.CONTRAST,
   )
-  model = EvaluatedModel(context, weights, 'suncet')
   metrics = frozen_features.run_soft_nn(context, model)
   return {f'suncet/{name}': value for name, value in metrics.items()}
 
@@ -92,7 +87,7 @@ def train(
   rows: np.ndarray | None = None,
   title: str = '',
   objective: Objective = objectives.CLASSIFY,
-) -> Weights:
+) -> EvaluatedModel:
   """Sweeps a recipe on held-out labels, then trains on all labels.
 
   Args:
@@ -145,7 +140,7 @@ def train(
       _log.info('%s: no sweep, as each class has a single label.', name)
   weights = train_one('final', rows, chosen)
   context.sweeps[title or name] = {'tried': sweep, 'chosen': chosen}
-  return weights
+  return EvaluatedModel(context, weights, title or name)
 
 
 def _run_loop(

@@ -169,7 +169,14 @@ def training_config(
       f"config.data.kind='run', but {weights.origin} is not from a run;"
       f' config.data.kind may be {", ".join(dataset.KINDS)}.'
     )
-  _check_data_fields(config)
+  if config.data.kind == 'run':
+    defaults = loading.load('configs/evaluate/base.py').data
+    changed = [k for k in defaults if config.data[k] != defaults[k]]
+    if changed:
+      raise InputError(
+        f"config.data.{changed[0]} has no effect with config.data.kind='run',"
+        ' which takes the data of the run; set config.data.kind as well.'
+      )
   c = loading.copy(weights.config or loading.base())
   # Classifiers are trained by a supervised train step.
   c.method = 'supervised'
@@ -230,19 +237,6 @@ def _weights_problems(
       f'config.images.crop={config.images.crop} and resize='
       f'{config.images.resize} must leave a crop ({crop}) of at most the short'
       f' side ({resize}).'
-    )
-
-
-def _check_data_fields(config: ml_collections.ConfigDict) -> None:
-  """Raises if the config describes data and also asks for that of the run."""
-  if config.data.kind != 'run':
-    return
-  defaults = loading.load('configs/evaluate/base.py').data
-  changed = [name for name in defaults if config.data[name] != defaults[name]]
-  if changed:
-    raise InputError(
-      f"config.data.{changed[0]} has no effect with config.data.kind='run',"
-      ' which takes the data of the run; set config.data.kind as well.'
     )
 
 

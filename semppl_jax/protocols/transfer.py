@@ -103,14 +103,13 @@ def _finetuned(
     subset=labels.LabelSubset(known, digest),
     workdir=context.workdir / 'transfer' / name,
   )
-  weights = finetune.train(
+  return finetune.train(
     on_set,
     context.config.finetune,
     'finetune',
     init_from=context.checkpoint,
     title=f'transfer/{name}/finetune',
   )
-  return EvaluatedModel(on_set, weights, name)
 
 
 def _embed(
