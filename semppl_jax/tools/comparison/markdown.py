@@ -98,7 +98,9 @@ def _seeds(name: str, content: Content) -> str:
 def _settings(content: Content) -> str:
   c = content
   equal = (
-    'On terms that differ, see below' if c['differences'] else 'On equal terms'
+    'Equal but for the differences below'
+    if c['differences']
+    else ('Equal for all')
   )
   return (
     f'{equal}: {_length(c)} in batches of {c["batch_size"]:,} images,'
@@ -129,49 +131,48 @@ def _notes(content: Content) -> Iterator[str]:
   over = (
     "means over the seeds ± half of their 95 % interval (Student's t)"
     if several
-    else 'of one seed, without a spread'
+    else 'of one seed, without an interval'
   )
   yield (
-    f'Figures are {over}. Accuracies are top-1 on the test images in %; of'
-    f' k-NN with k = {content["knn_k"]} on the encoder, or on the projections,'
-    ' among as many training images as the column says, whose labels it knows.'
+    f'Figures are {over}. Accuracies are top-1 on the test images in %. k-NN'
+    f' uses k = {content["knn_k"]}, on the encoder or the projections, among as'
+    ' many labelled training images as the column says.'
   )
   yield (
-    'Minutes are of training alone, without evaluating, saving and compiling;'
-    ' the input wait is their share in % in which the step waited for images.'
-    ' GiB are what the compiled step takes of each device.'
+    'Minutes are training time, without evaluation, saving and compilation; the'
+    ' input wait is the share of it in % in which the step waited for images.'
+    ' GiB is the memory of the compiled step on each device.'
   )
   if content['jobs'] > 1:
     yield (
-      f'{content["jobs"]} runs went on side by side, each on its own share of'
-      ' the CPU cores, and all on the same accelerator where there is one:'
-      ' images/s and minutes are of such a share.'
+      f'{content["jobs"]} runs at a time, each on its own share of the CPU'
+      ' cores, and all on the same accelerator if there is one: images/s and'
+      ' minutes are of such a share.'
     )
   for name, m in content['methods'].items():
     if s := m['support']:
       views = s['views']
       yield (
-        f'{name} sees {s["images_per_class"]:,} labelled images of each of'
+        f'{name} also gets {s["images_per_class"]:,} labelled images of each of'
         f' {s["classes_per_batch"]:,} classes ({views} view{"s" * (views > 1)}'
-        ' of each image) beside every batch, which do not count among the'
-        ' images seen.'
+        ' of each image) with every batch; the images seen do not include them.'
       )
   if not any(m['labels_only'] for m in content['methods'].values()):
     yield (
-      'No method learns from the labels alone: the accuracy of this baseline is'
-      ' not known.'
+      'No method learns from the labels only: the accuracy of this baseline is'
+      ' unknown.'
     )
   for x in content['differences']:
-    yield f'Let differ: {_difference(x)}.'
+    yield f'Allowed difference: {_difference(x)}.'
   if any(x['field'] == 'data.labelled_per_batch' for x in content['own']):
     yield (
-      'The linear probe learns from the labelled rows of each batch, of which'
-      ' not all methods have equally many; compare by k-NN.'
+      'The linear probe learns from the labelled rows of each batch, whose'
+      ' number differs between the methods; compare by k-NN.'
     )
   yield from _machine_notes(content)
   if content['own']:
     own = '; '.join(_difference(x) for x in content['own'])
-    yield f"The methods' own: {own}."
+    yield f'Differences between the configs: {own}.'
   for name, m in content['methods'].items():
     for seed, reason in m['failures'].items():
       yield f'**{name}, seed {seed}, failed:** {" ".join(reason.split())}'
@@ -185,12 +186,12 @@ def _machine_notes(content: Content) -> Iterator[str]:
     for seed, run in m['runs'].items()
   }
   for title, read in {
-    'on the same devices': lambda summary: summary['devices'],
-    'with the same versions': _versions,
+    'devices': lambda summary: summary['devices'],
+    'versions': _versions,
   }.items():
     values = _by_value({name: read(summary) for name, summary in runs.items()})
     if len(values) > 1:
-      yield f'**Not all runs were made {title}:** {_listed(values)}.'
+      yield f'**The runs differ in their {title}:** {_listed(values)}.'
 
 
 def _versions(summary: Content) -> str:

@@ -107,9 +107,9 @@ def made(tmp_path):
 PAGE = """\
 # one, two, sup
 
-On terms that differ, see below: 4,000 steps in batches of 64 images, 2 x 32 \
-px views of each; resnet_tiny; embedded/train with 6,000 images of 10 classes, \
-600 of them labelled, and 2,000 test images; on 1 x cpu.
+Equal but for the differences below: 4,000 steps in batches of 64 images, \
+2 x 32 px views of each; resnet_tiny; embedded/train with 6,000 images of 10 \
+classes, 600 of them labelled, and 2,000 test images; on 1 x cpu.
 
 ![Accuracy against images seen and against time](comparison.png)
 
@@ -123,18 +123,18 @@ px views of each; resnet_tiny; embedded/train with 6,000 images of 10 classes, \
 | sup (labels only) | 35.0 | 36.0 |  |  | 5.00 |  | 1 of 2 |
 
 - Figures are means over the seeds ± half of their 95 % interval (Student's \
-t). Accuracies are top-1 on the test images in %; of k-NN with k = 20 on the \
-encoder, or on the projections, among as many training images as the column \
-says, whose labels it knows.
-- Minutes are of training alone, without evaluating, saving and compiling; \
-the input wait is their share in % in which the step waited for images. GiB \
-are what the compiled step takes of each device.
-- two sees 4 labelled images of each of 10 classes (2 views of each image) \
-beside every batch, which do not count among the images seen.
-- Let differ: `views.large.count` 2, but 1 of two.
-- The linear probe learns from the labelled rows of each batch, of which not \
-all methods have equally many; compare by k-NN.
-- The methods' own: `ema.decay` 0.9 of one, 0.99 of two; \
+t). Accuracies are top-1 on the test images in %. k-NN uses k = 20, on the \
+encoder or the projections, among as many labelled training images as the \
+column says.
+- Minutes are training time, without evaluation, saving and compilation; the \
+input wait is the share of it in % in which the step waited for images. GiB \
+is the memory of the compiled step on each device.
+- two also gets 4 labelled images of each of 10 classes (2 views of each \
+image) with every batch; the images seen do not include them.
+- Allowed difference: `views.large.count` 2, but 1 of two.
+- The linear probe learns from the labelled rows of each batch, whose number \
+differs between the methods; compare by k-NN.
+- Differences between the configs: `ema.decay` 0.9 of one, 0.99 of two; \
 `data.labelled_per_batch` 16, but 64 of sup.
 - **two, seed 1, failed:** Step 7 is not finite.
 """
@@ -145,37 +145,37 @@ def test_the_page(made, tmp_path):
   assert markdown.table(made.content) in made.describe()
 
 
-def test_one_seed_has_no_spread_and_minutes_have_their_steps(made):
+def test_one_seed_has_no_interval_and_minutes_have_their_steps(made):
   content = made.content | {'budget': '10 minutes', 'seeds': 1}
   content['methods']['two'].update(steps=None, support=_support(1))
   text = markdown.page(content, 'FIGURE')
   assert '10 minutes of training (4,000 steps of one, 4,000 steps of sup)' in (
     text
   )
-  assert 'of 10 classes (1 view of each image) beside' in text
-  assert 'Figures are of one seed, without a spread.' in text
+  assert 'of 10 classes (1 view of each image) with' in text
+  assert 'Figures are of one seed, without an interval.' in text
 
 
-def test_runs_side_by_side_are_said(made):
-  assert 'side by side' not in markdown.page(made.content, 'f.png')
+def test_parallel_runs_are_noted(made):
+  assert 'at a time' not in markdown.page(made.content, 'f.png')
   content = made.content | {'jobs': 2}
-  assert '- 2 runs went on side by side' in markdown.page(content, 'f.png')
+  assert '- 2 runs at a time' in markdown.page(content, 'f.png')
 
 
-def test_what_does_not_compare_is_said(made):
+def test_runs_that_do_not_compare_are_noted(made):
   content = made.content | {'differences': []}
   text = markdown.page(content, 'FIGURE')
-  assert 'On equal terms: 4,000' in text
-  assert 'labels alone' not in text and 'Not all runs' not in text
+  assert 'Equal for all: 4,000' in text
+  assert 'labels only:' not in text and 'The runs differ' not in text
   content['methods']['sup']['labels_only'] = False
   content['methods']['two']['runs']['0']['summary'] = {
     'devices': '8 x TPU v3',
     'versions': {'jax': '2'},
   }
   text = markdown.page(content, 'FIGURE')
-  assert 'labels alone: the accuracy of this baseline is not known' in text
-  assert 'same devices:** 1 x cpu, but 8 x TPU v3 of two, seed 0.' in text
-  assert 'same versions:** jax 1, but jax 2 of two, seed 0.' in text
+  assert 'labels only: the accuracy of this baseline is unknown' in text
+  assert 'in their devices:** 1 x cpu, but 8 x TPU v3 of two, seed 0.' in text
+  assert 'in their versions:** jax 1, but jax 2 of two, seed 0.' in text
 
 
 def test_baselines_count_once_for_each_seed(made):
