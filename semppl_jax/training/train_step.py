@@ -18,7 +18,7 @@ from jaxtyping import PyTree
 import ml_collections
 import optax
 
-from semppl_jax.data.batch import Batch, DeviceDataset, UncroppedBatch
+from semppl_jax.data.batch import Batch, StepInput
 from semppl_jax.data.device import augment as augment_lib, views as views_lib
 from semppl_jax.methods.base import Inputs, LossResult, Method, PseudoLabels
 from semppl_jax.models import linear_probe
@@ -31,7 +31,6 @@ from semppl_jax.training.target_network import Target
 
 Array = jax.Array
 Metrics = dict[str, Array]
-StepInput = Batch | UncroppedBatch | DeviceDataset
 # Metrics named so have a value for each row [B, ...]; the others are scalars.
 ROWS = 'rows/'
 
