@@ -172,7 +172,7 @@ def test_side_by_side_finds_the_same(finished, files, tmp_path):
       in (tmp_path / f'{name}-0.log').read_text()
     )
   page = (tmp_path / 'comparison.md').read_text()
-  assert '2 runs went on side by side' in page
+  assert '2 runs at a time' in page
 
 
 @pytest.mark.parametrize(

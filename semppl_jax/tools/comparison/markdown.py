@@ -100,7 +100,7 @@ def _settings(content: Content) -> str:
   equal = (
     'Equal but for the differences below'
     if c['differences']
-    else ('Equal for all')
+    else 'Equal for all'
   )
   return (
     f'{equal}: {_length(c)} in batches of {c["batch_size"]:,} images,'
