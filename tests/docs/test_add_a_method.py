@@ -14,6 +14,7 @@ import pytest
 import semppl_jax
 from semppl_jax import methods
 from semppl_jax.config import loading
+from semppl_jax.config.constraints import RunDims
 from semppl_jax.methods.base import Inputs, MethodContext
 from semppl_jax.models.network import Outputs
 from semppl_jax.runtime import mesh as mesh_lib
@@ -21,6 +22,7 @@ from semppl_jax.training import loop
 
 ROOT = pathlib.Path(semppl_jax.__file__).resolve().parent.parent
 TEXT = (ROOT / 'docs' / 'add_a_method.md').read_text()
+NO_DIMS = RunDims(1, 1, None, None, None)
 
 
 @pytest.fixture
@@ -66,10 +68,10 @@ def test_bad_input_of_the_example_is_one_sentence(files):
   config = _config(files)
   config.views.small.count = 2
   config.barlow_twins.redundancy_weight = -1.0
-  (sentence,) = methods.problems(config, None)
+  (sentence,) = methods.problems(config, NO_DIMS)
   assert 'redundancy_weight=-1.0 must be at least 0' in sentence
   config.barlow_twins.redundancy_weight = 1.0
-  (sentence,) = methods.problems(config, None)
+  (sentence,) = methods.problems(config, NO_DIMS)
   assert "views.small.count=2 must be 0 where method='barlow_twins'" in sentence
 
 
