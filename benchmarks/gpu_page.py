@@ -11,9 +11,9 @@ from semppl_jax.runtime.tables import markdown
 _AGAINST = {EAGER: 'eager', COMPILED: 'torch.compile'}
 _HEAD = (
   *('row', 'GPU', 'batch', 'precision'),
-  *('ours, ms', 'images/s', 'networks alone, ms'),
+  *('ours, ms', 'images/s', 'networks only, ms'),
   *('PyTorch', 'ms', 'images/s'),
-  *('ratio, networks alone', 'ratio, full step'),
+  *('ratio, networks only', 'ratio, full step'),
   *('MFU', 'share of roofline', 'peak GiB, ours', 'peak GiB, PyTorch'),
 )
 _NONE = '-'
@@ -116,7 +116,7 @@ def _reasons(measured: Mapping[Row, Sides]) -> list[str]:
 def _details(report: dict[str, Any]) -> list[str]:
   parts = report.get('parts')
   if parts is None:
-    return ['Parts: the networks alone did not fit.', _gap(report)]
+    return ['Parts: the step of the networks only did not fit.', _gap(report)]
   head = ('part', 'ms', 'share', 'measured as')
   lines = [
     [name, f'{x["ms"]:,.2f}', f'{x["share"]:.1%}', x['measured']]

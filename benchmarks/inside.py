@@ -25,7 +25,7 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def main() -> None:
   """Prints the figures."""
-  parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+  parser = argparse.ArgumentParser(description='Layout of the package.')
   parser.add_argument(
     '--path', action='store_true', help='list the files on the path of a batch'
   )

@@ -209,9 +209,7 @@ def _with_all_they_need(*names):
   return sorted(found)
 
 
-@pytest.mark.parametrize(
-  'name', _with_all_they_need('saliency.detectors')
-)
+@pytest.mark.parametrize('name', _with_all_they_need('saliency.detectors'))
 def test_saliency_detectors_need_no_framework(name):
   assert _outside(MODULES[name]) <= {'numpy', 'scipy', 'skimage', 'PIL'}
 

@@ -294,7 +294,7 @@ def test_parts_that_do_not_fit_leave_the_full_step():
   theirs = gpu_runs.Measured(_theirs(48.0, None))
   page = gpu_page.page({row: {OURS: ours, EAGER: theirs}})
   assert '| 1,600 | - | eager | 48.00 | 1,333 | - | 1.20 |' in page
-  assert 'Parts: the networks alone did not fit.' in page
+  assert 'Parts: the step of the networks only did not fit.' in page
 
 
 # As small as it can be, and float32: CPUs are slow at bfloat16.

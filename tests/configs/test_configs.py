@@ -86,7 +86,9 @@ def _traced():
 def test_the_step_of_a_config_traces(name):
   config = experiment.with_classes(loading.load(f'configs/{name}.py'), 10)
   mesh = mesh_lib.make_mesh()
-  method = methods.make(config, MethodContext(mesh, config.batch_size, 1_000_000))
+  method = methods.make(
+    config, MethodContext(mesh, config.batch_size, 1_000_000)
+  )
   step = make_train_step(config, method, mesh, 100, 10)
   state = aot.abstract_state(step)
   batch = aot.abstract_batch(config, mesh, method.support)
