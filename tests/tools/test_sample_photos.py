@@ -3,13 +3,23 @@
 import collections
 import csv
 import io
+import subprocess
+import sys
 
-from absl.testing import flagsaver
 from PIL import Image
-import pytest
 
-from semppl_jax.runtime.errors import InputError
-from semppl_jax.tools import sample_photos
+
+def _run(root, *arguments):
+  """Runs the command: two of them in one process would share their flags."""
+  return subprocess.run(
+    [
+      *(sys.executable, '-m', 'semppl_jax.tools.sample_photos'),
+      *(f'--out={root}', *arguments),
+    ],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
 
 
 def _labels(root):
@@ -19,10 +29,11 @@ def _labels(root):
 
 
 def test_a_folder_has_images_some_labels_and_a_test_set(tmp_path):
-  counts = sample_photos.write(
-    tmp_path, classes=3, images=40, labelled=12, test=10
+  done = _run(
+    tmp_path, '--classes=3', '--images=40', '--labelled=12', '--test=10'
   )
-  assert counts == (40, 12, 10)
+  assert done.returncode == 0, done.stderr
+  assert '40 images, 12 of them with a label' in done.stdout
   files = {x.name: x for x in (tmp_path / 'images').iterdir()}
   assert len(files) == 40
   head, rows = _labels(tmp_path)
@@ -39,7 +50,7 @@ def test_a_folder_has_images_some_labels_and_a_test_set(tmp_path):
 
 def test_a_folder_in_use_is_left_alone(tmp_path):
   (tmp_path / 'file').touch()
-  in_use = pytest.raises(InputError, match='must be a new or empty folder')
-  with flagsaver.as_parsed(out=str(tmp_path)), in_use:
-    sample_photos._write()
+  done = _run(tmp_path)
+  assert done.returncode == 2
+  assert 'must be a new or empty folder' in done.stderr
   assert [x.name for x in tmp_path.iterdir()] == ['file']
