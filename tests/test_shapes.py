@@ -28,7 +28,7 @@ BARE = ('Array', 'jax.Array', 'jnp.ndarray', 'np.ndarray', 'ArrayLike')
       corruptions.apply,
       ('fog', np.ones((2, 8, 8, 3), np.uint8), 1, 0, np.arange(3)), 'index',
     ),
-], ids=str)  # fmt: skip
+], ids=['suncet', 'nt_xent', 'vote', 'global_mean', 'apply'])  # fmt: skip
 def test_a_wrong_axis_raises_and_names_the_argument(function, arguments, name):
   with pytest.raises(jaxtyping.TypeCheckError, match=f"parameter '{name}'"):
     function(*arguments)

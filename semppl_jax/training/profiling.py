@@ -82,7 +82,10 @@ class Profiler:
 
     inside = self._window.contains(step)
     if inside and not self._tracing:
-      jax.profiler.start_trace(self._directory)
+      options = jax.profiler.ProfileOptions()
+      # Each call of a Python function would hide the steps.
+      options.python_tracer_level = 0
+      jax.profiler.start_trace(self._directory, profiler_options=options)
       self._tracing = True
     with jax.profiler.StepTraceAnnotation('train', step_num=step):
       yield keep
