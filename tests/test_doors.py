@@ -73,6 +73,12 @@ def _nodes(tree, at_import_time):
       node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     ):
       continue
+    if (
+      at_import_time
+      and isinstance(node, ast.If)
+      and (ast.unparse(node.test) == 'TYPE_CHECKING')
+    ):
+      continue
     yield node
     yield from _nodes(node, at_import_time)
 
