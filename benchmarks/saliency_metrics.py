@@ -1,4 +1,4 @@
-"""What saliency maps are judged by, against masks.
+"""Metrics of saliency maps against masks.
 
 Achanta et al., "Frequency-tuned salient region detection", CVPR 2009, and
 Borji et al., "Salient object detection: a benchmark", TIP 2015.
@@ -29,7 +29,7 @@ class Curve(NamedTuple):
 
 
 class Score(NamedTuple):
-  """How well maps of a set of images fit their masks.
+  """Agreement of the maps of a set of images with their masks.
 
   Attributes:
     max_f: the greatest F-measure on the mean curve, in [0, 1].

@@ -1,4 +1,4 @@
-"""How are the embeddings spread? Deviations, PCA and t-SNE."""
+"""Section on the embeddings: deviations, PCA and t-SNE."""
 
 from collections.abc import Iterator, Sequence
 

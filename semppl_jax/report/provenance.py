@@ -1,4 +1,4 @@
-"""What was run? Config, differences, hashes, versions, devices."""
+"""Section on provenance: config, differences, hashes, versions, devices."""
 
 from collections.abc import Iterator, Mapping, Sequence
 import json

@@ -1,4 +1,4 @@
-"""Where did the time go? Throughput, input and other work."""
+"""Section on time: throughput, waiting for input, other work."""
 
 from collections.abc import Iterator, Sequence
 import math

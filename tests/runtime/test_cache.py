@@ -1,4 +1,4 @@
-"""Where compiled programs are kept."""
+"""Folder of compiled programs."""
 
 import pathlib
 

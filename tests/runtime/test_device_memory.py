@@ -1,4 +1,4 @@
-"""What a compiled program takes of memory, by a sum done by hand."""
+"""Memory of a compiled program, by a sum done by hand."""
 
 import types
 

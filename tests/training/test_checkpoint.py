@@ -1,4 +1,4 @@
-"""What is kept, and what may not differ when a run goes on."""
+"""Checkpoints: which are kept, and what may not differ on a resume."""
 
 import jax
 import jax.numpy as jnp

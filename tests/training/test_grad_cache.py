@@ -145,7 +145,7 @@ def test_parts_have_one_row_of_each_group_of_neighbours(parts):
 @pytest.mark.parametrize('labelled', [1, 4, 16, 32, 48])
 @pytest.mark.parametrize('parts', [2, 4, 8])
 def test_parts_share_the_labelled_rows(labelled, parts):
-  """Which `data.labelled_per_batch` spreads evenly over the batch."""
+  """`data.labelled_per_batch` spreads them evenly over the batch."""
   known = np.arange(1000) < 100
   place = batch_layout.streams(64, labelled, known)[0].places
   found = np.bincount(microbatch_index(64, parts)[place], minlength=parts)

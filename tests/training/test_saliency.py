@@ -64,7 +64,7 @@ def straight(images, store, tmp_path_factory):
 
 
 def _usable(masks):
-  """Which images have a mask that is not blank."""
+  """Images with a mask that is not blank."""
   stored = [
     np.asarray(Image.open(io.BytesIO(x.image)))
     for x in tfrecord_numpy.read_all(masks.source)
