@@ -47,6 +47,11 @@ def test_a_signal_is_recorded_for_the_end_of_a_step(number, capfd):
 
 
 def test_a_second_ctrl_c_stops_at_once():
-  with pytest.raises(KeyboardInterrupt), signals.Interrupts():
-    os.kill(os.getpid(), signal.SIGINT)
-    os.kill(os.getpid(), signal.SIGINT)
+  # A shell starts what is in its background without this.
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  try:
+    with pytest.raises(KeyboardInterrupt), signals.Interrupts():
+      os.kill(os.getpid(), signal.SIGINT)
+      os.kill(os.getpid(), signal.SIGINT)
+  finally:
+    signal.signal(signal.SIGINT, before)

@@ -147,7 +147,7 @@ def test_parts_have_one_row_of_each_group_of_neighbours(parts):
 def test_parts_share_the_labelled_rows(labelled, parts):
   """`data.labelled_per_batch` spreads them evenly over the batch."""
   known = np.arange(1000) < 100
-  place = batch_layout.streams(64, labelled, known)[0].places
+  place = batch_layout.streams(64, labelled, known)[0].positions
   found = np.bincount(microbatch_index(64, parts)[place], minlength=parts)
   assert found.sum() == labelled
   assert found.max() - found.min() <= 1 + labelled // 16

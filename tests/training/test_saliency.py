@@ -123,7 +123,7 @@ def test_a_run_goes_on_with_the_same_masks_alone(
 
 
 def test_a_store_that_is_no_store_is_bad_input(images, tmp_path):
-  with pytest.raises(errors.InputError, match='is no folder of masks'):
+  with pytest.raises(errors.InputError, match='not a folder of masks'):
     experiment_lib.build(_config(images, str(tmp_path)), jax.devices()[:1])
   assert not (tmp_path / masks.INFO_FILE).exists()
 

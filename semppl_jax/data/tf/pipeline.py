@@ -226,7 +226,7 @@ def _decoder(
   has_masks: bool = False,
 ) -> decode.DecodeFn:
   """Returns a decoder of n images, as small as views allow, and their masks."""
-  scaled = maker if config.data.scaled_decoding else None
+  scaled = maker if maker and config.data.scaled_decoding else None
 
   def decode_images(content, mask, index, step):
     contents = [_content(source, each) for each in tf.unstack(content)]
