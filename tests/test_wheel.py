@@ -11,7 +11,8 @@ import zipfile
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-QUICK = ['--config.duration=2 steps', '--config.data.limit=200',
+QUICK = ['--config.duration=2 steps', '--config.optimizer.warmup=1 steps',
+         '--config.data.limit=200',
          '--config.data.labels=per_class:4', '--config.eval.every=0 steps',
          '--config.eval.baselines=False', '--noreport']  # fmt: skip
 
