@@ -56,7 +56,7 @@ def _compare(argv: Sequence[str]) -> int:
 
   if argv[1:]:
     raise ConfigError(
-      f'Unknown flag {argv[1]!r}; flags begin with --, and lists have no'
+      f'unknown flag {argv[1]!r}: flags begin with --, and lists have no'
       ' spaces.'
     )
   budget = budget_lib.parse(_BUDGET.value)
