@@ -130,13 +130,20 @@ def assert_same(one, two) -> None:
 
 
 def assert_close(one, two, rtol=2e-4, atol=2e-5) -> None:
-  """Every array equal to float tolerance, every integer exactly."""
+  """Every array equal to float tolerance, every integer exactly.
+
+  A sum carries the rounding of its terms: a value near zero may differ by
+  `rtol` of the largest value of its array.
+  """
 
   def compare(a, b):
     if np.issubdtype(np.asarray(a).dtype, np.integer):
       np.testing.assert_array_equal(a, b)
     else:
-      np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
+      largest = np.max(np.abs(b), initial=0.0)
+      np.testing.assert_allclose(
+        a, b, rtol=rtol, atol=max(atol, rtol * largest)
+      )
 
   jax.tree.map(compare, one, two)
 
