@@ -268,7 +268,7 @@ SLOW = pytest.mark.slow
       ['--budget=4 steps', '--seeds=0'], '--seeds=0', marks=SLOW
     ),
     pytest.param(
-      ['--configs=FILES', '--budget=4 steps', 'more'], "unknown flag 'more'", marks=SLOW
+      ['--configs=FILES', '--budget=4 steps', 'more'], "flag 'more'", marks=SLOW
     ),
   ],
 )  # fmt: skip
