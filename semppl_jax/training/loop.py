@@ -113,7 +113,7 @@ def run(
     )
     trainer.describe_run(int(state.step))
     finished = trainer.train(state)
-    return None if finished is None else trainer.finish(finished)
+    return None if finished is None else trainer.finish()
 
 
 def _restore_or_init(
@@ -344,9 +344,8 @@ class _Trainer:
     except ValueError as error:
       raise InputError(str(error)) from error
 
-  def finish(self, state: TrainState) -> summary.Summary:
+  def finish(self) -> summary.Summary:
     """Evaluates the baselines and writes the summary."""
-    del state
     experiment = self._experiment
     baselines = {}
     if experiment.config.eval.baselines:

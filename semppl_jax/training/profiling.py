@@ -99,7 +99,6 @@ class Profiler:
       self._tracing, self._window = False, None
       jax.profiler.stop_trace()
       _log.info(
-        'Profile in %s; tensorboard --logdir of it shows it (needs the package'
-        ' xprof).',
+        'Profile in %s; xprof --logdir=DIR of the package xprof shows it.',
         self._directory,
       )
