@@ -86,7 +86,7 @@ def test_sigterm_saves_and_the_status_says_so(images, tmp_path):
   status, output = program.finish(process)
   assert status == 75, output
   assert 'Asked to stop: saved step' in output
-  saved = int(output.split('saved step ')[1].split('.')[0])
+  saved = program.saved_step(output)
   assert _state(images, workdir, colours=False)[0] == saved
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from semppl_jax.exchange import inference
 from semppl_jax.exchange.inference import HostFn
-from semppl_jax.models.weights import Weights
+from semppl_jax.models.weights import Weights, WeightsError
 
 # TensorFlow contains its own XLA, which may sum in another order.
 TOLERANCE = 1e-4
@@ -23,8 +23,28 @@ PLATFORMS = ('cpu', 'cuda', 'tpu')
 
 
 def check(weights: Weights, heads: tuple[str, ...]) -> None:
-  """Accepts every network."""
+  """Raises WeightsError if TensorFlow cannot read the programs of this JAX."""
   del weights, heads
+  from jax.experimental import jax2tf
+
+  from semppl_jax.data.tf.runtime import tf  # Slow to import; hides the GPU.
+
+  # TensorFlow reads a program when it first runs it. The number of images is
+  # not fixed, and its check is the part that TensorFlow 2.21 does not know.
+  double = jax2tf.convert(lambda x: x + x, polymorphic_shapes=['(B,)'])
+  call = tf.function(
+    double,
+    input_signature=[tf.TensorSpec((None,), tf.float32)],
+    autograph=False,
+  )
+  try:
+    call(tf.zeros(1))
+  except tf.errors.InvalidArgumentError:
+    raise WeightsError(
+      f'TensorFlow {tf.__version__} cannot read programs of JAX'
+      f' {jax.__version__}, so that --format=saved_model cannot be written;'
+      ' install "jax<0.12" or a newer TensorFlow, or write stablehlo or onnx.'
+    ) from None
 
 
 def write(path: pathlib.Path, weights: Weights, heads: tuple[str, ...]) -> None:

@@ -2,10 +2,21 @@
 
 import functools
 
+import jax
 import pytest
 
 from semppl_jax.exchange import formats
+from semppl_jax.models.weights import WeightsError
 from tests.helpers import random_weights
+
+
+def skip_if_unreadable(name, weights):
+  """Skips SavedModels on a JAX that is too new for TensorFlow."""
+  if name == 'saved_model' and jax.__version_info__ >= (0, 12):
+    try:
+      formats.load(name).check(weights, ())
+    except WeightsError as error:
+      pytest.skip(str(error))
 
 
 @pytest.fixture(scope='session')
@@ -18,6 +29,7 @@ def written(tmp_path_factory):
   def write(name):
     weights = random_weights.make()
     path = tmp_path_factory.mktemp(name) / 'file'
+    skip_if_unreadable(name, weights)
     formats.load(name).check(weights, heads)
     formats.load(name).write(path, weights, heads)
     return weights, heads, path

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -71,6 +72,11 @@ def finish(process, timeout: float = 900) -> tuple[int, str]:
   """Waits for the program, unless it hangs: exit status and output."""
   output, _ = process.communicate(timeout=timeout)
   return process.returncode, output
+
+
+def saved_step(output: str) -> int:
+  """Returns the step that a run which was asked to stop says it saved."""
+  return int(re.findall(r'Asked to stop: saved step (\d+);', output)[-1])
 
 
 def wait_for_step(workdir, step, process):

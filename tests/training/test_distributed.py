@@ -82,7 +82,7 @@ def test_two_end_with_a_page_and_their_own_rows(images, tmp_path):
   first, second = _finish(run)
   page = tmp_path / 'run' / 'report.html'
   assert f'Report: {page}' in first and 'Report:' not in second
-  assert 'Images and features are left out' in page.read_text()
+  assert 'made without images and features' in page.read_text()
   lines = (tmp_path / 'run' / 'pseudo_labels.jsonl').read_text().splitlines()
   assert len(lines) == STEPS
   # Of eight rows of the first process, those without a label.
@@ -177,8 +177,8 @@ def test_a_signal_to_one_process_stops_both_and_they_go_on(images, tmp_path):
   program.wait_for_step(workdir, 3, processes[0])
   processes[1].send_signal(signal.SIGTERM)
   outputs = _finish(processes, want=75)
-  saved = {text.split('saved step ')[1].split('.')[0] for text in outputs}
-  assert len(saved) == 1 and 3 <= int(saved.pop()) < steps
+  saved = {program.saved_step(text) for text in outputs}
+  assert len(saved) == 1 and 3 <= saved.pop() < steps
   assert not (workdir / 'summary.json').exists()
   outputs = _finish(_start(config, workdir, 2))
   assert 'Continuing from step' in outputs[0]

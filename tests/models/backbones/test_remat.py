@@ -63,21 +63,26 @@ def _loss(case, remat, state, x):
   return loss
 
 
+@functools.cache
+def _value_and_grad(case, remat):
+  params, state, x = _inputs(case)
+  loss = _loss(case, remat, state, x)
+  return jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+
+
 @pytest.mark.parametrize('remat', backbones.REMAT[1:])
 @pytest.mark.parametrize('case', CASES, ids=str)
 def test_no_number_changes(case, remat):
-  params, state, x = _inputs(case)
-  found, want = (
-    jax.jit(jax.value_and_grad(_loss(case, how, state, x), has_aux=True))(
-      params
-    )
-    for how in (remat, 'none')
-  )
-  assert jax.tree.structure(found) == jax.tree.structure(want)
-  # As a whole: where an activation is next to zero, rounding decides whether
-  # its gradient passes.
-  for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(want), strict=True):
-    assert np.linalg.norm(a - b) <= 2e-3 * np.linalg.norm(b)
+  got, want = _value_and_grad(case, remat), _value_and_grad(case, 'none')
+  assert jax.tree.structure(got) == jax.tree.structure(want)
+  # Not by element: where an activation is next to zero, rounding decides
+  # whether its gradient passes.
+  pairs = zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True)
+  errors, norms = np.array(
+    [(np.linalg.norm(a - b), np.linalg.norm(b)) for a, b in pairs]
+  ).T
+  assert (errors <= 1e-2 * norms).all()
+  assert np.linalg.norm(errors) <= 2e-3 * np.linalg.norm(norms)
 
 
 def _kept(case, remat):
