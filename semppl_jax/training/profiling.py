@@ -16,6 +16,7 @@ import jax
 from jaxtyping import PyTree
 
 from semppl_jax.runtime.errors import InputError
+from semppl_jax.training import profile_scopes
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +99,8 @@ class Profiler:
     if self._tracing:
       self._tracing, self._window = False, None
       jax.profiler.stop_trace()
+      if jax.default_backend() == 'cpu':
+        profile_scopes.add_tracks(self._directory)
       _log.info(
         'Profile in %s; xprof --logdir=DIR of the package xprof shows it.',
         self._directory,
