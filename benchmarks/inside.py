@@ -92,18 +92,22 @@ def path_of_a_batch() -> list[str]:
   from semppl_jax.training import aot, experiment, train_iterator
 
   run = experiment.build(quickstart.get_config(), jax.devices()[:1])
+  state = aot.abstract_state(run.step)
   found: set[str] = set()
 
   def record(frame: FrameType, event: str, argument: object) -> None:
     del event, argument
-    found.add(frame.f_code.co_filename)
+    # A file that is only imported, since its function is not needed, is not on
+    # the path.
+    if frame.f_code.co_name != '<module>':
+      found.add(frame.f_code.co_filename)
 
   threading.setprofile(record)
   sys.setprofile(record)
   try:
     batches = train_iterator.make_train_input(run).iterate(0)
     inputs, _ = next(batches)
-    aot.lower(run.step, aot.abstract_state(run.step), inputs)
+    jax.eval_shape(run.step.train, state, inputs)
     batches.close()
   finally:
     sys.setprofile(None)

@@ -3,14 +3,14 @@
   PYTHONPATH=. python benchmarks/small_maps.py [--batch=128]
 
 Prints milliseconds of the forward pass and of both gradients on this machine's
-device, medians; `semppl_jax/models/backbones/convolution.py` uses the faster.
+device, medians; `semppl_jax/models/backbones/layers.py` uses the faster.
 """
 
 from absl import flags
 import jax
 import jax.numpy as jnp
 
-from semppl_jax.models.backbones import convolution
+from semppl_jax.models.backbones import layers
 from semppl_jax.runtime import cli, errors, tables
 from semppl_jax.tools.profiling import timing
 
@@ -57,7 +57,7 @@ def _passes(x, weights, stride, small):
   """Compiled passes, each of which returns when it is done."""
 
   def forward(x, weights):
-    return convolution.convolve(x, weights, stride, _PADDING, small)
+    return layers.convolve(x, weights, stride, _PADDING, small)
 
   above = jnp.ones_like(forward(x, weights))
 

@@ -156,6 +156,7 @@ def test_tensorflow_stays_with_the_data(name):
       *_rooms(
         'data',
         'training.metric_writer',
+        'training.profile_scopes',
         'exchange.to_saved_model',
         'saliency.mask_store',
       ),
@@ -279,9 +280,9 @@ def test_backbones_know_only_each_other(name):
   )
 
 
-@pytest.mark.parametrize('name', ['models.network', 'models.heads'])
+@pytest.mark.parametrize('name', ['models.network'])
 def test_networks_know_no_training(name):
-  doors = _rooms('models.backbones', 'models.heads', 'losses')
+  doors = _rooms('models.backbones', 'losses')
   assert all(_within(x, *doors) for x in _inside(MODULES[f'semppl_jax.{name}']))
 
 

@@ -64,11 +64,18 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 
 def add_tracks(directory: str | os.PathLike[str]) -> None:
-  """Adds the tracks to all traces below a directory, in place."""
-  for path in pathlib.Path(directory).rglob('*.xplane.pb'):
-    # With TensorFlow, and slow to import.
-    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+  """Adds the tracks to all traces below a directory, in place.
 
+  Without TensorFlow, which has the formats, it adds none.
+  """
+  try:
+    from semppl_jax.data.tf import runtime
+
+    del runtime  # Imported first, as it keeps TensorFlow quiet.
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+  except ImportError:
+    return
+  for path in pathlib.Path(directory).rglob('*.xplane.pb'):
     space = xplane_pb2.XSpace.FromString(path.read_bytes())
     scopes = _scopes(space)
     for plane in space.planes:

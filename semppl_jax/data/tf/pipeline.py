@@ -7,6 +7,7 @@ a step are joined.
 
 from collections.abc import Callable, Iterator
 import functools
+import os
 from typing import Any, NamedTuple
 
 from jaxtyping import PyTree
@@ -19,11 +20,11 @@ from semppl_jax.data.masks import MaskIndex
 from semppl_jax.data.sources.folder import FileSource
 from semppl_jax.data.sources.tfrecord_tf import parse
 from semppl_jax.data.support_set import SupportRows
-from semppl_jax.data.tf import decode, scaled_decode, streams, views
+from semppl_jax.data.tf import decode, streams, views
 from semppl_jax.data.tf.crop_resize import image_sizes
 from semppl_jax.data.tf.masks import add_masks, decode_mask
 from semppl_jax.data.tf.random_resized_crop import center_crops, Crops
-from semppl_jax.data.tf.runtime import deterministic, tf, worker_count
+from semppl_jax.data.tf.runtime import tf
 
 STAGES = ('read', 'decode', 'crops')
 
@@ -232,7 +233,7 @@ def _decoder(
     contents = [_content(source, each) for each in tf.unstack(content)]
     if scaled is not None:
       limit = scaled.shrink_limit
-      images, sizes = scaled_decode.decode_all(
+      images, sizes = decode.decode_all(
         contents, lambda sizes: limit(sizes, index, step)
       )
     else:
@@ -252,3 +253,25 @@ def _content(source: streams.Source, content: tf.Tensor) -> tf.Tensor:
   # Padding has no path: it fails to decode, without a warning about a file.
   no_path = tf.equal(content, '') | tf.equal(content, decode.BLACK)
   return tf.cond(no_path, lambda: content, lambda: tf.io.read_file(content))
+
+
+def deterministic(dataset: tf.data.Dataset, threads: int) -> tf.data.Dataset:
+  """Returns `dataset` with ordered elements and a private thread pool.
+
+  Args:
+    dataset: any dataset.
+    threads: size of the pool, 0 for all cores.
+  """
+  options = tf.data.Options()
+  options.deterministic = True
+  # No setting is left to autotune, and its thread, which sleeps for ever longer
+  # periods, can delay the end of a stream.
+  options.autotune.enabled = False
+  options.threading.private_threadpool_size = worker_count(threads)
+  options.threading.max_intra_op_parallelism = 1
+  return dataset.with_options(options)
+
+
+def worker_count(threads: int) -> int:
+  """Returns the number of workers for `config.data.threads` (0: all cores)."""
+  return threads or os.cpu_count() or 1

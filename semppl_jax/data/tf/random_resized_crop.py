@@ -20,7 +20,6 @@ from semppl_jax.data.tf.crop_resize import (
 )
 from semppl_jax.data.tf.masks import crop_mask
 from semppl_jax.data.tf.runtime import tf
-from semppl_jax.data.tf.scaled_decode import shrink_boxes
 
 TRIES = 10
 _PHILOX = 1  # TensorFlow's number of the generator.
@@ -253,3 +252,22 @@ def _center_size(
   w = tf.minimum(width, tf.round(height * allowed))
   h = tf.minimum(height, tf.round(width / allowed))
   return tf.maximum(h, 1.0), tf.maximum(w, 1.0)
+
+
+def shrink_boxes(
+  boxes: tf.Tensor, sizes: tf.Tensor, scaled_sizes: tf.Tensor
+) -> tf.Tensor:
+  """Converts boxes of images to pixels of their scaled copies, int32 [n, V, 4].
+
+  Args:
+    boxes: top, left, height, width, int32 [n, V, 4].
+    sizes: height and width of the images, int32 [n, 2].
+    scaled_sizes: height and width of the copies, int32 [n, 2].
+  """
+  scale = tf.cast(scaled_sizes, tf.float32) / tf.cast(sizes, tf.float32)
+  scale = scale[:, None]
+  start, extent = tf.split(tf.cast(boxes, tf.float32), 2, axis=2)
+  within = tf.cast(scaled_sizes, tf.float32)[:, None]
+  extent = tf.clip_by_value(tf.round(extent * scale), 1.0, within)
+  start = tf.minimum(tf.round(start * scale), within - extent)
+  return tf.cast(tf.concat([start, extent], axis=2), tf.int32)

@@ -24,28 +24,6 @@ tf.config.set_visible_devices([], 'GPU')
 tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
-def deterministic(dataset: tf.data.Dataset, threads: int) -> tf.data.Dataset:
-  """Returns `dataset` with ordered elements and a private thread pool.
-
-  Args:
-    dataset: any dataset.
-    threads: size of the pool, 0 for all cores.
-  """
-  options = tf.data.Options()
-  options.deterministic = True
-  # No setting is left to autotune, and its thread, which sleeps for ever longer
-  # periods, can delay the end of a stream.
-  options.autotune.enabled = False
-  options.threading.private_threadpool_size = worker_count(threads)
-  options.threading.max_intra_op_parallelism = 1
-  return dataset.with_options(options)
-
-
-def worker_count(threads: int) -> int:
-  """Returns the number of workers for `config.data.threads` (0: all cores)."""
-  return threads or os.cpu_count() or 1
-
-
 def python_strings(
   read: Callable[..., Sequence[str] | Sequence[bytes]],
   inputs: list[tf.Tensor],

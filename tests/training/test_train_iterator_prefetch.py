@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from semppl_jax.data.prefetch import Prefetcher
+from semppl_jax.training.train_iterator import Prefetcher
 
 
 def test_everything_arrives_in_order_and_made():

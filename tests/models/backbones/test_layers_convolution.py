@@ -6,14 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from semppl_jax.models.backbones import convolution
+from semppl_jax.models.backbones import layers
 
 PADDINGS = ['SAME', ((1, 1), (1, 1))]
 
 
 def _pair(padding, stride, with_bias):
   def ours(x):
-    layer = convolution.Conv2D(4, 3, stride, padding, with_bias, 'conv')
+    layer = layers.Conv2D(4, 3, stride, padding, with_bias, 'conv')
     return layer(jnp.asarray(x))
 
   def haikus(x):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from semppl_jax.data.corrupt import CorruptCount
 from semppl_jax.data.dataset import Dataset
+from semppl_jax.training.train_iterator import CorruptCount
 
 
 def _train(size):

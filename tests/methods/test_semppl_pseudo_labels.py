@@ -6,7 +6,7 @@ import numpy as np
 
 from configs import base
 from semppl_jax.data.batch import Batch
-from semppl_jax.methods import memory_bank, pseudo_labels
+from semppl_jax.methods import memory_bank, semppl
 from semppl_jax.runtime import mesh as mesh_lib
 
 
@@ -32,7 +32,7 @@ def _label(mode):
     diagnostic_label=jnp.array([6, 5, 5, -1], jnp.int32),
   )
   anchor = axes[jnp.array([0, 0, 1, 1])]
-  labeler = jax.jit(pseudo_labels.make_labeler(config, mesh))
+  labeler = jax.jit(semppl.make_labeler(config, mesh))
   return labeler(anchor, batch, queue)
 
 
