@@ -23,6 +23,8 @@ from semppl_jax.training.train_step import make_train_step, TrainStep
 ROWS, SIZE, CLASSES = 16, 8, 3
 COLUMNS, IMAGES = 2, 8
 SLOW = pytest.mark.slow
+# A queue, a support batch, prototypes: all else is like one of them.
+CORE = ('semppl', 'paws', 'swav')
 DIMS = RunDims(1, 1, None, None, None)
 
 
@@ -101,14 +103,16 @@ class Run(NamedTuple):
   course: list
 
 
-def _run(name, devices, steps, traces=1, **fields) -> Run:
+def _run(name, devices, steps, traces=1, start=None, **fields) -> Run:
   """States and metrics after each of some steps."""
   mesh = mesh_lib.make_mesh(jax.devices()[:devices])
   config = _config(name)
   config.update(fields)
   step, method = _make(config, mesh)
   layout = step.state_sharding
-  start = state = jax.jit(step.init, out_shardings=layout)()
+  if start is None:
+    start = jax.jit(step.init, out_shardings=layout)()
+  start = state = jax.device_put(jax.device_get(start), layout)
   counted = chex.assert_max_traces(step.train, n=traces)
   whole = mesh_lib.replicated(mesh)
   train = jax.jit(counted, out_shardings=(layout, whole))
@@ -161,10 +165,21 @@ def _assert_close(one: Run, many: Run):
     )
 
 
-@pytest.mark.parametrize('devices', [pytest.param(2, marks=SLOW), 8])
+def _by_method(names, devices, marks=()):
+  """Cases of `run` and a number of devices."""
+  return [pytest.param(name, devices, marks=marks) for name in names]
+
+
+@pytest.mark.parametrize(
+  ('run', 'devices'),
+  _by_method(CORE, 8)
+  + _by_method(sorted({*methods.NAMES} - {*CORE}), 8, SLOW)
+  + _by_method(CORE, 2, SLOW),
+  indirect=['run'],
+)
 def test_many_devices_are_one_and_keep_the_layout(run, devices):
   """Shapes, types and shardings of the state, and every number."""
-  many = _run(run.config.method, devices, 3, traces=2)
+  many = _run(run.config.method, devices, 3, traces=2, start=run.start)
   _assert_close(run, many)
 
   def same(want, got):
@@ -176,10 +191,12 @@ def test_many_devices_are_one_and_keep_the_layout(run, devices):
 
 
 @SLOW
+@pytest.mark.parametrize('run', [*CORE, 'simclr'], indirect=True)
 def test_in_parts_eight_devices_are_one(run):
   name = run.config.method
   one, many = (
-    _run(name, devices, 3, traces=2, accumulate=2) for devices in (1, 8)
+    _run(name, devices, 3, traces=2, start=run.start, accumulate=2)
+    for devices in (1, 8)
   )
   _assert_close(one, many)
 
@@ -206,6 +223,7 @@ def test_what_is_recorded_of_rows_is_not_exchanged(name):
 
 
 @SLOW
+@pytest.mark.parametrize('run', ['semppl'], indirect=True)
 def test_no_step_gathers_the_memory(run):
   """Read from the program that the partitioner makes for eight devices."""
   config, mesh = _config(run.config.method), mesh_lib.make_mesh()
@@ -221,7 +239,7 @@ def test_no_step_gathers_the_memory(run):
     if not x.sharding.is_fully_replicated
   )
   for kind in ('all-gather', 'all-to-all', 'collective-permute'):
-    assert not held or moved.get(kind, 0) < held / 4, (kind, moved)
+    assert moved.get(kind, 0) < held / 4, (kind, moved)
 
 
 def _unit(x):
@@ -243,16 +261,6 @@ def inputs(run):
       online, jax.tree.map(lambda x: x[:, :2], online), batch, state.memory,
       jax.random.key(0), jnp.int32(3), state.params,
   )  # fmt: skip
-
-
-def test_compiled_is_as_written(run, inputs):
-  """The loss op by op, without a compiler in between, is the compiled one."""
-  chex.assert_trees_all_close(
-    jax.device_get(jax.jit(run.method.loss)(inputs)),
-    jax.device_get(run.method.loss(inputs)),
-    rtol=1e-5,
-    atol=1e-5,
-  )
 
 
 def test_targets_take_no_gradient(run, inputs):
