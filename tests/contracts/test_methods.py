@@ -1,6 +1,7 @@
 """Every law on every method of the table, on the one train step."""
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import chex
@@ -123,6 +124,12 @@ def _run(name, devices, steps, traces=1, start=None, **fields) -> Run:
   return Run(config, mesh, method, step, train, start, course)
 
 
+@functools.cache
+def _run_of_one(name) -> Run:
+  chex.clear_trace_counter()
+  return _run(name, 1, 5)
+
+
 @pytest.fixture(scope='module', params=methods.NAMES)
 def run(request):
   """Some steps of a method on one device, traced once.
@@ -130,8 +137,7 @@ def run(request):
   With a rate of 0 at the first, a classifier that starts at zero and a residual
   path that does, it takes five until a gradient has moved everything.
   """
-  chex.clear_trace_counter()
-  return _run(request.param, 1, 5)
+  return _run_of_one(request.param)
 
 
 def test_steps_are_finite_and_change_the_network(run):

@@ -1,5 +1,7 @@
 """A network with all heads that compiles fast, and random views for it."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,6 +23,7 @@ def get_config(**fields):
   return config
 
 
+@functools.cache
 def make(bn_groups='view', heads=HEADS, **fields):
   return make_network(get_config(**fields), heads=heads, bn_groups=bn_groups)
 

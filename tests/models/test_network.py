@@ -1,5 +1,7 @@
 """The network over views: grouping, heads, precision, devices."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,10 +33,13 @@ def variables():
   return params, state
 
 
+@functools.cache
+def _compiled(network):
+  return jax.jit(network.apply, static_argnums=3)
+
+
 def _apply(network, params, state, views, is_training=True, support=None):
-  return jax.jit(network.apply, static_argnums=3)(
-    params, state, views, is_training, support
-  )
+  return _compiled(network)(params, state, views, is_training, support)
 
 
 def _assert_close(got, want, tolerance=3e-4):

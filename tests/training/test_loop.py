@@ -31,11 +31,18 @@ def _lines(workdir):
 
 @pytest.fixture(scope='module')
 def reference(images, tmp_path_factory):
-  """One uninterrupted run on one device: its workdir, summary and state."""
+  """One uninterrupted run on one device: its workdir, summary and state.
+
+  Its step is traced once.
+  """
   workdir = tmp_path_factory.mktemp('reference')
   config = tiny.config(images)
   config.eval.baselines = True
-  summary = loop.run(config, workdir, jax.devices()[:1])
+  # The trace of the loop's step; a second one raises.
+  counted = chex.assert_max_traces(TrainStep.train, n=1)
+  with pytest.MonkeyPatch.context() as patched:
+    patched.setattr(TrainStep, 'train', counted)
+    summary = loop.run(config, workdir, jax.devices()[:1])
   return workdir, summary, tiny.final_state(config, workdir, jax.devices()[:1])
 
 
@@ -66,8 +73,9 @@ def test_run_leaves_a_summary_records_and_labels(reference):
   assert list((workdir / 'tensorboard').iterdir())
 
 
-@pytest.mark.parametrize('count', [pytest.param(2, marks=pytest.mark.slow), 8])
-def test_device_count_changes_no_number(images, reference, tmp_path, count):
+def test_device_count_changes_no_number(images, reference, tmp_path):
+  """Of a whole run; `contracts` has the step on eight."""
+  count = 2
   config = tiny.config(images)
   loop.run(config, tmp_path, jax.devices()[:count])
   workdir, _, (_, one) = reference
@@ -172,13 +180,6 @@ def test_a_finished_run_does_nothing(images, reference, monkeypatch):
   again = loop.run(tiny.config(images), workdir, jax.devices()[:1])
   assert again == summary
   assert (workdir / 'metrics.jsonl').stat().st_mtime_ns == before
-
-
-def test_the_step_is_traced_once(images, tmp_path, monkeypatch):
-  """The trace of the loop's step; a second one raises."""
-  counted = chex.assert_max_traces(TrainStep.train, n=1)
-  monkeypatch.setattr(TrainStep, 'train', counted)
-  assert loop.run(tiny.config(images, 3), tmp_path, jax.devices()[:1])
 
 
 def test_another_config_names_the_fields(images, reference):

@@ -37,12 +37,12 @@ def _infinite_from(step, monkeypatch):
 def test_a_nonfinite_step_stops_the_run_and_can_be_replayed(
   images, tmp_path, monkeypatch, method
 ):
-  config, devices = tiny.config(images, 20, method), jax.devices()[:1]
-  _infinite_from(6, monkeypatch)
+  config, devices = tiny.config(images, 8, method), jax.devices()[:1]
+  _infinite_from(3, monkeypatch)
   with pytest.raises(errors.NonFiniteError) as error:
     loop.run(config, tmp_path, devices)
   at = int(str(error.value).split('Step ')[1].split(' ')[0])
-  assert at == 7 and 'is not finite in loss/total' in str(error.value)
+  assert at == 4 and 'is not finite in loss/total' in str(error.value)
   saved, good = tiny.final_state(config, tmp_path, devices)
   assert 0 < saved < at and good.dropped == 0
   built = experiment_lib.build(config, devices)
