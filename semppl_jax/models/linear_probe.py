@@ -89,7 +89,7 @@ def make_probe(config: ml_collections.ConfigDict, classes: int) -> Probe:
     params = state.params
     (loss, accuracy), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
     updates, opt_state = optimizer.update(
-      grads, state.opt_state, params, rate=config.learning_rate
+      grads, state.opt_state, params, learning_rate=config.learning_rate
     )
     params = optax.apply_updates(params, updates)
     metrics = {'probe/loss': loss, 'probe/accuracy': accuracy}

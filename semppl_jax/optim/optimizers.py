@@ -23,7 +23,7 @@ from jaxtyping import Array, PyTree
 import ml_collections
 import optax
 
-# Of the optimizers here, `update` takes `rate` beside optax's arguments.
+# Here `update` takes `learning_rate` beside optax's arguments.
 from optax import GradientTransformationExtraArgs as Optimizer
 
 NAMES = ('lars', 'lars_paws', 'adam', 'sgd')
@@ -46,11 +46,11 @@ def weights_mask(params: PyTree) -> PyTree:
 
 
 def _scale_by_learning_rate() -> Optimizer:
-  """Multiplies by minus the argument `rate` of the update."""
+  """Multiplies by minus the argument `learning_rate` of the update."""
 
-  def update(updates, state, params=None, *, rate, **others):
+  def update(updates, state, params=None, *, learning_rate, **others):
     del params, others
-    return jax.tree.map(lambda u: -rate * u, updates), state
+    return jax.tree.map(lambda u: -learning_rate * u, updates), state
 
   return Optimizer(lambda params: optax.EmptyState(), update)
 
@@ -84,12 +84,12 @@ def lars(
     momentum_dtype: type of the stored momentum.
 
   Returns:
-    An optax transformation whose update takes `rate`.
+    An optax transformation whose update takes `learning_rate`.
 
   Example:
     >>> tx = lars(momentum=0.9, trust_coefficient=0.1, weight_decay=0.0)
     >>> p, g = {'m': {'w': jnp.full(1, 5.0)}}, {'m': {'w': jnp.full(1, 2.0)}}
-    >>> tx.update(g, tx.init(p), p, rate=1.0)[0]['m']['w'].item()
+    >>> tx.update(g, tx.init(p), p, learning_rate=1.0)[0]['m']['w'].item()
     -0.5
   """
   return optax.chain(
@@ -117,7 +117,7 @@ def lars_paws(
   Example:
     >>> tx = lars_paws(momentum=0.9, trust_coefficient=0.1, weight_decay=1.0)
     >>> p, g = {'m': {'w': jnp.full(1, 5.0)}}, {'m': {'w': jnp.full(1, 5.0)}}
-    >>> tx.update(g, tx.init(p), p, rate=1.0)[0]['m']['w'].item()
+    >>> tx.update(g, tx.init(p), p, learning_rate=1.0)[0]['m']['w'].item()
     -0.5
   """
 
@@ -143,7 +143,8 @@ def adam(*, weight_decay: float, momentum_dtype: str = 'float32') -> Optimizer:
   Example:
     >>> tx, p = adam(weight_decay=0.5), {'m': {'w': jnp.ones(1)}}
     >>> no_gradient = {'m': {'w': jnp.zeros(1)}}
-    >>> tx.update(no_gradient, tx.init(p), p, rate=1.0)[0]['m']['w'].item()
+    >>> updates, _ = tx.update(no_gradient, tx.init(p), p, learning_rate=1.0)
+    >>> updates['m']['w'].item()
     -0.5
   """
   inner = optax.chain(
@@ -169,7 +170,7 @@ def sgd(
 
   Example:
     >>> tx, p = sgd(momentum=0.0, weight_decay=0.0), {'m': {'w': jnp.ones(1)}}
-    >>> tx.update(p, tx.init(p), p, rate=0.5)[0]['m']['w'].item()
+    >>> tx.update(p, tx.init(p), p, learning_rate=0.5)[0]['m']['w'].item()
     -0.5
   """
   return optax.chain(
@@ -192,7 +193,7 @@ def train_only(optimizer: Optimizer, head: str) -> Optimizer:
   Example:
     >>> tx = train_only(sgd(momentum=0.0, weight_decay=0.0), 'head')
     >>> p = {'head': {'w': jnp.ones(1)}, 'encoder/conv': {'w': jnp.ones(1)}}
-    >>> jax.tree.leaves(tx.update(p, tx.init(p), p, rate=1.0)[0])
+    >>> jax.tree.leaves(tx.update(p, tx.init(p), p, learning_rate=1.0)[0])
     [Array([0.], dtype=float32), Array([-1.], dtype=float32)]
   """
 
@@ -206,7 +207,7 @@ def train_only(optimizer: Optimizer, head: str) -> Optimizer:
 
 
 def make_optimizer(config: ml_collections.ConfigDict) -> Optimizer:
-  """Builds the optimizer of `config.optimizer`; its update takes `rate`.
+  """Builds the optimizer of a config; its update takes `learning_rate`.
 
   Example:
     >>> fields = dict(name='adam', weight_decay=0.0, momentum_dtype='float32')

@@ -1,7 +1,7 @@
 """Ahead-of-time compilation: the train step from shapes alone.
 
-A step can be traced and compiled, and its state restored, without the data and
-without the devices of its mesh.
+A step can be traced and compiled, its arithmetic counted and its state restored
+without the data and without the devices of its mesh.
 """
 
 import logging
@@ -204,6 +204,31 @@ def compile_step(
     raise InputError(device_memory.too_large(step.config, devices)) from error
   _log.info('Compiled the step in %.0f s.', time.monotonic() - start)
   return compiled
+
+
+def model_flops(config: ml_collections.ConfigDict) -> float | None:
+  """Returns FLOP of one step over all devices, or None without a CPU.
+
+  Counts the whole batch in one pass, with nothing computed twice, whatever
+  `config.accumulate` and `config.network.remat` are: so model FLOP/s
+  utilization is defined (Chowdhery et al., arXiv 2204.02311, appendix B).
+
+  Args:
+    config: config of the run, with a number of classes.
+  """
+  try:
+    # Accelerators do not count what is not compiled.
+    cpu = jax.local_devices(backend='cpu')[:1]
+  except RuntimeError:
+    return None
+  config = loading.copy(config)
+  # The body of a loop is counted once, however often it runs.
+  config.accumulate, config.network.remat = 1, 'none'
+  run = make_abstract_run(config, mesh_lib.make_mesh(cpu))
+  cost = lower_abstract(run).cost_analysis()
+  # Some versions of JAX wrap it in a list.
+  cost = cost[0] if isinstance(cost, list) else cost
+  return None if cost is None else cost['flops']
 
 
 def without_photometric(run: AbstractRun) -> AbstractRun:

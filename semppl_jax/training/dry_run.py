@@ -14,11 +14,7 @@ from semppl_jax.config import durations
 from semppl_jax.data import inspection, labels, masks
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.runtime.tables import fixed_width
-from semppl_jax.training import (
-  aot,
-  experiment as experiment_lib,
-  flops as flops_lib,
-)
+from semppl_jax.training import aot, experiment as experiment_lib
 from semppl_jax.training.experiment import Experiment
 from semppl_jax.training.train_step import TrainState
 
@@ -132,7 +128,7 @@ def estimate(experiment: Experiment) -> CostEstimate:
 
 def _flops(config: ml_collections.ConfigDict) -> float:
   """FLOP of a step over all devices; a third more if accumulated."""
-  flops = flops_lib.model_flops(config) or 0.0
+  flops = aot.model_flops(config) or 0.0
   return flops * 4 / 3 if config.accumulate > 1 else flops
 
 

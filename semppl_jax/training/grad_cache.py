@@ -1,4 +1,4 @@
-"""Gradient of a batch loss, in one pass or accumulated over microbatches.
+"""Gradient of a batch loss, accumulated over microbatches.
 
 A contrastive loss is not a mean over rows, so the gradients of small batches do
 not add up to the gradient of a large one. With microbatches the network runs
@@ -69,42 +69,7 @@ ValueAndGrad = Callable[
 ]
 
 
-def make_value_and_grad(microbatches: int) -> ValueAndGrad:
-  """Returns `(forward, loss, params, batch, key) -> GradResult`.
-
-  `forward(params, rows, key)` runs the networks on some rows of the batch, and
-  `loss(online, target)` returns the scalar loss of the whole batch and an
-  auxiliary result.
-
-  Args:
-    microbatches: number of microbatches; must divide the rows on each device.
-      Each device splits its own rows (`microbatch_index`), so that the device
-      count changes no number.
-  """
-  if microbatches == 1:
-    return _in_one_pass
-  return lambda *args: _accumulated(microbatches, *args)
-
-
-def _in_one_pass(
-  forward: ForwardFn,
-  loss: LossFn[Aux],
-  params: PyTree,
-  batch: Batch,
-  key: Array,
-) -> GradResult[Aux]:
-  def batch_loss(params):
-    outputs = forward(params, batch, key)
-    value, aux = loss(outputs.online, outputs.target)
-    return value, (aux, outputs)
-
-  (value, (aux, outputs)), grads = jax.value_and_grad(batch_loss, has_aux=True)(
-    params
-  )
-  return GradResult(value, aux, grads, outputs)
-
-
-def _accumulated(
+def accumulated_value_and_grad(
   microbatches: int,
   forward: ForwardFn,
   loss: LossFn[Aux],
@@ -112,6 +77,18 @@ def _accumulated(
   batch: Batch,
   key: Array,
 ) -> GradResult[Aux]:
+  """Returns loss and gradient of a batch that passes in parts.
+
+  Args:
+    microbatches: number of microbatches; must divide the rows on each device.
+      Each device splits its own rows (`microbatch_index`), so that the device
+      count changes no number.
+    forward: `(params, rows, key)` runs the networks on some rows of the batch.
+    loss: `(online, target)` returns the loss of the whole batch, and aux.
+    params: parameters of the online network.
+    batch: rows of the whole batch.
+    key: random key of the step.
+  """
   rows = jax.tree.map(lambda x: _split(x, microbatches), batch)
   key = jax.random.fold_in(key, _MICROBATCH_STREAM)
   keys = jax.random.split(key, microbatches)

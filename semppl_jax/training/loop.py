@@ -108,10 +108,12 @@ def run(
         directory / summary.FILE,
       )
       return done
+    start = int(state.step)
+    if jax.process_index() == 0:
+      _describe_run(experiment, directory, start)
     trainer = _Trainer(
-      experiment, directory, checkpoints, interrupts, profile, stack
+      experiment, directory, checkpoints, interrupts, profile, start, stack
     )
-    trainer.describe_run(int(state.step))
     finished = trainer.train(state)
     return None if finished is None else trainer.finish()
 
@@ -131,8 +133,21 @@ def _restore_or_init(
   return state
 
 
+def _describe_run(
+  experiment: Experiment, workdir: epath.Path, start: int
+) -> None:
+  """Writes the files that say what the run is."""
+  labels.write_ids(
+    workdir / 'labels.txt', experiment.subset, experiment.splits.train
+  )
+  (workdir / 'config.json').write_text(
+    experiment.config.to_json_best_effort(indent=2) + '\n'
+  )
+  summary.write_run(workdir, experiment, start)
+
+
 class _Trainer:
-  """The steps of one run, with its files open."""
+  """The steps of one run, with its files open; `stack` closes them."""
 
   def __init__(
     self,
@@ -141,35 +156,19 @@ class _Trainer:
     checkpoints: Checkpointer,
     interrupts: Interrupts,
     profile: StepWindow | None,
+    start: int,
     stack: contextlib.ExitStack,
   ):
     self._experiment, self._workdir = experiment, workdir
     self._checkpoints, self._interrupts = checkpoints, interrupts
-    self._stack = stack
-    self._profiler = Profiler(profile, workdir / 'profile')
     self._evaluate = online.OnlineEvaluator(
       experiment.config, experiment.step.network, experiment.mesh
     )
-
-  def describe_run(self, start: int) -> None:
-    """Writes the files that say what the run is, and opens the others."""
-    experiment, workdir = self._experiment, self._workdir
-    if jax.process_index() == 0:
-      labels.write_ids(
-        workdir / 'labels.txt', experiment.subset, experiment.splits.train
-      )
-      (workdir / 'config.json').write_text(
-        experiment.config.to_json_best_effort(indent=2) + '\n'
-      )
-      summary.write_run(workdir, experiment, start)
-    self._writer = self._closing(
-      MetricWriter(workdir, start, experiment.total_steps)
-    )
-    self._timer = self._closing(Timer(workdir))
-    self._closing(self._profiler)
-
-  def _closing(self, thing):
-    return self._stack.enter_context(contextlib.closing(thing))
+    self._writer = MetricWriter(workdir, start, experiment.total_steps)
+    self._timer = Timer(workdir)
+    self._profiler = Profiler(profile, workdir / 'profile')
+    for opened in (self._writer, self._timer, self._profiler):
+      stack.enter_context(contextlib.closing(opened))
 
   def train(self, state: TrainState) -> TrainState | None:
     """Takes the remaining steps; returns None if asked to stop."""

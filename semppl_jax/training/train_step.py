@@ -106,7 +106,13 @@ class TrainStep:
   def start(self, params: PyTree, net_state: PyTree) -> TrainState:
     """Returns the state before the first step, from given parameters."""
     target_params, target_state = self.target.init(params, net_state)
-    features = _feature_size(self.config, self.network, params, net_state)
+    outputs, _ = jax.eval_shape(
+      lambda params, net_state: self.network.apply(
+        params, net_state, _example_views(self.config), False
+      ),
+      params,
+      net_state,
+    )
     return TrainState(
       step=jnp.zeros((), jnp.int32),
       seed=jnp.asarray(self.config.seed, jnp.uint32),
@@ -116,7 +122,7 @@ class TrainStep:
       target_state=target_state,
       opt_state=self.optimizer.init(params),
       memory=self.method.init_memory(),
-      probe=self.probe.init(features),
+      probe=self.probe.init(outputs.features.shape[-1]),
       dropped=jnp.zeros((), jnp.int32),
     )
 
@@ -205,7 +211,7 @@ class TrainStep:
     learning_rate = self.learning_rate(state.step)
     grads = self.method.after_gradient(result.grads, state.step)
     updates, opt_state = self.optimizer.update(
-      grads, state.opt_state, state.params, rate=learning_rate
+      grads, state.opt_state, state.params, learning_rate=learning_rate
     )
     params = optax.apply_updates(state.params, updates)
     params = self.method.after_update(params, state.step)
@@ -312,8 +318,32 @@ def make_train_step(
     ),
     augment=augment_lib.make_augment(config.augment, config.saliency),
     crop=views_lib.make_views(config, mesh),
-    value_and_grad=grad_cache.make_value_and_grad(config.accumulate),
+    value_and_grad=make_value_and_grad(config.accumulate),
   )
+
+
+def make_value_and_grad(microbatches: int) -> ValueAndGrad:
+  """Returns `(forward, loss, params, batch, key) -> GradResult`.
+
+  `forward(params, rows, key)` runs the networks on some rows of the batch;
+  `loss(online, target)` returns the loss of the whole batch, and aux.
+  """
+  if microbatches > 1:
+    return functools.partial(
+      grad_cache.accumulated_value_and_grad, microbatches
+    )
+
+  def in_one_pass(forward, loss, params, batch, key):
+    def batch_loss(params):
+      outputs = forward(params, batch, key)
+      value, aux = loss(outputs.online, outputs.target)
+      return value, (aux, outputs)
+
+    value_and_grad = jax.value_and_grad(batch_loss, has_aux=True)
+    (value, (aux, outputs)), grads = value_and_grad(params)
+    return GradResult(value, aux, grads, outputs)
+
+  return in_one_pass
 
 
 def _all_finite(metrics: Metrics, new: TrainState) -> Array:
@@ -353,22 +383,6 @@ def _example_views(config: ml_collections.ConfigDict) -> tuple[Array, ...]:
     jnp.zeros((2, v.count, v.size, v.size, 3), jnp.float32)
     for v in (config.views.large, config.views.small)
   )
-
-
-def _feature_size(
-  config: ml_collections.ConfigDict,
-  network: Network,
-  params: PyTree,
-  net_state: PyTree,
-) -> int:
-  """Returns F, the width of the encoder's output."""
-  views = _example_views(config)
-  outputs, _ = jax.eval_shape(
-    lambda params, net_state: network.apply(params, net_state, views, False),
-    params,
-    net_state,
-  )
-  return outputs.features.shape[-1]
 
 
 def _deviation(online: Outputs) -> Metrics:

@@ -229,7 +229,7 @@ def test_any_optimizer_keeps_frozen_prototypes(name):
   @jax.jit
   def train(params, state, grads, step):
     grads = method.after_gradient(grads, step)
-    updates, state = optimizer.update(grads, state, params, rate=0.1)
+    updates, state = optimizer.update(grads, state, params, learning_rate=0.1)
     params = optax.apply_updates(params, updates)
     return method.after_update(params, step), state
 

@@ -70,7 +70,7 @@ def test_lars_is_its_recursion(make, slow_update):
     # A kernel that nothing reaches neither moves nor decays in PAWS's order.
     grads['net/embed']['w'] *= float(step % 3 > 0)
     rate = float(schedule(step))
-    updates, state = update(grads, state, params, rate=rate)
+    updates, state = update(grads, state, params, learning_rate=rate)
     params = optax.apply_updates(params, updates)
 
     def one(p, g, m, weight, rate=rate):
@@ -94,7 +94,7 @@ def test_lars_of_paws_golden_first_step():
   )
   params = {'m': {'w': jnp.array([3.0, 4.0])}}
   grads = {'m': {'w': jnp.array([0.0, 1.0])}}
-  updates, _ = lars.update(grads, lars.init(params), params, rate=2.0)
+  updates, _ = lars.update(grads, lars.init(params), params, learning_rate=2.0)
   np.testing.assert_allclose(updates['m']['w'], [-0.3, -0.9], rtol=1e-6)
 
 
@@ -103,7 +103,7 @@ def test_lars_golden_first_step():
   lars = optimizers.lars(momentum=0.9, trust_coefficient=0.1, weight_decay=0.0)
   params = {'m': {'w': jnp.array([3.0, 4.0])}}
   grads = {'m': {'w': jnp.array([0.0, 1.0])}}
-  updates, _ = lars.update(grads, lars.init(params), params, rate=2.0)
+  updates, _ = lars.update(grads, lars.init(params), params, learning_rate=2.0)
   np.testing.assert_allclose(updates['m']['w'], [0.0, -1.0], rtol=1e-6)
 
 
@@ -119,7 +119,9 @@ def test_lars_is_not_that_of_optax_in_a_warm_up():
   params, grads = _params(), _params(1)
   our_state, their_state = ours.init(params), theirs.init(params)
   for step in range(3):
-    mine, our_state = ours.update(grads, our_state, params, rate=schedule(step))
+    mine, our_state = ours.update(
+      grads, our_state, params, learning_rate=schedule(step)
+    )
     other, their_state = theirs.update(grads, their_state, params)
   norms = [jnp.linalg.norm(x['net/conv']['w']) for x in (mine, other)]
   ratio = float(norms[0] / norms[1])
@@ -147,7 +149,7 @@ def test_adam_decays_weights_only():
   tx = optimizers.adam(weight_decay=0.5)
   params = _params()
   grads = jax.tree.map(jnp.zeros_like, params)
-  updates, _ = tx.update(grads, tx.init(params), params, rate=0.1)
+  updates, _ = tx.update(grads, tx.init(params), params, learning_rate=0.1)
   np.testing.assert_allclose(
     updates['net/conv']['w'], -0.05 * params['net/conv']['w'], rtol=1e-6
   )
@@ -167,7 +169,7 @@ def test_a_narrow_momentum_is_the_wide_one_but_for_rounding(name):
     state = optimizer.init(params)
     for seed in range(5):
       updates, state = jax.jit(optimizer.update)(
-        _params(seed + 1), state, params, rate=jnp.float32(0.1)
+        _params(seed + 1), state, params, learning_rate=jnp.float32(0.1)
       )
       assert {x.dtype for x in jax.tree.leaves(updates)} == {jnp.float32.dtype}
     narrow = [x for x in jax.tree.leaves(state) if x.dtype == jnp.bfloat16]

@@ -21,7 +21,7 @@ from semppl_jax.tools.profiling import (
   timing,
 )
 from semppl_jax.tools.profiling.timing import CompiledStep
-from semppl_jax.training import aot, flops
+from semppl_jax.training import aot
 from tests.helpers import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -123,16 +123,6 @@ def test_a_chip_of_the_table_is_not_measured():
   assert hardware.rates(Device()) == (275, 1200, 'documents of the chip')
 
 
-def test_the_arithmetic_is_that_of_one_pass(config):
-  mesh = mesh_lib.make_mesh()
-  want = flops.model_flops(aot.make_abstract_run(config, mesh).config)
-  changed = loading.copy(config)
-  changed.accumulate, changed.network.remat = 2, 'blocks'
-  assert (
-    flops.model_flops(aot.make_abstract_run(changed, mesh).config) == want > 0
-  )
-
-
 def test_the_noise_has_labels_and_identities(config):
   changed = loading.copy(config)
   changed.data.labelled_per_batch = 4
@@ -199,7 +189,7 @@ def test_what_else_fails_is_not_hidden(config, monkeypatch):
 def test_parts_that_do_not_fit_leave_the_step(config, monkeypatch):
   monkeypatch.setattr(hardware, '_CPU', SIZE)
   # As where JAX may use an accelerator alone: what the compiler counts is left.
-  monkeypatch.setattr(flops, 'model_flops', lambda config: None)
+  monkeypatch.setattr(aot, 'model_flops', lambda config: None)
   full = jax.errors.JaxRuntimeError(FULL)
 
   def compiled(run, inputs):

@@ -1,4 +1,4 @@
-"""Ahead-of-time compilation: errors of the compiler."""
+"""Ahead-of-time compilation: errors of the compiler, arithmetic of a step."""
 
 import types
 
@@ -35,3 +35,11 @@ def test_other_errors_of_the_compiler_stay_what_they_are(monkeypatch):
   step = types.SimpleNamespace()
   with pytest.raises(jax.errors.JaxRuntimeError, match='broken'):
     aot.compile_step(step, None, None)
+
+
+def test_the_arithmetic_is_that_of_one_pass():
+  config = quickstart.get_config()
+  config.network.classifier.classes = 2
+  want = aot.model_flops(config)
+  config.accumulate, config.network.remat = 2, 'blocks'
+  assert aot.model_flops(config) == want > 0

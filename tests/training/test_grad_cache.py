@@ -18,10 +18,9 @@ from semppl_jax.training import aot, config_checks
 from semppl_jax.training.grad_cache import (
   Forward,
   GradResult,
-  make_value_and_grad,
   microbatch_index,
 )
-from semppl_jax.training.train_step import make_train_step
+from semppl_jax.training.train_step import make_train_step, make_value_and_grad
 
 ROWS, PIXELS, WIDTH, DIM = 16, (8, 8, 3), 12, 3
 

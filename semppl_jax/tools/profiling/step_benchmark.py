@@ -21,7 +21,7 @@ from semppl_jax.tools.profiling import (
 from semppl_jax.tools.profiling.breakdown import Part
 from semppl_jax.tools.profiling.step_variants import networks_only
 from semppl_jax.tools.profiling.timing import CompiledStep
-from semppl_jax.training import aot, flops as flops_lib
+from semppl_jax.training import aot
 from semppl_jax.training.aot import AbstractRun
 from semppl_jax.training.profiling import Profiler
 
@@ -147,7 +147,7 @@ def _profiled(
 def _roofline(run: AbstractRun, report: Report) -> Report:
   """Compares the step with the rates of a device."""
   rates = hardware.rates(run.mesh.local_devices[0])
-  flops = flops_lib.model_flops(run.config)
+  flops = aot.model_flops(run.config)
   ms, tflop = report['step']['median_ms'], report['tflop']
   model = tflop if flops is None else flops / run.mesh.size / 1e12
   # The compiler counts a loop once, and the model no work that is done twice.
