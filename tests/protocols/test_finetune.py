@@ -12,40 +12,6 @@ from tests.helpers import tiny
 from tests.helpers.evaluations import make_context
 
 
-def test_linear_evaluation_leaves_the_encoder_and_its_averages(
-  everything, checkpoint
-):
-  workdir, _ = everything
-  before = weights_dir.read(checkpoint)
-  after = run_checkpoint.read(workdir / 'linear' / 'final')
-  kept = {k: after.params[k] for k in before.params if 'projector' not in k}
-  tiny.assert_same(kept, {k: before.params[k] for k in kept})
-  for module, group in after.net_state.items():
-    tiny.assert_same(group, before.net_state[module])
-  assert after.params['classifier']['w'].any()
-
-
-def test_protocols_train_by_their_own_recipes(everything):
-  workdir, _ = everything
-  linear, tuned = (
-    json.loads((workdir / name / 'final' / 'config.json').read_text())
-    for name in ('linear', 'finetune')
-  )
-  assert linear['augment']['jitter'] == 0.0 < tuned['augment']['jitter']
-  assert linear['supervised']['frozen'] and not tuned['supervised']['frozen']
-
-
-def test_suncet_brings_projections_of_a_class_together(everything):
-  workdir, _ = everything
-  c = json.loads((workdir / 'suncet' / 'final' / 'config.json').read_text())
-  assert c['method'] == 'suncet' and c['suncet']['labelled'] == 'batch'
-  assert c['suncet']['contrast_weight'] == 0.0
-  assert c['views']['large']['count'] == 2
-  assert run_checkpoint.read(workdir / 'suncet' / 'final').heads == (
-    'projector',
-  )
-
-
 @pytest.mark.slow
 def test_a_sweep_of_suncet_is_judged_by_votes(images, checkpoint, tmp_path):
   fields = {'suncet.learning_rates': (0.01, 1e-5)}
@@ -53,19 +19,6 @@ def test_a_sweep_of_suncet_is_judged_by_votes(images, checkpoint, tmp_path):
   result = runner.run(context, 'suncet', False)
   tried = result.content['sweeps']['suncet']['tried']
   assert all(0 <= each['held_out_top1'] <= 1 for each in tried)
-
-
-def test_fine_tuning_moves_everything(everything, checkpoint):
-  workdir, _ = everything
-  before = weights_dir.read(checkpoint)
-  after = run_checkpoint.read(workdir / 'finetune' / 'final')
-  assert after.heads == ('classifier',)
-  assert after.class_names == tiny.CLASSES
-  stem = 'tiny_res_net/~/initial_conv'
-  assert (after.params[stem]['w'] != before.params[stem]['w']).any()
-  averages = f'{stem.replace("conv", "batchnorm")}/~/mean_ema'
-  now, then = (x.net_state[averages]['average'] for x in (after, before))
-  assert (now != then).any()
 
 
 def test_paws_is_fine_tuned_from_inside_its_projector(
