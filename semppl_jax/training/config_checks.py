@@ -153,16 +153,8 @@ def problems(
   # What follows calculates with the fields, and needs them to be sound.
   if not found:
     dims = RunDims(device_count, process_count, examples, classes, labelled)
-    for check in (
-      _batch,
-      _data,
-      _schedule,
-      _evaluation,
-      _sizes,
-      _classifier,
-      _heads,
-      methods.problems,
-    ):
+    checks = _batch, _data, _schedule, _evaluation, _sizes, _heads
+    for check in (*checks, methods.problems):
       found.extend(check(config, dims))
   return found
 
@@ -180,10 +172,8 @@ def _no_duration(config: ConfigDict, field: str) -> Iterator[str]:
 
 def _batch(config: ConfigDict, dims: RunDims) -> Iterator[str]:
   size = config.batch_size
-  for count, what in (
-    (dims.device_count, 'devices'),
-    (dims.process_count, 'processes'),
-  ):
+  counts = {'devices': dims.device_count, 'processes': dims.process_count}
+  for what, count in counts.items():
     if size % count:
       yield must(config, 'batch_size', f'be a multiple of the {count} {what}')
   if config.accumulate > 1 and size % (config.accumulate * dims.device_count):
@@ -218,15 +208,13 @@ def _data(config: ConfigDict, dims: RunDims) -> Iterator[str]:
     )
   if dims.labelled == 0:
     yield must(config, 'data.labels', 'leave at least one image its label')
-  if config.data.kind == 'folder' and not config.data.path:
-    yield must(config, 'data.path', "name a folder where data.kind='folder'")
-  if config.data.kind == 'tfrecord' and not config.data.path:
-    yield must(config, 'data.path', "name files where data.kind='tfrecord'")
-  if config.data.kind == 'npz':
-    if not config.data.path:
-      yield must(config, 'data.path', "name a file where data.kind='npz'")
-    if config.data.backend != 'device':
-      yield must(config, 'data.backend', "be 'device' where data.kind='npz'")
+  kind = config.data.kind
+  places = {'folder': 'a folder', 'tfrecord': 'files', 'npz': 'a file'}
+  if kind in places and not config.data.path:
+    rule = f'name {places[kind]} where data.kind={kind!r}'
+    yield must(config, 'data.path', rule)
+  if kind == 'npz' and config.data.backend != 'device':
+    yield must(config, 'data.backend', "be 'device' where data.kind='npz'")
   if config.data.scaled_decoding and config.data.backend == 'device':
     yield must(
       config, 'data.scaled_decoding', "be False where data.backend='device'"
@@ -239,7 +227,7 @@ def _data(config: ConfigDict, dims: RunDims) -> Iterator[str]:
       'views.antialias',
       'be False where the devices cut the views: those are always antialiased',
     )
-  if config.data.kind == 'tfds' and not config.data.name:
+  if kind == 'tfds' and not config.data.name:
     yield must(config, 'data.name', "name a set where data.kind='tfds'")
 
 
@@ -286,12 +274,6 @@ def _sizes(config: ConfigDict, dims: RunDims) -> Iterator[str]:
 
 
 def _heads(config: ConfigDict, dims: RunDims) -> Iterator[str]:
-  del dims
-  if set(config.init_heads) - set(network.HEADS):
-    yield must(config, 'init_heads', f'be some of {", ".join(network.HEADS)}')
-
-
-def _classifier(config: ConfigDict, dims: RunDims) -> Iterator[str]:
   classes = config.network.classifier.classes
   if dims.classes is not None and classes not in (0, dims.classes):
     yield must(
@@ -299,3 +281,5 @@ def _classifier(config: ConfigDict, dims: RunDims) -> Iterator[str]:
       'network.classifier.classes',
       f'be 0 or the {dims.classes} classes of the data',
     )
+  if set(config.init_heads) - set(network.HEADS):
+    yield must(config, 'init_heads', f'be some of {", ".join(network.HEADS)}')

@@ -17,7 +17,7 @@ SECTIONS = (
   'Which views does the network get?', 'Which images are similar to it?',
   'How are the embeddings spread?', 'Where did the time go?', 'What was run?',
 )  # fmt: skip
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 
 @pytest.fixture(scope='module')

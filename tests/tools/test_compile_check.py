@@ -40,7 +40,7 @@ _without_libtpu = pytest.mark.skipif(
 
 def needs_libtpu(test):
   """Marks a test as one for `make test-all`, which has libtpu."""
-  return pytest.mark.slow(_without_libtpu(test))
+  return pytest.mark.slow(pytest.mark.tpu_compile(_without_libtpu(test)))
 
 
 def _run(tmp_path, *flags, config='configs/quickstart.py'):

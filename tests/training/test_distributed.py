@@ -14,6 +14,7 @@ import pytest
 from semppl_jax.training import loop
 from tests.helpers import program, tiny
 
+pytestmark = pytest.mark.multiprocess
 STEPS = 8
 # An error of a lost process comes within, at the latest by its heartbeat.
 NOTICED = 60

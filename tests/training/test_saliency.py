@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from logging import handlers
 import shutil
 
 import jax
@@ -57,7 +58,21 @@ def _lines(workdir):
 
 
 @pytest.fixture(scope='module')
-def straight(images, store, tmp_path_factory):
+def messages():
+  """What is logged while the tests of this module run."""
+  logger = logging.getLogger('semppl_jax')
+  handler = handlers.BufferingHandler(10**6)
+  level = logger.level
+  logger.setLevel(logging.INFO)
+  logger.addHandler(handler)
+  yield handler.buffer
+  logger.removeHandler(handler)
+  logger.setLevel(level)
+
+
+@pytest.fixture(scope='module')
+def straight(images, store, messages, tmp_path_factory):
+  del messages  # It listens from now on.
   workdir = tmp_path_factory.mktemp('straight')
   loop.run(_config(images, store), workdir, jax.devices()[:1])
   return workdir
@@ -86,13 +101,13 @@ def test_the_share_of_missing_masks_is_logged(images, store, straight):
   assert len(shares) == 4 and 0 < np.mean(shares) < 0.5
 
 
-def test_a_run_says_how_many_images_have_masks(images, store, caplog, tmp_path):
-  config = _config(images, store)
-  config.duration = '1 steps'
-  config.optimizer.warmup = '0 steps'
-  with caplog.at_level(logging.INFO, 'semppl_jax'):
-    loop.run(config, tmp_path, jax.devices()[:1])
-  [said] = [x for x in caplog.messages if x.startswith('Saliency masks: ')]
+def test_a_run_says_how_many_images_have_masks(straight, messages):
+  del straight
+  said = next(
+    text
+    for text in (record.getMessage() for record in messages)
+    if text.startswith('Saliency masks: ')
+  )
   assert said.startswith('Saliency masks: 40 of 48 images have one (')
 
 

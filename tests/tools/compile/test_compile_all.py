@@ -147,6 +147,7 @@ SMALL = (
 
 
 @pytest.mark.slow
+@pytest.mark.tpu_compile
 @pytest.mark.skipif(
   importlib.util.find_spec('libtpu') is None,
   reason='needs libtpu (extra [tpu])',
@@ -186,6 +187,7 @@ def test_a_small_step_is_scaled_over_real_slices_and_goes_on(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.tpu_compile
 @pytest.mark.skipif(
   importlib.util.find_spec('libtpu') is None,
   reason='needs libtpu (extra [tpu])',
