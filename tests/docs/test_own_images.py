@@ -51,6 +51,8 @@ def test_every_command_runs_and_prints_what_the_document_says(
   }
   output, ran = '', 0
   for kind, content, before in _blocks():
+    # A tenth of the training: numbers are not compared.
+    content = re.sub(r"(\d)0 steps'", r"\1 steps'", content)
     if kind == 'python':
       (name,) = re.findall(r'is\s+`(\w+\.py)`:\s*$', before)
       (tmp_path / name).write_text(content)

@@ -23,14 +23,16 @@ def test_a_row_shows_an_image_and_what_is_made_of_it():
 
 
 def test_a_sheet_has_a_row_for_each_readable_image(data, tmp_path):
-  sizes = []
+  sizes, unreadable = [], _unreadable(data)
+  readable = np.flatnonzero(~unreadable)[:4]
+  some = data.select(np.sort([*np.flatnonzero(unreadable), *readable]))
   for count in (2, 100):
     file = tmp_path / f'{count}.png'
-    contact_sheet.write(str(file), data, count, MAKER)
+    contact_sheet.write(str(file), some, count, MAKER)
     with Image.open(file) as sheet:
       sizes.append(sheet.size)
   assert sizes[0][0] == sizes[1][0]
-  assert sizes[1][1] == sizes[0][1] / 2 * 39
+  assert sizes[1][1] == sizes[0][1] / 2 * 4
 
 
 def test_a_sheet_of_nothing_readable_is_named(data, tmp_path):
