@@ -192,7 +192,7 @@ def make_step(settings: network.Settings) -> Step:
       state.params, images, targets
     )
     updates, moments = _OPTIMIZER.update(
-      gradient, state.moments, state.params, rate=learning_rate
+      gradient, state.moments, state.params, learning_rate=learning_rate
     )
     state = State(optax.apply_updates(state.params, updates), moments)
     return state, loss, flip_columns(predicted, flip)

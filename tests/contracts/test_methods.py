@@ -104,7 +104,7 @@ class Run(NamedTuple):
   course: list
 
 
-def _run(name, devices, steps, traces=1, start=None, **fields) -> Run:
+def _run(name, devices, steps, start=None, **fields) -> Run:
   """States and metrics after each of some steps."""
   mesh = mesh_lib.make_mesh(jax.devices()[:devices])
   config = _config(name)
@@ -114,7 +114,8 @@ def _run(name, devices, steps, traces=1, start=None, **fields) -> Run:
   if start is None:
     start = jax.jit(step.init, out_shardings=layout)()
   start = state = jax.device_put(jax.device_get(start), layout)
-  counted = chex.assert_max_traces(step.train, n=traces)
+  chex.clear_trace_counter()
+  counted = chex.assert_max_traces(step.train, n=1)
   whole = mesh_lib.replicated(mesh)
   train = jax.jit(counted, out_shardings=(layout, whole))
   course = []
@@ -126,7 +127,6 @@ def _run(name, devices, steps, traces=1, start=None, **fields) -> Run:
 
 @functools.cache
 def _run_of_one(name) -> Run:
-  chex.clear_trace_counter()
   return _run(name, 1, 5)
 
 
@@ -185,7 +185,7 @@ def _by_method(names, devices, marks=()):
 )
 def test_many_devices_are_one_and_keep_the_layout(run, devices):
   """Shapes, types and shardings of the state, and every number."""
-  many = _run(run.config.method, devices, 3, traces=2, start=run.start)
+  many = _run(run.config.method, devices, 3, start=run.start)
   _assert_close(run, many)
 
   def same(want, got):
@@ -201,8 +201,7 @@ def test_many_devices_are_one_and_keep_the_layout(run, devices):
 def test_in_parts_eight_devices_are_one(run):
   name = run.config.method
   one, many = (
-    _run(name, devices, 3, traces=2, start=run.start, accumulate=2)
-    for devices in (1, 8)
+    _run(name, devices, 3, start=run.start, accumulate=2) for devices in (1, 8)
   )
   _assert_close(one, many)
 
