@@ -24,7 +24,7 @@ define test_in
 	  --no-loadscope-reorder -m "not slow"
 endef
 
-.PHONY: quickstart evaluate test test-all test-oldest test-newest lint types \
+.PHONY: quickstart evaluate test test-all coverage test-oldest test-newest lint types \
 	docs wheel install clean
 
 quickstart: $(STAMP)  ## Trains on the embedded images, in minutes on a CPU.
@@ -41,6 +41,13 @@ test: $(STAMP_TEST)  ## The core tests.
 
 test-all: $(STAMP_ALL)  ## The long tests, which `test` leaves out.
 	$(PYTEST) -m slow
+
+coverage: $(STAMP_ALL)  ## What no test reaches, line by line.
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -n $(JOBS) --dist loadfile \
+	  --no-loadscope-reorder
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered --show-missing
 
 test-oldest:  ## The core tests on the oldest supported JAX (Python 3.11).
 	$(call test_in,.venv-oldest,$(PYTHON_OLDEST),-c tests/oldest.txt)
@@ -87,5 +94,5 @@ $(STAMP_ALL): $(STAMP_TEST)
 	@touch $(STAMP_ALL)
 
 clean:  ## Removes the environment and caches, and keeps runs/.
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest dist .cache .pytest_cache .ruff_cache .hypothesis build \
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest dist .coverage .cache .pytest_cache .ruff_cache .hypothesis build \
 	  docs/_build *.egg-info
