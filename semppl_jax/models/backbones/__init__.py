@@ -18,7 +18,6 @@ from ml_collections import ConfigDict
 from semppl_jax.models.backbones import (
   resnet,
   sk_resnet,
-  tiny_resnet,
   wide_resnet,
 )
 from semppl_jax.models.backbones.layers import Layers
@@ -65,7 +64,7 @@ def _resnet_entry(depth: int) -> _Entry:
 _TABLE = {
   **{f'resnet{depth}': _resnet_entry(depth) for depth in resnet.BLOCKS},
   'resnet_tiny': _Entry(
-    lambda config, layers: tiny_resnet.TinyResNet(layers, config.width),
+    lambda config, layers: resnet.TinyResNet(layers, config.width),
     stems=('space_to_depth',),
   ),
   'wide_resnet28_2': _Entry(
