@@ -31,6 +31,7 @@ from tests.helpers import tiny  # noqa: E402
 XLA_FLAGS = {
   (0, 10): (
     '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
+    ' --xla_llvm_disable_expensive_passes=true'
   ),
   (0, 12): '--xla_backend_optimization_level=0',
 }

@@ -59,6 +59,7 @@ def assert_masks_are_of_the_crops(batch, rows=slice(None)):
 
 
 @pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
+@pytest.mark.parametrize('images', ['folder'], indirect=True)
 def test_masks_are_cropped_and_flipped_with_their_image(
   images, tmp_path, interpolation
 ):
@@ -84,6 +85,7 @@ def test_resume_and_process_count_change_nothing(images, tmp_path):
   assert_same(whole[2:], joined([steps(c, 2, 2, (p, 2)) for p in range(2)]))
 
 
+@pytest.mark.parametrize('images', ['tfrecord'], indirect=True)
 def test_masks_change_nothing_else(images, tmp_path):
   plain = steps(images, 3)
   beside = steps(add_store(images, tmp_path), 3)
@@ -94,6 +96,7 @@ def test_masks_change_nothing_else(images, tmp_path):
       np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.parametrize('images', ['folder'], indirect=True)
 def test_without_masking_no_store_is_looked_at(images):
   images.data.saliency = 'nowhere'
   images.saliency.probability = 0.0
@@ -110,6 +113,7 @@ def test_without_masking_masks_in_records_are_not_read(config, tmp_path):
   assert step.batch.mask is None and step.unmasked is None
 
 
+@pytest.mark.parametrize('images', ['tfrecord'], indirect=True)
 def test_support_rows_come_with_masks_of_the_others(images, tmp_path):
   c = add_store(images, tmp_path)
   c.support = dict(classes_per_batch=2, images_per_class=4, views=1)
@@ -118,6 +122,7 @@ def test_support_rows_come_with_masks_of_the_others(images, tmp_path):
     assert_masks_are_of_the_crops(step.batch)
 
 
+@pytest.mark.parametrize('images', ['folder'], indirect=True)
 def test_blank_missing_and_scaled_masks(images, tmp_path):
   """By the number of the image: none, all 0, all 1, halved, three times."""
 
@@ -165,6 +170,7 @@ def test_a_row_that_stands_in_has_its_own_mask(images, tmp_path):
   assert lost
 
 
+@pytest.mark.parametrize('images', ['folder'], indirect=True)
 def test_a_damaged_mask_costs_its_image_and_no_other(images, tmp_path):
   c = add_store(images, tmp_path)
   c.batch_size = 48
@@ -192,6 +198,7 @@ def test_the_store_stands_in_for_masks_in_the_records(config, tmp_path):
   assert text.endswith('; those in the records are not used')
 
 
+@pytest.mark.parametrize('images', ['folder'], indirect=True)
 def test_what_a_run_says_of_its_masks(images, tmp_path):
   assert masks.describe(images, masks.load(images).train) == (
     'none: no view is masked'
@@ -219,6 +226,7 @@ def checked(config):
   return str(inspection.report(config, splits, labels.NONE, decode=False))
 
 
+@pytest.mark.parametrize('images', ['folder'], indirect=True)
 def test_part_of_the_images_and_more_of_them(images, tmp_path):
   c = add_store(images, tmp_path)
   c.data.limit = 40
@@ -231,6 +239,7 @@ def test_part_of_the_images_and_more_of_them(images, tmp_path):
   assert (whole.size, whole.masks.covered) == (48, 40)
 
 
+@pytest.mark.parametrize('images', ['folder'], indirect=True)
 def test_masks_of_another_data_set_are_refused(images, tmp_path):
   ids = [f'other{i}' for i in range(30)]
   train = masks.load(images).train
@@ -244,6 +253,7 @@ def test_masks_of_another_data_set_are_refused(images, tmp_path):
   )
 
 
+@pytest.mark.parametrize('images', ['folder'], indirect=True)
 @pytest.mark.parametrize(
   ('damage', 'message'),
   [
@@ -284,6 +294,7 @@ def test_a_bad_store_is_one_sentence(images, tmp_path, damage, message):
   assert '\n' not in str(error.value)
 
 
+@pytest.mark.parametrize('images', ['tfrecord'], indirect=True)
 def test_masks_that_change_on_the_way_stop_with_the_sentence(images, tmp_path):
   c = add_store(images, tmp_path)
   train = masks.load(c).train

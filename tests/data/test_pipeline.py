@@ -40,6 +40,7 @@ def test_each_epoch_shows_every_image_once_in_a_new_order(any_config):
   assert (streams[:, 0] != streams[:, 1]).any()
 
 
+@pytest.mark.parametrize('any_config', ['folder'], indirect=True)
 def test_another_seed_gives_another_order_and_other_crops(any_config):
   first = steps(any_config, 1)[0].batch
   any_config.seed += 1
@@ -64,11 +65,13 @@ def test_labels_and_shapes(any_config):
     np.testing.assert_array_equal(batch.label, np.where(known, true, -1))
 
 
+@pytest.mark.parametrize('any_config', ['folder'], indirect=True)
 def test_no_small_views(any_config):
   any_config.views.small.count = 0
   assert steps(any_config, 1)[0].batch.small.shape == (16, 0, 4, 4, 3)
 
 
+@pytest.mark.parametrize('any_config', ['folder'], indirect=True)
 def test_labelled_rows_are_counted_and_spread(any_config):
   any_config.data.labels = 'per_class:5'
   any_config.data.labelled_per_batch = 6
@@ -201,6 +204,7 @@ def test_evaluation_drops_and_repeats_nothing(any_config, count):
   assert (last.label[~last.valid] == -1).all()
 
 
+@pytest.mark.parametrize('any_config', ['folder'], indirect=True)
 def test_evaluation_of_padding_alone_in_a_block(any_config):
   train = dataset.load(any_config.data).train
   wanted = np.arange(20)  # Of the 16 rows of the last batch, 4 are images.
@@ -245,6 +249,7 @@ def test_settings_of_decoding(config, tmp_path, rows, scaled, antialias):
   assert same.any() and not same.all()
 
 
+@pytest.mark.parametrize('any_config', ['folder'], indirect=True)
 def test_evaluation_of_nothing_has_no_batches(any_config):
   train = dataset.load(any_config.data).train
   nothing = np.zeros(0, np.int32)
@@ -260,6 +265,7 @@ def test_evaluation_marks_unreadable_images(config, tmp_path):
   np.testing.assert_array_equal(np.flatnonzero(~valid), [3, 47])
 
 
+@pytest.mark.parametrize('any_config', ['folder'], indirect=True)
 def test_evaluation_wants_ascending_indices(any_config):
   train = dataset.load(any_config.data).train
   with pytest.raises(ValueError, match='ascend'):

@@ -55,6 +55,7 @@ def test_resume_and_process_count_change_nothing(any_config):
         np.testing.assert_array_equal(x[rows], y)
 
 
+@pytest.mark.parametrize('any_config', ['tfrecord'], indirect=True)
 def test_the_other_rows_are_the_same_with_and_without(any_config):
   c = ask(any_config, 2, 4)
   c.data.labelled_per_batch = 4
@@ -67,6 +68,7 @@ def test_the_other_rows_are_the_same_with_and_without(any_config):
 
 
 @pytest.mark.parametrize('views', [1, 2])
+@pytest.mark.parametrize('grey_config', ['folder'], indirect=True)
 def test_labels_and_columns_are_those_of_the_images_shown(grey_config, views):
   c = ask(grey_config, 3, 5, views)
   c.data.labels = 'per_class:7'
@@ -92,6 +94,7 @@ def test_labels_and_columns_are_those_of_the_images_shown(grey_config, views):
   assert len(orders) > 1
 
 
+@pytest.mark.parametrize('any_config', ['folder'], indirect=True)
 def test_crops_are_those_of_no_other_row(any_config):
   # As many numbers for an image here as there, and every image there.
   c = ask(any_config, 2, 24, 2)
@@ -114,6 +117,7 @@ def test_crops_are_those_of_no_other_row(any_config):
   assert repeats > 400 and numbered_alike > 1
 
 
+@pytest.mark.parametrize('any_config', ['folder'], indirect=True)
 def test_crops_change_with_the_step_and_the_seed(any_config):
   # One image of each class in two slots: some steps and seeds show the same.
   c = ask(any_config, 2, 1)
@@ -131,6 +135,7 @@ def test_crops_change_with_the_step_and_the_seed(any_config):
   assert all((a != b).any() for a, b in pairs)
 
 
+@pytest.mark.parametrize('grey_config', ['folder'], indirect=True)
 def test_large_settings_are_those_of_the_large_views(grey_config):
   c = ask(grey_config, 2, 4, 3)
   c.views.large.update(size=6, count=2)

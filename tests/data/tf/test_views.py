@@ -100,6 +100,7 @@ def uncropped(any_config):
   return any_config
 
 
+@pytest.mark.parametrize('any_config', ['folder'], indirect=True)
 def test_the_rows_are_those_that_the_host_would_cut(uncropped):
   whole = _batches(uncropped, 3, support=True)
   uncropped.data.crops = 'host'
