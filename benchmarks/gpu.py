@@ -7,8 +7,8 @@ Measures SemPPL on a ResNet-50 with 4 x 224 + 2 x 96 views, and PAWS on a
 WRN-28-2 with CIFAR-10's settings, by `semppl_jax.tools.bench`; then, where
 PyTorch is installed, a plain PyTorch step of the same networks, views, batch
 and precision (`torch_step.py`). Each runs in a process of its own, whose report
-is kept in DIR: after a stop the same command goes on. Rewrites DIR/gpu.md after
-every row and prints it.
+is kept in DIR: after a stop, run the same command again to continue. Rewrites
+DIR/gpu.md after every row and prints it.
 Exit status: 0, 1 if a step of ours failed, 2 on bad input.
 """
 

@@ -22,7 +22,7 @@ _NOTE = (
   ' the least of losses, SGD and the moving average, and no more: `networks'
   ' alone` is our step of the same (`networks_only` of'
   ' `semppl_jax/tools/profiling/step_variants.py`), and `full step` has views,'
-  ' colours, memory and losses besides.'
+  ' colors, memory and losses besides.'
 )
 PUBLISHED = (
   'For comparison: a public TensorFlow port of PAWS (PAWS-TF) trained WRN-28-2'

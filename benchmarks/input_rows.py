@@ -151,5 +151,5 @@ ROWS: dict[str, Callable[[str, int], tuple[Iterator[Any], int]]] = {
   ALONE: _decode,
   **{name: _pipeline(fields) for name, fields in PIPELINE.items()},
   PILLOW: _pillow(colors=False),
-  'Pillow, and colours': _pillow(colors=True),
+  'Pillow, and colors': _pillow(colors=True),
 }

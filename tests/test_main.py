@@ -17,7 +17,7 @@ SLOW = pytest.mark.slow
 def straight(images, tmp_path_factory):
   """A run that nobody kills: its config file and its last state."""
   directory = tmp_path_factory.mktemp('straight')
-  config = program.write_config(directory, images, STEPS, colours=True)
+  config = program.write_config(directory, images, STEPS, colors=True)
   workdir = directory / 'run'
   status, output = program.finish(
     program.start(
@@ -34,8 +34,8 @@ def straight(images, tmp_path_factory):
   return config, _state(images, workdir)
 
 
-def _state(images, workdir, colours=True):
-  config = tiny.config(images, STEPS, colours=colours)
+def _state(images, workdir, colors=True):
+  config = tiny.config(images, STEPS, colors=colors)
   return tiny.final_state(config, workdir, jax.devices()[:1])
 
 
@@ -87,7 +87,7 @@ def test_sigterm_saves_and_the_status_says_so(images, tmp_path):
   assert status == 75, output
   assert 'Asked to stop: saved step' in output
   saved = program.saved_step(output)
-  assert _state(images, workdir, colours=False)[0] == saved
+  assert _state(images, workdir, colors=False)[0] == saved
 
 
 @SLOW

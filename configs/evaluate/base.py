@@ -58,7 +58,7 @@ def get_config() -> ml_collections.ConfigDict:
   # SuNCEt, then soft nearest neighbours: PAWS's fine-tuning on CIFAR-10.
   c.suncet = recipe(batch_size=640, duration='30 epochs')
   c.suncet.update(optimizer='lars_paws', learning_rates=(0.1,))
-  c.suncet.update(reference_batch=0, area=(0.75, 1.0), colours=True)
+  c.suncet.update(reference_batch=0, area=(0.75, 1.0), colors=True)
   c.suncet.final_learning_rate = 0.01
   c.suncet.temperature = 0.1
   c.suncet.views = 2
@@ -66,7 +66,7 @@ def get_config() -> ml_collections.ConfigDict:
   # The same network on the same labels, from scratch.
   c.baseline = recipe(batch_size=256, duration='200 epochs')
   c.baseline.update(learning_rates=(0.03, 0.1, 0.3), weight_decays=(1e-4,))
-  c.baseline.colours = True
+  c.baseline.colors = True
 
   c.robustness = ml_collections.ConfigDict(
     dict(
@@ -104,7 +104,7 @@ def recipe(batch_size: int, duration: str) -> ml_collections.ConfigDict:
       momentum=0.9,
       weight_decays=(0.0,),
       area=(0.08, 1.0),  # Area of a crop, as a share of the image.
-      colours=False,  # True: color operations of the run; else crop, flip.
+      colors=False,  # True: color operations of the run; else crop, flip.
       classify='features',  # 'features' | 'projector_hidden' (PAWS).
     )
   )

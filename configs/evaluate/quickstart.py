@@ -24,7 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
   # images are too few to select one.
   c.finetune.update(batch_size=64, duration='100 epochs', reference_batch=0)
   c.finetune.update(optimizer='adam', learning_rates=(5e-3,))
-  c.finetune.update(area=(0.5, 1.0), colours=True)
+  c.finetune.update(area=(0.5, 1.0), colors=True)
   c.suncet.update(batch_size=128, duration='50 epochs', optimizer='adam')
   c.suncet.update(learning_rates=(1e-3,), area=(0.5, 1.0))
   c.suncet.final_learning_rate = 0.0

@@ -194,10 +194,10 @@ def describe(config: ConfigDict, train: Dataset) -> str:
   """
   own = train.source.has_masks
   if not own and not config.data.saliency:
-    return 'none: no view is masked'
+    return 'none (no view is masked)'
   chance = config.saliency.probability
   if not chance:
-    return 'not read, as config.saliency.probability=0: no view is masked'
+    return 'not read, as config.saliency.probability=0 (no view is masked)'
   masked = f'a large view is masked with chance {chance}'
   if train.masks is None:
     return f'those in the records; {masked}'

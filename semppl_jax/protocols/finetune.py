@@ -186,7 +186,7 @@ def _training_config(
   c.views.large.update(size=c.eval.crop, area=tuple(recipe.area))
   c.views.small.count = 0
   c.saliency.probability = 0.0
-  if not recipe.colours:
+  if not recipe.colors:
     c.augment.update(_NO_COLOR_AUGMENTATION)
   c.optimizer.update(
     name=recipe.optimizer,

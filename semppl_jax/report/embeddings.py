@@ -96,7 +96,7 @@ def maps(inputs: RunInputs, train: Features) -> Iterator[Block]:
     inputs,
     f'Of {formatting.count(len(features), "train image")}. Neighbours are'
     ' similar; distances between groups have no meaning. Good: groups of one'
-    ' colour, with labelled images (dark edges) in each of them.',
+    ' color, with labelled images (dark edges) in each of them.',
   )
 
 
@@ -144,7 +144,7 @@ def _map(
     title,
     draw,
     good
-    + (f' The {len(shown)} most frequent classes have colours.' if few else ''),
+    + (f' The {len(shown)} most frequent classes have colors.' if few else ''),
     {
       'x': plots.rounded(places[:, 0]),
       'y': plots.rounded(places[:, 1]),

@@ -55,7 +55,7 @@ def queue_votes(run: RunRecord, inputs: RunInputs) -> Iterator[Block]:
     'Unlabelled images, the queue entries that voted, and their positives',
     [_vote_card(inputs, q, images) for q in queries if q.index in images],
     'Good: the neighbours that voted show the same class as the image. Where'
-    ' the pseudo-label is wrong, they often share a colour or a pose with it.'
+    ' the pseudo-label is wrong, they often share a color or a pose with it.'
     ' Green is right, red is wrong.',
   )
 

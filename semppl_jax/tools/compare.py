@@ -76,7 +76,7 @@ def _compare(argv: Sequence[str]) -> int:
   )
   report = runner.run(comparison, pathlib.Path(_OUT.value).expanduser())
   if report is None:
-    print('Stopped; the same command goes on.')  # noqa: T201
+    print('Stopped; run the same command again to continue.')  # noqa: T201
     return errors.STOPPED
   if jax.process_index() == 0:
     print(report.describe())  # noqa: T201

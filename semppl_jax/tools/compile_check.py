@@ -10,7 +10,8 @@ data is read and nothing runs. Needs libtpu (extra `[tpu]`).
   python -m semppl_jax.tools.compile_check --all --out=DIR [--rows=REGEX]
 
 makes a table of all configs of the papers, each on its slice, as
-DIR/table.md: rewritten after every row; after a stop the same command goes on.
+DIR/table.md: rewritten after every row; after a stop, run the same command
+again to continue.
 
 Exit status: 0 if the step fits, or every row was compiled; 1 if it does not, or
 a row failed; 2 on bad input.

@@ -144,7 +144,7 @@ def test_input_rows_make_views_of_photographs(tmp_path):
     for number in range(20):
       pixels = np.full((300, 260, 3), number, np.uint8)
       Image.fromarray(pixels).save(tmp_path / name / f'{number}.jpg')
-  for name in (rows.ALONE, rows.PILLOW, 'Pillow, and colours'):
+  for name in (rows.ALONE, rows.PILLOW, 'Pillow, and colors'):
     stream, images = rows.ROWS[name](str(tmp_path), 1)
     made = next(stream)
     assert images == 1

@@ -211,4 +211,4 @@ def test_supports_of_suncet_are_forty_to_every_forty_four():
 def test_paws_is_fine_tuned_from_inside_its_projector():
   c = loading.load('configs/evaluate/paws.py').finetune
   assert (c.classify, c.learning_rates) == ('projector_hidden', (0.02,))
-  assert (c.batch_size, c.duration, c.colours) == (256, '50 epochs', False)
+  assert (c.batch_size, c.duration, c.colors) == (256, '50 epochs', False)

@@ -201,7 +201,7 @@ def test_the_store_stands_in_for_masks_in_the_records(config, tmp_path):
 @pytest.mark.parametrize('images', ['folder'], indirect=True)
 def test_what_a_run_says_of_its_masks(images, tmp_path):
   assert masks.describe(images, masks.load(images).train) == (
-    'none: no view is masked'
+    'none (no view is masked)'
   )
   blank = {0: np.zeros(SIZE, bool), 1: np.ones(SIZE, bool)}
   c = add_store(
@@ -216,7 +216,7 @@ def test_what_a_run_says_of_its_masks(images, tmp_path):
   )
   assert 'saliency masks        46 of 48 images have one (' in checked(c)
   c.saliency.probability = 0.0
-  words = 'not read, as config.saliency.probability=0: no view is masked'
+  words = 'not read, as config.saliency.probability=0 (no view is masked)'
   assert f'saliency masks        {words}' in checked(c)
 
 

@@ -67,7 +67,7 @@ def test_views_of_one_storage(tmp_path, new):
 
 @FORMATS
 def test_a_training_checkpoint(tmp_path, new):
-  """As PAWS writes it: networks, optimiser, counters."""
+  """As PAWS writes it: networks, optimizer, counters."""
   network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
   optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9)
   network(torch.ones(4, 3)).sum().backward()

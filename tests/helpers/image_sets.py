@@ -33,8 +33,8 @@ def smooth(number: int, size=(160, 200), mode='RGB', kind='JPEG') -> bytes:
 def grey(number: int, size=(12, 10), mode='RGB') -> bytes:
   """An image of one grey, five times its number, so that a crop tells it."""
   stream = io.BytesIO()
-  colour = (5 * number,) * 3
-  Image.new('RGB', size[::-1], colour).convert(mode).save(stream, 'PNG')
+  color = (5 * number,) * 3
+  Image.new('RGB', size[::-1], color).convert(mode).save(stream, 'PNG')
   return stream.getvalue()
 
 

@@ -17,7 +17,7 @@ def write_config(
   images: pathlib.Path,
   steps: int,
   method: str = 'semppl',
-  colours: bool = False,
+  colors: bool = False,
 ):
   """A config file of the tiny run, as a path."""
   path = directory / f'tiny_{steps}.py'
@@ -25,7 +25,7 @@ def write_config(
     'import pathlib\nfrom tests.helpers import tiny\n'
     f'def get_config():\n'
     f'  images = pathlib.Path({str(images)!r})\n'
-    f'  return tiny.config(images, {steps}, {method!r}, {colours})\n'
+    f'  return tiny.config(images, {steps}, {method!r}, {colors})\n'
   )
   return path
 

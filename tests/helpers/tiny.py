@@ -35,11 +35,11 @@ def config(
   root: pathlib.Path,
   steps: int = 8,
   method: str = 'semppl',
-  colours: bool = False,
+  colors: bool = False,
 ) -> ml_collections.ConfigDict:
   """A run of `steps` steps on the images of `write_images`.
 
-  Operations on colours take a third of the time to compile, and have tests of
+  Operations on colors take a third of the time to compile, and have tests of
   their own.
   """
   c = quickstart.get_config()
@@ -53,7 +53,7 @@ def config(
   )  # fmt: skip
   c.views.large.size = 8
   c.views.small.update(count=1, size=8)
-  if not colours:
+  if not colors:
     c.augment.update(
       jitter=0.0, grayscale=0.0, blur=(0.0, 0.0), solarize=(0.0, 0.0)
     )

@@ -30,7 +30,7 @@ SIZE = hardware.Workload(64, 1)
 
 @pytest.fixture(scope='module')
 def config():
-  config = tiny.config(pathlib.Path('nowhere'), colours=True)
+  config = tiny.config(pathlib.Path('nowhere'), colors=True)
   config.views.small.count = 0  # Compiling takes all of the time here.
   config.probe.enabled, config.augment.jitter = False, 0.0
   return config
@@ -89,8 +89,8 @@ def test_the_step_is_held_against_the_device(report):
 def test_the_parts_add_up_to_the_step(report):
   parts, programs = report['parts'], report['programs']
   assert [*parts] == [
-    *('colours and blur', 'queue, votes, sampling, losses'),
-    *('heads', 'encoder', 'optimiser and average', 'rest'),
+    *('colors and blur', 'queue, votes, sampling, losses'),
+    *('heads', 'encoder', 'optimizer and average', 'rest'),
   ]
   total = sum(part['ms'] for part in parts.values())
   assert total == pytest.approx(report['step']['median_ms'])

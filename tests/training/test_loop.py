@@ -184,7 +184,7 @@ def test_a_finished_run_does_nothing(images, reference, monkeypatch):
 
 def test_another_config_names_the_fields(images, reference):
   workdir, _, _ = reference
-  config = tiny.config(images, colours=True)
+  config = tiny.config(images, colors=True)
   config.semppl.temperature = 0.3
   config.log_every = '2 steps'  # May change.
   with pytest.raises(checkpoint.MismatchError) as error:

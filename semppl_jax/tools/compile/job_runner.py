@@ -22,7 +22,7 @@ from semppl_jax.runtime import errors, files, signals, subprocesses
 from semppl_jax.runtime.subprocesses import Finished, Limits
 from semppl_jax.tools.compile.topologies import Row
 
-RESUME_HINT = 'Finished rows are kept; the same command goes on.'
+RESUME_HINT = 'Finished rows are kept; run the same command again to continue.'
 # Outcomes. A config may forbid a slice, as by a batch that it cannot divide.
 COMPILED, OVER_LIMIT = 'compiled', 'over a limit'
 IMPOSSIBLE, FAILED = 'impossible', 'failed'

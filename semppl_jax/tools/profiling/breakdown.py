@@ -28,11 +28,11 @@ from semppl_jax.runtime import tables
 # Each part, and the scopes that it consists of.
 SCOPES = {
   'cutting views': 'augment',
-  'colours and blur': 'gradient/augment',
+  'colors and blur': 'gradient/augment',
   'queue, votes, sampling, losses': 'gradient/loss',
   'heads': 'gradient/forward and target, modules of heads',
   'encoder': 'gradient/forward and target, other modules',
-  'optimiser and average': 'update, average',
+  'optimizer and average': 'update, average',
   'rest': 'all else',
 }
 _CROPS, _COLORS, _METHOD, _HEADS, _ENCODER, _UPDATE, _REST = SCOPES

@@ -319,7 +319,7 @@ def test_masking_has_its_probability_and_zero_is_off():
   np.testing.assert_allclose(got, views, atol=1e-6)
 
 
-def test_the_fill_comes_before_the_colours():
+def test_the_fill_comes_before_the_colors():
   saliency = dict(probability=1.0, fill='mean')
   augment = _make(saliency, mean=(0.2, 0.4, 0.6), solarize=(1.0, 1.0))
   nothing = np.zeros((1, 1, 4, 4), np.uint8)

@@ -1,4 +1,4 @@
-"""Each colour operation against Pillow or a plain second version."""
+"""Each color operation against Pillow or a plain second version."""
 
 import colorsys
 
@@ -18,7 +18,7 @@ def _images(shape=(3, 8, 10, 3), seed=0):
 
 
 def _extremes():
-  """Black, white, grey, constant, and the corners of the colour cube."""
+  """Black, white, grey, constant, and the corners of the color cube."""
   constant = np.array(
     [[0, 0, 0], [255, 255, 255], [128, 128, 128], [10, 200, 30]]
   )
@@ -151,7 +151,7 @@ def test_contrast_takes_the_mean_of_each_image_alone():
   np.testing.assert_allclose(got[1], 1.0, atol=1e-6)
 
 
-def test_every_colour_has_a_finite_hue():
+def test_every_color_has_a_finite_hue():
   grid = np.stack(np.meshgrid(*[np.arange(0, 256, 5)] * 3), axis=-1)
   images = grid.reshape(1, 52, 52 * 52, 3).astype(np.uint8)
   got = jax.jit(color_ops.hue)(

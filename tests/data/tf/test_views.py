@@ -143,7 +143,7 @@ def test_masks_come_along(config, tmp_path):
 
 
 def test_the_step_cuts_them(config, tmp_path):
-  """An image of two colours: no view shows a third one, nor the padding."""
+  """An image of two colors: no view shows a third one, nor the padding."""
 
   def image(number, size):
     del number

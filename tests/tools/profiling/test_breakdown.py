@@ -31,14 +31,14 @@ ENTRY %main (p: f32[4]) -> f32[4] {{
   ('scopes', 'part'),
   [
     ('augment/while/body/mul', 'cutting views'),
-    ('gradient/jvp(augment)/mul', 'colours and blur'),
+    ('gradient/jvp(augment)/mul', 'colors and blur'),
     ('gradient/transpose(jvp(forward))/tiny_res_net/conv', 'encoder'),
     ('gradient/jvp(target)/res_net/dot', 'encoder'),
     ('gradient/jvp(target)/projector/linear/dot', 'heads'),
     ('gradient/while/body/forward/classifier/dot', 'heads'),
     ('gradient/jvp(loss)/top_k', 'queue, votes, sampling, losses'),
-    ('update/mul', 'optimiser and average'),
-    ('average/mul', 'optimiser and average'),
+    ('update/mul', 'optimizer and average'),
+    ('average/mul', 'optimizer and average'),
     ('gradient/add', 'rest'),
     ('metrics/is_finite', 'rest'),
     ('state.params', 'rest'),
@@ -50,13 +50,13 @@ def test_parts_by_scope(scopes, part):
 
 def test_instructions_have_their_own_part_or_that_of_their_user():
   assert breakdown.instruction_parts(HLO) == {
-    'inner': 'colours and blur',
+    'inner': 'colors and blur',
     'p': 'heads',
     'copy.1': 'heads',
     'copy.2': 'heads',
     'dot.3': 'heads',
     'unused': 'rest',
-    'tuple': 'optimiser and average',
+    'tuple': 'optimizer and average',
   }
 
 
@@ -106,4 +106,4 @@ def test_devices_count_before_the_host_and_on_average():
   space = jax.profiler.ProfileData.text_proto_to_serialized_xspace(text)
   data = jax.profiler.ProfileData.from_serialized_xspace(space)
   busy = breakdown._busy_seconds(data, breakdown.instruction_parts(HLO))
-  assert busy == pytest.approx({'heads': 50e-9, 'optimiser and average': 30e-9})
+  assert busy == pytest.approx({'heads': 50e-9, 'optimizer and average': 30e-9})
