@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from absl import app, flags, logging
 import numpy as np
 
-from semppl_jax.exchange import export, formats, inference, metadata
+from semppl_jax.exchange import export, inference, metadata
 from semppl_jax.models.weights import Weights, WeightsError
 
 # The references are those of the tests.
@@ -144,7 +144,7 @@ def measure(
   original = inference.make_host_fn(weights)
   cells = {}
   for name in rows:
-    form = formats.load(name)
+    form = export.load_format(name)
     try:
       form.check(weights, ())
     except WeightsError as error:

@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _import(argv: Sequence[str]) -> int:
-  from semppl_jax.exchange import detect, weights_dir
+  from semppl_jax.exchange import load, weights_dir
 
   if len(argv) != 2 or not _OUT.value:
     raise loading.ConfigError(
@@ -62,7 +62,7 @@ def _import(argv: Sequence[str]) -> int:
     raise WeightsError(f'{path} not found.')
   names = _class_names()
   overrides = _overrides()
-  imported = detect.import_file(path, _NETWORK.value)
+  imported = load.import_file(path, _NETWORK.value)
   classes = imported.weights.network.classifier.classes
   if names and 'classifier' in imported.weights.heads and len(names) != classes:
     raise WeightsError(

@@ -2,25 +2,61 @@
 
 The file is written to a temporary folder, read back, run on images, and renamed
 last, so that a file under the final name is complete and correct.
+
+A format is a module with the members of `Format`, imported when first used. To
+add one, write the module and add it to `_MODULES`.
 """
 
 from collections.abc import Callable
+import importlib
 import pathlib
 import tempfile
-from typing import NamedTuple
+from typing import cast, NamedTuple, Protocol
 
 import numpy as np
 
 from semppl_jax.config import loading
-from semppl_jax.exchange import formats, inference, metadata, sample_images
+from semppl_jax.exchange import inference, metadata, sample_images
 from semppl_jax.exchange.inference import HostFn
 from semppl_jax.models.network import HEADS
 from semppl_jax.models.weights import Weights, WeightsError
 from semppl_jax.runtime.errors import ProgramError
 
+_MODULES = {
+  'safetensors': 'to_safetensors',
+  'deepmind': 'to_deepmind',
+  'saved_model': 'to_saved_model',
+  'stablehlo': 'to_stablehlo',
+  'onnx': 'to_onnx',
+  'features': 'to_features',
+}
+FORMATS = tuple(_MODULES)
 _IMAGES = 64
 # Small, so that a ResNet-200 (4x) fits in the memory of a small machine.
 _BATCH = 8
+
+
+class Format(Protocol):
+  """Interface of the module of a format.
+
+  Attributes:
+    TOLERANCE: largest accepted difference of an output of a written file from
+      the original, relative to the largest value of that output.
+  """
+
+  TOLERANCE: float
+
+  def check(self, weights: Weights, heads: tuple[str, ...]) -> None:
+    """Raises WeightsError where the format cannot hold the network exactly."""
+
+  def write(
+    self, path: pathlib.Path, weights: Weights, heads: tuple[str, ...]
+  ) -> None:
+    """Writes a file, or a directory."""
+
+  def read_back(self, path: pathlib.Path) -> HostFn:
+    """Returns the function that the file computes."""
+    ...
 
 
 class ParityError(ProgramError):
@@ -55,7 +91,7 @@ def export(
 
   Args:
     weights: weights to write.
-    format_name: one of `formats.NAMES`.
+    format_name: one of `FORMATS`.
     out: file or directory to write.
     heads: heads to write with the encoder; heads below them are added.
     overwrite: replace an earlier export.
@@ -65,7 +101,7 @@ def export(
     WeightsError: an argument is invalid; nothing was computed.
     ParityError: the file is not within the tolerance; no file was written.
   """
-  form = formats.load(format_name)
+  form = load_format(format_name)
   _check_heads(weights, heads)
   heads = inference.required_heads(weights.network, heads)
   _check_target(out, overwrite)
@@ -91,6 +127,22 @@ def export(
     before_naming()
     _publish(partial, out)
   return parity
+
+
+def load_format(name: str) -> Format:
+  """Returns the format of that name.
+
+  Raises:
+    WeightsError: the name is unknown.
+  """
+  if name not in _MODULES:
+    near = loading.nearest(name, FORMATS)
+    hint = f'; did you mean {near!r}?' if near else '.'
+    raise WeightsError(
+      f'--format={name} must be one of {", ".join(FORMATS)}{hint}'
+    )
+  module = importlib.import_module(f'semppl_jax.exchange.{_MODULES[name]}')
+  return cast(Format, module)
 
 
 def compare(
@@ -184,7 +236,7 @@ def _is_export(out: pathlib.Path) -> bool:
   return (
     isinstance(measured, dict)
     and bool(measured.get('difference'))
-    and content.get('format') in formats.NAMES
+    and content.get('format') in FORMATS
   )
 
 

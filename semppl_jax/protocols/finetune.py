@@ -6,21 +6,22 @@ part. Each candidate is a run of its own: a stopped one continues, and a
 finished one is not repeated.
 """
 
+from collections.abc import Callable
 import itertools
 import logging
 import pathlib
+from typing import NamedTuple
 
 import ml_collections
 import numpy as np
 
 from semppl_jax.config import durations, loading
 from semppl_jax.evaluators import sweep as sweep_lib
-from semppl_jax.evaluators.metrics import accuracy, Metrics
+from semppl_jax.evaluators.metrics import accuracy, Metrics, top_k
 from semppl_jax.exchange import run_checkpoint
 from semppl_jax.models.weights import Weights
-from semppl_jax.protocols import frozen_features, objectives
+from semppl_jax.protocols import frozen_features
 from semppl_jax.protocols.evaluated_model import EvaluatedModel
-from semppl_jax.protocols.objectives import Objective
 from semppl_jax.protocols.setup import Context
 from semppl_jax.runtime.errors import StoppedError
 from semppl_jax.runtime.files import write_text
@@ -34,6 +35,57 @@ _NO_COLOR_AUGMENTATION = {
   'solarize': (0.0, 0.0),
   'equalize': 0.0,
 }
+
+
+class Objective(NamedTuple):
+  """Training objective.
+
+  Attributes:
+    configure: `(training config, recipe)`: sets the method and its fields.
+    score: `(context, model, fit, held_out) -> top-1` on the train images
+      `held_out`, of a model trained on `fit`; both are rows of the train set.
+  """
+
+  configure: Callable[
+    [ml_collections.ConfigDict, ml_collections.ConfigDict], None
+  ]
+  score: Callable[[Context, EvaluatedModel, np.ndarray, np.ndarray], float]
+
+
+def _configure_classify(c, recipe) -> None:
+  """Cross-entropy on one view of each image."""
+  c.method = 'supervised'
+  c.network.classifier.update(classes=0, input=recipe.classify)
+  c.views.large.count = 1
+  c.optimizer.final_learning_rate = 0.0
+
+
+def _score_classify(context, model, fit, held_out) -> float:
+  del fit
+  query = model.features(context.splits.train, np.sort(held_out))
+  return top_k(query.values['logits'], query.label, 1)
+
+
+def _configure_contrast(c, recipe) -> None:
+  """SuNCEt on the projections of a few views of each image."""
+  c.method = 'suncet'
+  c.suncet.update(temperature=recipe.temperature, contrast_weight=0.0)
+  c.suncet.labelled = 'batch'
+  c.views.large.count = recipe.views
+  c.optimizer.final_learning_rate = recipe.final_learning_rate
+
+
+def _score_contrast(context, model, fit, held_out) -> float:
+  support, query = (
+    model.features(context.splits.train, np.sort(rows))
+    for rows in (fit, held_out)
+  )
+  _, scores = frozen_features.soft_nn_scores(context, query, support)
+  return top_k(scores, query.label, 1)
+
+
+CLASSIFY = Objective(_configure_classify, _score_classify)
+CONTRAST = Objective(_configure_contrast, _score_contrast)
 
 
 def run_linear(context: Context) -> Metrics:
@@ -66,7 +118,7 @@ def run_suncet(context: Context) -> Metrics:
     context.config.suncet,
     'suncet',
     init_from=context.checkpoint,
-    objective=objectives.CONTRAST,
+    objective=CONTRAST,
   )
   metrics = frozen_features.run_soft_nn(context, model)
   return {f'suncet/{name}': value for name, value in metrics.items()}
@@ -86,7 +138,7 @@ def train(
   frozen: bool = False,
   rows: np.ndarray | None = None,
   title: str = '',
-  objective: Objective = objectives.CLASSIFY,
+  objective: Objective = CLASSIFY,
 ) -> EvaluatedModel:
   """Sweeps a recipe on held-out labels, then trains on all labels.
 

@@ -2,10 +2,18 @@
 
 import functools
 
-from semppl_jax.evaluators import knn_classifier, logistic, ridge, sweep
+import numpy as np
+
+from semppl_jax.evaluators import (
+  knn_classifier,
+  logistic,
+  ridge,
+  soft_nn,
+  sweep,
+)
+from semppl_jax.evaluators.features import Features
 from semppl_jax.evaluators.metrics import accuracy, Metrics
 from semppl_jax.protocols.evaluated_model import EvaluatedModel
-from semppl_jax.protocols.objectives import soft_nn_scores
 from semppl_jax.protocols.setup import Context
 
 
@@ -33,6 +41,24 @@ def run_soft_nn(context: Context, model: EvaluatedModel) -> Metrics:
   """Soft nearest neighbours (PAWS-NN, arXiv 2104.13963)."""
   kind, scores = soft_nn_scores(context, model.test, model.support('labelled'))
   return accuracy(f'soft_nn/{kind}', scores, model.test.label)
+
+
+def soft_nn_scores(
+  context: Context, query: Features, support: Features
+) -> tuple[str, np.ndarray]:
+  """Returns the kind of embedding and soft nearest neighbour scores [M, C]."""
+  c = context.config.soft_nn
+  # A network without that head, such as the baseline, uses its encoder.
+  kind = c.embedding if c.embedding in query.values else 'encoder'
+  scores = soft_nn.scores(
+    query.values[kind],
+    support.values[kind],
+    support.label,
+    context.classes,
+    c.temperature,
+    context.mesh,
+  )
+  return kind, scores
 
 
 def run_closed_forms(context: Context, model: EvaluatedModel) -> Metrics:

@@ -1,10 +1,8 @@
 """Results of an evaluation: one JSON file, and its table."""
 
-import contextlib
 import hashlib
 import json
 import pathlib
-import subprocess
 from typing import Any
 
 import jax
@@ -13,7 +11,7 @@ import numpy as np
 from semppl_jax import __version__
 from semppl_jax.evaluators.metrics import Metrics
 from semppl_jax.protocols.setup import Context
-from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.runtime import mesh as mesh_lib, subprocesses
 from semppl_jax.runtime.errors import InputError
 from semppl_jax.runtime.files import write_text
 from semppl_jax.runtime.tables import fixed_width
@@ -137,11 +135,12 @@ def _digest(context: Context) -> str:
 
 def _commit() -> str | None:
   """Returns the commit of the source tree, or None outside of one."""
-  with contextlib.suppress(OSError, subprocess.SubprocessError):
-    return subprocess.check_output(
+  try:
+    done = subprocesses.run(
       ['git', 'rev-parse', 'HEAD'],
+      subprocesses.Limits(minutes=0.2),
       cwd=pathlib.Path(__file__).parent,
-      stderr=subprocess.DEVNULL,
-      text=True,
-      timeout=10,
-    ).strip()
+    )
+  except OSError:
+    return None
+  return done.output.strip() if done.status == 0 else None

@@ -12,7 +12,7 @@ from semppl_jax.evaluators import (
   robustness_sets,
 )
 from semppl_jax.evaluators.metrics import accuracy, Metrics
-from semppl_jax.protocols import test_sets
+from semppl_jax.protocols import setup
 from semppl_jax.protocols.evaluated_model import EvaluatedModel
 from semppl_jax.protocols.setup import Context
 from semppl_jax.runtime.errors import InputError
@@ -45,7 +45,7 @@ def selected(context: Context) -> list[str]:
   """
   c = context.config.robustness
   if context.classes == imagenet_subsets.CLASSES:
-    return test_sets.select('robustness.sets', c.sets, robustness_sets, c.path)
+    return setup.select_sets('robustness.sets', c.sets, robustness_sets, c.path)
   if c.sets:
     raise InputError(
       f'config.robustness.sets={c.sets!r} needs a classifier of the'

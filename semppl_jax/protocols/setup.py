@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 import dataclasses
 import logging
 import pathlib
+import types
 
 from jax.sharding import Mesh
 import ml_collections
@@ -262,3 +263,35 @@ def _check_test(test: dataset.Dataset | None) -> None:
       empty,
       classes,
     )
+
+
+def select_sets(
+  field: str, requested: str, catalog: types.ModuleType, data_dir: str
+) -> list[str]:
+  """Returns the requested sets, or all sets on the disk if none is requested.
+
+  Args:
+    field: the config field, for messages.
+    requested: names separated by commas, or ''.
+    catalog: module of the known sets, with `SETS` and `absent`.
+    data_dir: folder of prepared data sets; '' for that of tensorflow_datasets.
+
+  Raises:
+    InputError: a requested set is unknown or not on the disk.
+  """
+  names = [name.strip() for name in requested.split(',') if name.strip()]
+  if not names:
+    known = catalog.SETS
+    present = [n for n in known if not catalog.absent(n, data_dir)]
+    if len(present) < len(known):
+      missing = len(known) - len(present)
+      _log.info('%s: %d of %d sets not found.', field, missing, len(known))
+    return present
+  for name in names:
+    try:
+      reason = catalog.absent(name, data_dir)
+    except ValueError as error:
+      reason = str(error)
+    if reason:
+      raise InputError(f'config.{field}={requested!r}: {reason}')
+  return names

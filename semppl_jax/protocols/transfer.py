@@ -13,7 +13,7 @@ from semppl_jax.evaluators import logistic, metrics, sweep, transfer_sets
 from semppl_jax.evaluators.features import Features
 from semppl_jax.evaluators.metrics import Metrics
 from semppl_jax.evaluators.transfer_sets import TransferData
-from semppl_jax.protocols import finetune, test_sets
+from semppl_jax.protocols import finetune, setup
 from semppl_jax.protocols.evaluated_model import EvaluatedModel
 from semppl_jax.protocols.setup import Context
 
@@ -75,7 +75,7 @@ def run(context: Context, model: EvaluatedModel) -> Metrics:
 
 def _selected(context: Context) -> list[str]:
   c = context.config.transfer
-  return test_sets.select('transfer.sets', c.sets, transfer_sets, c.path)
+  return setup.select_sets('transfer.sets', c.sets, transfer_sets, c.path)
 
 
 def _finetuned(

@@ -5,7 +5,7 @@ import functools
 import jax
 import pytest
 
-from semppl_jax.exchange import formats
+from semppl_jax.exchange import export
 from semppl_jax.models.weights import WeightsError
 from tests.helpers import random_weights
 
@@ -14,7 +14,7 @@ def skip_if_unreadable(name, weights):
   """Skips SavedModels on a JAX that is too new for TensorFlow."""
   if name == 'saved_model' and jax.__version_info__ >= (0, 12):
     try:
-      formats.load(name).check(weights, ())
+      export.load_format(name).check(weights, ())
     except WeightsError as error:
       pytest.skip(str(error))
 
@@ -30,8 +30,8 @@ def written(tmp_path_factory):
     weights = random_weights.make()
     path = tmp_path_factory.mktemp(name) / 'file'
     skip_if_unreadable(name, weights)
-    formats.load(name).check(weights, heads)
-    formats.load(name).write(path, weights, heads)
+    export.load_format(name).check(weights, heads)
+    export.load_format(name).write(path, weights, heads)
     return weights, heads, path
 
   return write

@@ -15,7 +15,6 @@ import pytest
 from configs import quickstart
 from semppl_jax.exchange import (
   export,
-  formats,
   inference,
   metadata,
   to_stablehlo,
@@ -55,7 +54,7 @@ def cheap(monkeypatch):
       }
 
   made = Cheap()
-  monkeypatch.setattr(formats, 'load', lambda name: made)
+  monkeypatch.setattr(export, 'load_format', lambda name: made)
   monkeypatch.setattr(inference, 'make_host_fn', lambda weights, heads: _sums)
   return made
 
@@ -201,9 +200,9 @@ def test_bad_input_is_one_sentence_and_computes_nothing(
   assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize('name', formats.NAMES)
+@pytest.mark.parametrize('name', export.FORMATS)
 def test_every_format_has_what_a_format_has(name):
-  form = formats.load(name)
+  form = export.load_format(name)
   assert 0 < form.TOLERANCE <= 1e-4
   for function in (form.check, form.write, form.read_back):
     assert callable(function)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from semppl_jax.exchange import formats
+from semppl_jax.exchange import export
 from tests.exchange.conftest import skip_if_unreadable
 from tests.helpers import random_weights
 
@@ -21,7 +21,7 @@ def name(request):
 
 
 def _assert_runs(name, weights, heads, path):
-  run = formats.load(name).read_back(path)
+  run = export.load_format(name).read_back(path)
   images = random_weights.images(weights, 2)
   want = random_weights.slow(weights, heads, images)
   random_weights.assert_exact(run(images), want)
@@ -47,7 +47,7 @@ def test_any_number_of_images(name, written):
 )
 def test_every_kind_of_network(name, size, heads, network, tmp_path):
   weights = random_weights.make(size, **network)
-  form, path = formats.load(name), tmp_path / 'file'
+  form, path = export.load_format(name), tmp_path / 'file'
   skip_if_unreadable(name, weights)
   form.check(weights, heads)
   form.write(path, weights, heads)

@@ -15,7 +15,6 @@ import torch
 from semppl_jax import import_weights
 from semppl_jax.exchange import (
   architecture,
-  detect,
   load,
   torch_mapping,
   weights_dir,
@@ -59,7 +58,7 @@ def _names(folder, *names):
 
 def test_what_is_imported_is_what_the_file_has(tmp_path, file):
   out = tmp_path / 'imported'
-  found = detect.import_file(file)
+  found = load.import_file(file)
   assert found.left_out == ('queue',)
   weights_dir.write(
     out, found.weights._replace(class_names=('cat', 'dog', 'owl'))
@@ -161,7 +160,7 @@ def parsed(monkeypatch):
   ],
 )
 def test_a_wrong_correction_is_one_sentence(file, flag, value, said):
-  found = detect.import_file(file)
+  found = load.import_file(file)
   with (
     flagsaver.flagsaver(**{flag: value}),
     pytest.raises(WeightsError, match=said) as caught,
@@ -172,7 +171,7 @@ def test_a_wrong_correction_is_one_sentence(file, flag, value, said):
 
 @pytest.mark.usefixtures('parsed')
 def test_flags_correct_how_images_are_prepared(file):
-  found = detect.import_file(file)
+  found = load.import_file(file)
   assert import_weights._with_preprocessing(found, {}) == found
   with flagsaver.flagsaver(
     interpolation='bicubic', resize=40, crop=36, std=['1', '2', '3']

@@ -9,8 +9,8 @@ import pytest
 from semppl_jax.exchange import (
   architecture,
   deepmind_import,
-  detect,
   inference,
+  load,
   metadata,
   to_deepmind,
 )
@@ -63,7 +63,7 @@ def test_reads_every_layout(tmp_path, monkeypatch, layout, arrays):
     deepmind_files.dump(monkeypatch, content, arrays, named_tuple)
   )
   for which, want in (('online', online), ('target', target)):
-    found = detect.import_file(path, which)
+    found = load.import_file(path, which)
     assert found.left_out == ()
     _assert_same(found.weights.params, want.params)
     _assert_same(found.weights.net_state, want.net_state)
@@ -134,7 +134,7 @@ def test_heads_without_a_place_are_left_out():
 
 def test_another_network_is_named():
   with pytest.raises(WeightsError, match='--network=ema'):
-    detect.import_file('x.pkl', 'ema')
+    load.import_file('x.pkl', 'ema')
 
 
 # Exports ------------------------------------------------------------------
@@ -145,7 +145,7 @@ def test_there_and_back(tmp_path):
   path = tmp_path / 'out.pkl'
   metadata.write(path, metadata.describe(weights, HEADS, 'deepmind'))
   to_deepmind.write(path, weights, HEADS)
-  found = detect.import_file(path)
+  found = load.import_file(path)
   _assert_same(found.weights.params, weights.params)
   _assert_same(found.weights.net_state, weights.net_state)
   images = random_weights.images(weights, 3)

@@ -9,8 +9,8 @@ import safetensors.torch
 
 from semppl_jax.exchange import (
   architecture,
-  detect,
   inference,
+  load,
   to_safetensors,
   torch_reference,
 )
@@ -45,7 +45,7 @@ def test_what_is_written_is_read_back(tmp_path, small, heads):
   images = random_weights.images(weights, 3)
   want = inference.make_host_fn(weights, heads)(images)
   _close(to_safetensors.read_back(path)(images), want)
-  found = detect.import_file(path)
+  found = load.import_file(path)
   assert found.left_out == ()
   assert found.weights.heads == kept
   assert found.weights.preprocessing == random_weights.PREPROCESSING
@@ -163,4 +163,4 @@ def test_class_names_of_another_count(tmp_path, small):
   path = tmp_path / 'x.safetensors'
   to_safetensors.write(path, weights, ('classifier',))
   with pytest.raises(WeightsError, match='2 class names for a classifier of 3'):
-    detect.import_file(path)
+    load.import_file(path)

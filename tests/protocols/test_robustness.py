@@ -10,7 +10,7 @@ from configs import quickstart
 from semppl_jax.data.dataset import Dataset
 from semppl_jax.evaluators import imagenet_subsets, metrics, robustness_sets
 from semppl_jax.evaluators.features import Features
-from semppl_jax.protocols import robustness, test_sets
+from semppl_jax.protocols import robustness, setup
 from semppl_jax.runtime.errors import InputError
 
 
@@ -91,8 +91,10 @@ def test_a_set_that_is_unknown_or_not_prepared_is_named(tmp_path):
   problems = {'imagenet_x': 'must be one of', 'imagenet_r': 'unprepared'}
   for asked, sentence in problems.items():
     with pytest.raises(InputError, match=f'robustness.sets=.*{sentence}'):
-      test_sets.select('robustness.sets', asked, robustness_sets, str(tmp_path))
-  found = test_sets.select(
+      setup.select_sets(
+        'robustness.sets', asked, robustness_sets, str(tmp_path)
+      )
+  found = setup.select_sets(
     'robustness.sets', '', robustness_sets, str(tmp_path)
   )
   assert found == []

@@ -13,7 +13,7 @@ from semppl_jax.config import loading
 from semppl_jax.exchange import (
   architecture,
   deepmind_import,
-  detect,
+  load,
   torch_import,
   torch_mapping,
 )
@@ -43,7 +43,7 @@ def small(monkeypatch):
 def _import(tmp_path, value, name='x.pth'):
   path = tmp_path / name
   torch.save(value, path)
-  return detect.import_file(path)
+  return load.import_file(path)
 
 
 def _refusal(tmp_path, value):
@@ -87,7 +87,7 @@ def test_wrappers_and_prefixes(tmp_path, small, wrapper, prefix):
 def test_timm_is_bicubic(tmp_path, small):
   path = tmp_path / 'x.safetensors'
   safetensors.torch.save_file(_state(small), path, {'format': 'pt'})
-  weights = detect.import_file(path).weights
+  weights = load.import_file(path).weights
   assert weights.preprocessing == Preprocessing(256, 224, 'bicubic', *IMAGENET)
 
 
@@ -209,7 +209,7 @@ def test_a_pickled_state_dict_of_arrays(tmp_path, small):
   path.write_bytes(
     pickle.dumps({k: v.numpy() for k, v in _state(small).items()})
   )
-  assert detect.import_file(path).weights.network.backbone == 'resnet18'
+  assert load.import_file(path).weights.network.backbone == 'resnet18'
 
 
 @pytest.mark.parametrize(
@@ -227,13 +227,13 @@ def test_other_files(tmp_path, content, word):
   path = tmp_path / 'x.pth'
   path.write_bytes(content)
   with pytest.raises(WeightsError, match=word) as caught:
-    detect.import_file(path)
+    load.import_file(path)
   assert str(path) in str(caught.value) and '\n' not in str(caught.value)
 
 
 def test_no_file(tmp_path):
   with pytest.raises(WeightsError, match='cannot be read'):
-    detect.import_file(tmp_path / 'x.pth')
+    load.import_file(tmp_path / 'x.pth')
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_what_is_no_state_dict(tmp_path, value, word):
   path = tmp_path / 'x.pkl'
   path.write_bytes(pickle.dumps(value))
   with pytest.raises(WeightsError, match='0 ResNets') as caught:
-    detect.import_file(path)
+    load.import_file(path)
   assert word in str(caught.value)
 
 
@@ -269,7 +269,7 @@ def test_lists_without_end_are_not_printed(tmp_path):
     program += b'q' + bytes([level])
   path.write_bytes(program + b'.')
   with pytest.raises(WeightsError, match='of type list'):
-    detect.import_file(path)
+    load.import_file(path)
 
 
 def test_names_inside_and_outside_of_the_encoder_may_be_alike(tmp_path, small):
@@ -304,7 +304,7 @@ def test_a_target_network_is_of_deepmind(tmp_path, small):
     ('x.pkl', 'pickled state dict'),
   ):
     with pytest.raises(WeightsError, match=f'--network=target .* {kind}'):
-      detect.import_file(tmp_path / name, 'target')
+      load.import_file(tmp_path / name, 'target')
 
 
 def test_a_missing_kernel_of_deepmind_is_named():
