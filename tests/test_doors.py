@@ -36,8 +36,7 @@ MATHS = (
 )  # fmt: skip
 # Modules that stand beside the methods of the table and may be shared.
 NO_METHOD = (
-  'base', 'knn', 'memory_bank', 'pairwise_contrast',
-  'pseudo_labels', 'requirements',
+  'base', 'knn', 'memory_bank', 'pairwise_contrast', 'requirements',
 )  # fmt: skip
 
 
@@ -328,3 +327,15 @@ def test_no_document_has_a_gap():
   """Figures that are to be filled in are written @LIKE_THIS@ meanwhile."""
   for path in (*ROOT.glob('*.md'), *ROOT.glob('configs/**/*.py')):
     assert not re.findall(r'@[A-Z_]+@', path.read_text()), path
+
+
+@pytest.mark.parametrize('room', RANK)
+def test_every_module_has_a_test_file_by_its_name(room):
+  modules = {
+    path.stem for path in (ROOT / 'semppl_jax' / room).glob('[!_]*.py')
+  }
+  tests = {
+    path.stem.removeprefix('test_')
+    for path in (ROOT / 'tests' / room).glob('test_*.py')
+  }
+  assert not modules - tests

@@ -12,7 +12,6 @@ import jax
 import numpy as np
 import pytest
 
-from configs import quickstart
 from semppl_jax.exchange import (
   export,
   inference,
@@ -292,20 +291,6 @@ def test_what_is_stopped_before_it_has_a_name_is_gone(weights, tmp_path):
   with pytest.raises(KeyboardInterrupt):
     export.export(weights, 'stablehlo', tmp_path / 'out', before_naming=stopped)
   assert not list(tmp_path.iterdir())
-
-
-def test_images_of_the_run_are_those_that_it_evaluates(weights):
-  config = quickstart.get_config()
-  from semppl_jax.exchange import sample_images
-
-  images, name = sample_images.sample(weights._replace(config=config), 2)
-  assert images.shape == (2, 32, 32, 3)
-  assert name == '2 images of embedded/test'
-  # Those of a set that would have to be downloaded are not fetched for this.
-  config.data.update(kind='tfds', name='cifar10', path='/nowhere')
-  again, name = sample_images.sample(weights._replace(config=config), 2)
-  assert again.shape == images.shape
-  assert name == '2 images of noise'
 
 
 def _snapshot(folder):

@@ -12,7 +12,6 @@ from semppl_jax.exchange import (
   inference,
   load,
   to_safetensors,
-  torch_reference,
 )
 from semppl_jax.models.backbones import resnet
 from semppl_jax.models.weights import WeightsError
@@ -109,11 +108,6 @@ def test_metadata_of_others_are_no_harm():
   for text in ('', '[]', '{}', '{"preprocessing": 3}', '{"preprocessing": {}}'):
     assert to_safetensors.read_description({to_safetensors.KEY: text}) is None
   assert to_safetensors.read_description({'format': 'pt'}) is None
-
-
-def test_forward_says_what_it_lacks(small):
-  with pytest.raises(KeyError):
-    torch_reference.TorchNetwork({}, small).linear(None, 'fc')
 
 
 def _metadata(**changes):

@@ -7,18 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from semppl_jax.config import loading
-from semppl_jax.data import labels, pipeline
 from semppl_jax.report import (
-  augmented_views,
   build,
-  components,
   embeddings,
-  neighbors,
   run_inputs as run_inputs_lib,
   run_record as run_record_lib,
 )
-from semppl_jax.report.components import Figure, Gallery, Note
+from semppl_jax.report.components import Figure
 from semppl_jax.training import loop
 from tests.helpers import tiny
 
@@ -79,59 +74,6 @@ def test_neighbours_that_voted_are_labelled_and_positives_share_the_label(run):
         assert labels[positive] == line['label'][place]
         seen += 1
   assert seen > 20
-
-
-def test_views_are_those_that_the_pipeline_cuts(run):
-  """Color operations are off, so that a view is what the pipeline cuts."""
-  inputs = run_inputs_lib.load(_record(run[0]))
-  gallery, note = augmented_views.blocks(inputs)
-  assert isinstance(gallery, Gallery) and isinstance(note, Note)
-  captions = [picture.caption for picture in gallery.cards[0].pictures]
-  assert captions == [
-    'centre crop', 'large view 1', 'large view 2', 'small view 1',
-  ]  # fmt: skip
-  assert 'no view is masked' in note.text
-  rows = augmented_views._sample(inputs)
-  config = loading.copy(inputs.config)
-  config.batch_size = len(rows)
-  few = inputs.splits.train.select(rows)
-  batch = next(pipeline.train_batches(config, few, labels.NONE)).batch
-  where = {int(index): n for n, index in enumerate(batch.index)}
-  for card in gallery.cards:
-    name = card.title.split(' (')[0]
-    place = where[few.ids.tolist().index(name)]
-    for view in range(2):
-      source = card.pictures[1 + view].source
-      assert source == components.encode_image(batch.large[place, view])
-
-
-def test_neighbours_of_features_are_the_nearest(run):
-  """Of random features, against a slow search."""
-  inputs = run_inputs_lib.load(_record(run[0]))
-  rng = np.random.default_rng(0)
-  features = lambda n, label: run_inputs_lib.Features(
-    {'encoder': rng.normal(size=(n, 3)).astype(np.float32)},
-    np.asarray(label, np.int32),
-    np.arange(n, dtype=np.int32),
-  )
-  queries = features(6, [0, 1, 0, 1, 0, -1])
-  support = features(9, [0, 1, 0, 1, 0, 1, 0, 1, 0])
-  (gallery,) = neighbors.nearest_labelled(inputs, queries, support)
-  for card in gallery.cards:
-    name = card.title.split(':')[0]
-    row = inputs.splits.test.ids.tolist().index(name)
-    q = queries.values['encoder'][row]
-    cosines = sorted(
-      (
-        float(q @ s / np.linalg.norm(q) / np.linalg.norm(s))
-        for s in support.values['encoder']
-      ),
-      reverse=True,
-    )
-    shown = [float(p.caption.split(', ')[1]) for p in card.pictures[1:]]
-    np.testing.assert_allclose(shown, cosines[:5], atol=0.006)
-  # The last has no label to be judged by.
-  assert len(gallery.cards) == 5
 
 
 @pytest.mark.slow
