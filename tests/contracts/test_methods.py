@@ -130,7 +130,13 @@ def _run_of_one(name) -> Run:
   return _run(name, 1, 5)
 
 
-@pytest.fixture(scope='module', params=methods.NAMES)
+@pytest.fixture(
+  scope='module',
+  params=[
+    pytest.param(name, marks=() if name in CORE else SLOW)
+    for name in methods.NAMES
+  ],
+)
 def run(request):
   """Some steps of a method on one device, traced once.
 

@@ -187,6 +187,7 @@ def _slopes(query, support, label, target):
   return np.concatenate(jax.grad(h, (0, 1))(query, support))
 
 
+@pytest.mark.slow
 @_few
 @given(st.floats(0.1, 3.0), st.floats(0.4, 1.0), st.sampled_from([0.0, 0.1]))
 def test_collapse_is_not_stationary_where_the_target_is_not_uniform(a, t, e):

@@ -21,6 +21,7 @@ def test_a_sweep_of_suncet_is_judged_by_votes(images, checkpoint, tmp_path):
   assert all(0 <= each['held_out_top1'] <= 1 for each in tried)
 
 
+@pytest.mark.slow
 def test_paws_is_fine_tuned_from_inside_its_projector(
   images, checkpoint, tmp_path
 ):

@@ -13,6 +13,7 @@ from tests.helpers.evaluations import make_context
 from tests.helpers.tiny import weights
 
 
+@pytest.mark.slow
 def test_every_protocol_leaves_figures_in_one_file(everything):
   workdir, result = everything
   content = json.loads((workdir / 'evaluation.json').read_text())
@@ -55,6 +56,7 @@ def test_suncet_needs_projections(images, checkpoint, tmp_path):
     runner.run(context, 'suncet', False)
 
 
+@pytest.mark.slow
 def test_what_is_known_is_not_evaluated_again(
   everything, images, checkpoint, monkeypatch
 ):
@@ -65,6 +67,7 @@ def test_what_is_known_is_not_evaluated_again(
   assert again.content['protocols'] == result.content['protocols']
 
 
+@pytest.mark.slow
 def test_another_evaluation_does_not_go_on_in_its_place(
   everything, images, checkpoint
 ):
@@ -89,6 +92,7 @@ def test_the_program_names_a_protocol_that_is_not_there():
     runner.check('fine_tune')
 
 
+@pytest.mark.slow
 def test_linear_evaluation_leaves_the_encoder_and_its_averages(
   everything, checkpoint
 ):
@@ -102,6 +106,7 @@ def test_linear_evaluation_leaves_the_encoder_and_its_averages(
   assert after.params['classifier']['w'].any()
 
 
+@pytest.mark.slow
 def test_protocols_train_by_their_own_recipes(everything):
   workdir, _ = everything
   linear, tuned = (
@@ -112,6 +117,7 @@ def test_protocols_train_by_their_own_recipes(everything):
   assert linear['supervised']['frozen'] and not tuned['supervised']['frozen']
 
 
+@pytest.mark.slow
 def test_suncet_brings_projections_of_a_class_together(everything):
   workdir, _ = everything
   c = json.loads((workdir / 'suncet' / 'final' / 'config.json').read_text())
@@ -123,6 +129,7 @@ def test_suncet_brings_projections_of_a_class_together(everything):
   )
 
 
+@pytest.mark.slow
 def test_fine_tuning_moves_everything(everything, checkpoint):
   workdir, _ = everything
   before = weights_dir.read(checkpoint)

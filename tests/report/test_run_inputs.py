@@ -41,6 +41,7 @@ def _sections(text):
   return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+@pytest.mark.slow
 def test_every_section_shows_something(run):
   path, _ = run
   text = build.page([_record(path)])
@@ -56,6 +57,7 @@ def test_every_section_shows_something(run):
   assert len(text) < 2e6
 
 
+@pytest.mark.slow
 def test_neighbours_that_voted_are_labelled_and_positives_share_the_label(run):
   record = _record(run[0])
   inputs = run_inputs_lib.load(record)
@@ -88,6 +90,7 @@ def test_a_run_without_a_checkpoint_shows_what_there_is(run, tmp_path):
   assert 'voted' in sections['alike']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('change', ['gone', 'other'])
 def test_data_that_is_gone_or_has_changed(run, tmp_path, change):
   path, own = run
@@ -138,6 +141,7 @@ def test_pages_of_other_methods(images, run, tmp_path, method):
     assert sections['pseudo'].count('Confusion matrix') >= 2
 
 
+@pytest.mark.slow
 def test_figures_of_the_maps_carry_every_image(run):
   record = _record(run[0])
   inputs = run_inputs_lib.load(record)

@@ -45,6 +45,7 @@ def test_it_learns_discs(training_set, tmp_path):
     assert (cut & inside).sum() > 0.7 * (cut | inside).sum()
 
 
+@pytest.mark.slow
 def test_learning_is_a_function_of_the_seed(training_set):
   epochs = train.Epochs(noisy=1, refined=1, fused=1)
   some = training_data.TrainingSet(*(x[:32] for x in training_set))

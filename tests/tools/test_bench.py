@@ -44,6 +44,7 @@ def report(config):
     return step_benchmark.measure(config, 3, 1, devices=jax.devices()[:1])
 
 
+@pytest.mark.slow
 def test_the_report_has_every_figure(report):
   assert report['devices'] == 1 and report['device_kind'] == 'cpu'
   assert (report['method'], report['given']) == ('semppl', 'views')
@@ -65,6 +66,7 @@ def test_the_report_has_every_figure(report):
   assert json.loads(json.dumps(report)) == report
 
 
+@pytest.mark.slow
 def test_the_step_is_held_against_the_device(report):
   device, milliseconds = report['device'], report['step']['median_ms']
   assert re.fullmatch(
@@ -86,6 +88,7 @@ def test_the_step_is_held_against_the_device(report):
   assert report['utilisation'] == pytest.approx(used)
 
 
+@pytest.mark.slow
 def test_the_parts_add_up_to_the_step(report):
   parts, programs = report['parts'], report['programs']
   assert [*parts] == [
@@ -204,6 +207,7 @@ def test_parts_that_do_not_fit_leave_the_step(config, monkeypatch):
   assert 'The networks alone do not fit' in step_benchmark.text(found)
 
 
+@pytest.mark.slow
 def test_the_table_has_figures_and_parts(report):
   text = step_benchmark.text(report)
   assert re.search(r'^images_per_second +[\d,.]+$', text, re.MULTILINE)

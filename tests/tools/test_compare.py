@@ -42,6 +42,7 @@ def finished(files, tmp_path_factory):
     return plan, out, runner.run(plan, out)
 
 
+@pytest.mark.slow
 def test_a_comparison_of_two_methods(finished):
   _, out, report = finished
   content = json.loads((out / 'comparison.json').read_text())
@@ -83,6 +84,7 @@ def test_a_comparison_of_two_methods(finished):
   assert (out / 'comparison.png').exists()
 
 
+@pytest.mark.slow
 def test_started_again_it_trains_nothing_and_says_the_same(
   finished, monkeypatch
 ):
@@ -93,6 +95,7 @@ def test_started_again_it_trains_nothing_and_says_the_same(
   assert again.content == report.content
 
 
+@pytest.mark.slow
 def test_runs_from_before_a_field_was_there_are_taken(
   finished, files, tmp_path, monkeypatch
 ):
@@ -107,6 +110,7 @@ def test_runs_from_before_a_field_was_there_are_taken(
   assert again is not None and again.content == report.content
 
 
+@pytest.mark.slow
 def test_a_seed_and_a_method_more_need_only_their_own_runs(
   finished, files, images, tmp_path, monkeypatch
 ):
@@ -175,6 +179,7 @@ def test_side_by_side_finds_the_same(finished, files, tmp_path):
   assert '2 runs at a time' in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('which', 'field', 'value', 'sentence'),
   [
@@ -204,6 +209,7 @@ def test_other_runs_are_left_alone_and_nothing_is_run(
   assert (out / 'comparison.json').read_text() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('file', 'text'),
   [
@@ -282,6 +288,7 @@ def test_bad_flags_are_one_sentence(files, tmp_path, arguments, sentence):
   assert not out.exists()
 
 
+@pytest.mark.slow
 def test_the_program_prints_the_table(finished, files):
   """Of a comparison that is finished already."""
   _, out, report = finished

@@ -48,6 +48,7 @@ def _records(file):
   return [line for line in lines if line['step'] > 5]
 
 
+@pytest.mark.slow
 def test_it_continues_with_its_masks_and_index(old):
   indices = {path.name: path.stat().st_mtime_ns for path in old.glob('cache/*')}
   summary = loop.run(_config(), 'run', jax.devices()[:1])
@@ -72,6 +73,7 @@ def test_its_weights_load(old):
   assert weights.class_names and 'step 5' in weights.origin
 
 
+@pytest.mark.slow
 def test_its_report_is_written(old):
   build.write(['run'], old / 'page.html')
   assert 'run' in (old / 'page.html').read_text()

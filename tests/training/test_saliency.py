@@ -88,6 +88,7 @@ def _usable(masks):
   return (masks.place >= 0) & mixed[masks.place]
 
 
+@pytest.mark.slow
 def test_the_share_of_missing_masks_is_logged(images, store, straight):
   experiment = experiment_lib.build(_config(images, store), jax.devices()[:1])
   batches = pipeline.train_batches(
@@ -101,6 +102,7 @@ def test_the_share_of_missing_masks_is_logged(images, store, straight):
   assert len(shares) == 4 and 0 < np.mean(shares) < 0.5
 
 
+@pytest.mark.slow
 def test_a_run_says_how_many_images_have_masks(straight, messages):
   del straight
   said = next(
@@ -143,6 +145,7 @@ def test_a_store_that_is_no_store_is_bad_input(images, tmp_path):
   assert not (tmp_path / masks.INFO_FILE).exists()
 
 
+@pytest.mark.slow
 def test_the_report_shows_masks_and_masked_views(images, store, straight):
   (run,) = run_record_lib.read_all([straight])
   gallery, note = augmented_views.blocks(run_inputs_lib.load(run))

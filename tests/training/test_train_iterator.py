@@ -20,6 +20,7 @@ def _config(images, steps=8, method='semppl'):
   return c
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(
   images, tmp_path, monkeypatch
 ):

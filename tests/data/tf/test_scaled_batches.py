@@ -82,6 +82,7 @@ def test_images_are_decoded_for_the_boxes_that_are_cut(images):
     np.testing.assert_allclose(maker.shrink_limit(sizes, slots, step), least)
 
 
+@pytest.mark.slow
 def test_canvases_show_the_same(images):
   images.views.antialias = False
   images.data.update(crops='device', canvas=(24, 30))
@@ -99,6 +100,7 @@ def test_canvases_show_the_same(images):
       assert_close(got.canvas.image, want.canvas.image)
 
 
+@pytest.mark.slow
 def test_start_and_process_count_change_nothing(images):
   images.data.scaled_decoding = True
   images.support = dict(classes_per_batch=2, images_per_class=4, views=1)

@@ -70,6 +70,7 @@ def _value_and_grad(case, remat):
   return jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('remat', backbones.REMAT[1:])
 @pytest.mark.parametrize('case', CASES, ids=str)
 def test_no_number_changes(case, remat):
@@ -95,6 +96,7 @@ def _kept(case, remat):
   return sum(r.size * r.dtype.itemsize for r in jax.tree.leaves(residuals))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('case', [SHORT[1], LONG[0]], ids=str)
 def test_less_is_kept(case):
   none, blocks, dots = (_kept(case, remat) for remat in backbones.REMAT)
