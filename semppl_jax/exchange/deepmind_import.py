@@ -16,6 +16,7 @@ import numpy as np
 
 from semppl_jax.exchange import (
   architecture,
+  torch_identify,
   torch_import,
   unpickle,
   unpickle_types,
@@ -97,7 +98,7 @@ def import_tree(
     network,
     architecture.copy_arrays(trees[0]),
     architecture.copy_arrays(trees[1]),
-    torch_import.imagenet('bicubic'),
+    torch_identify.imagenet('bicubic'),
     (),
     f'{origin} ({network_name} network)',
   )

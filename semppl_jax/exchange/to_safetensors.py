@@ -14,6 +14,7 @@ import numpy as np
 from semppl_jax.exchange import (
   inference,
   torch_mapping,
+  torch_names,
   torch_reader,
   torch_reference,
   weights_dir,
@@ -24,25 +25,32 @@ from semppl_jax.models.weights import Preprocessing, Weights, WeightsError
 # PyTorch sums float32 in another order, in up to 200 layers.
 TOLERANCE = 1e-4
 KEY = 'semppl_jax'
+_PADDINGS = {'same': "as XLA's SAME", 'torch': 'equally on all sides'}
 
 
 def check(weights: Weights, heads: tuple[str, ...]) -> None:
   """Checks that a PyTorch network computes the same."""
   network, reason = weights.network, None
   heads = inference.required_heads(network, heads)
-  if network.backbone == 'resnet_tiny' or network.stem == 'space_to_depth':
+  naming = torch_names.of_network(network)
+  if naming is None or network.stem == 'space_to_depth':
     reason = (
       f'{network.backbone} with the stem {network.stem!r} has no counterpart in'
       ' PyTorch'
     )
-  elif network.padding == 'same':
+  elif network.padding != naming.padding:
     reason = (
-      "it pads as XLA's SAME (network.padding='same'), and PyTorch pads strided"
-      ' convolutions and the max-pool equally on all sides'
+      f'it pads {_PADDINGS[network.padding]} (network.padding='
+      f'{network.padding!r}), and its counterpart in PyTorch'
+      f' {_PADDINGS[naming.padding]}'
     )
-  elif network.bn_eps != 1e-5:
-    reason = f'network.bn_eps is {network.bn_eps} and PyTorch adds 1e-05'
-  elif 'classifier' in heads and 'projector' in heads:
+  elif network.bn_eps != naming.bn_eps:
+    reason = (
+      f'network.bn_eps is {network.bn_eps} and PyTorch adds {naming.bn_eps}'
+    )
+  elif (
+    naming.classifier == 'fc' and 'classifier' in heads and 'projector' in heads
+  ):
     reason = (
       "PyTorch's ResNets have one `fc`, and classifier and projector would both"
       ' be it; export one of them'
@@ -64,7 +72,7 @@ def write(path: pathlib.Path, weights: Weights, heads: tuple[str, ...]) -> None:
   state = torch_mapping.to_torch(names, weights.params, weights.net_state)
   about = weights_dir.describe(weights) | {'heads': list(heads)}
   if weights.network.selective_kernels:
-    about['note'] = torch_mapping.SELECTIVE_NOTE
+    about['note'] = torch_names.SELECTIVE_NOTE
   metadata = {'format': 'pt', KEY: json.dumps(about)}
   safetensors.numpy.save_file(state, path, metadata)
 
@@ -107,7 +115,7 @@ def read_back(path: pathlib.Path) -> HostFn:
       if 'prototypes' in heads:
         outputs['scores'] = network.scores(outputs['projection'])
       if 'classifier' in heads:
-        outputs['logits'] = network.linear(outputs['features'], 'fc')
+        outputs['logits'] = network.logits(outputs['features'])
       return {
         name: outputs[name].numpy() for name in inference.output_names(heads)
       }

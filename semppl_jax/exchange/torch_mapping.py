@@ -1,24 +1,11 @@
 """Mapping of parameters between this project and PyTorch, by name and layout.
 
-One table for both directions. It follows torchvision and timm for ResNets, PAWS
-(facebookresearch/suncet) for wider ones, WideResNet-28-2 and the heads on `fc`,
-and timm's `skresnet` for selective kernels. Convolutions are HWIO here and OIHW
-in PyTorch, linear layers are transposed, and scale, offset and averages of a
-batch norm are flat in PyTorch.
-
-timm's selective-kernel ResNet loads these names if it is built with
-
-  timm.models.resnet.ResNet(
-    timm.models.sknet.SelectiveKernelBottleneck, (3, 4, 6, 3),
-    stem_type='deep', stem_width=32, avg_down=True,
-    block_args=dict(sk_kwargs=dict(
-      kernel_size=[3, 3], split_input=False, rd_channels=32)))
-
-and one module is replaced: SimCLRv2 and this project average 2x2 pixels before
-the first projection at stride 1 too, and timm does not.
+One table for both directions, with the names of `torch_names`. Convolutions are
+HWIO here and OIHW in PyTorch, linear layers are transposed, and scale, offset
+and averages of a batch norm are flat in PyTorch.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 import re
 from typing import NamedTuple
 
@@ -26,62 +13,10 @@ from jaxtyping import PyTree
 import ml_collections
 import numpy as np
 
-from semppl_jax.exchange import architecture
+from semppl_jax.exchange import architecture, torch_names
+from semppl_jax.exchange.torch_names import Naming, Rules
 from semppl_jax.models.weights import Tree
 
-SELECTIVE_NOTE = (
-  'timm leaves out the average pool of a shortcut with stride 1:'
-  ' set layer1[0].downsample[0] = torch.nn.Sequential('
-  'torch.nn.ReplicationPad2d((0, 1, 0, 1)), torch.nn.AvgPool2d(2, 1)).'
-)
-
-# WideResNet-28-2 has one module per block, ResNets also one per group.
-_GROUP = r'[^/]+/~/block_group_(\d)(?:/~/|_)block_(\d+)/~/'
-_WIDE = _GROUP.replace('(?:/~/|_)', '_')
-_SELECTIVE = rf'{_GROUP}selective_kernel/~/'
-
-# A module here and its names in PyTorch. `{1}` is group 1 of the pattern (0 if
-# absent), `{1+}` that number plus one. Two names are halves of the outputs.
-_PLAIN_RULES = (
-  (r'[^/]+/~/initial_conv', ('conv1',)),
-  (r'[^/]+/~/initial_batchnorm', ('bn1',)),
-  (rf'{_GROUP}conv_(\d)', ('layer{1+}.{2}.conv{3+}',)),
-  (rf'{_GROUP}batchnorm_(\d)', ('layer{1+}.{2}.bn{3+}',)),
-  (rf'{_WIDE}shortcut_conv', ('layer{1+}.{2}.shortcut.0',)),
-  (rf'{_GROUP}shortcut_conv', ('layer{1+}.{2}.downsample.0',)),
-  (rf'{_GROUP}shortcut_batchnorm', ('layer{1+}.{2}.downsample.1',)),
-  (r'[^/]+/~/final_batchnorm', ('bn1',)),
-  (r'classifier', ('fc',)),
-  (r'projector/linear(?:_(\d))?', ('fc.fc{1+}',)),
-  (r'projector/batch_norm(?:_(\d))?', ('fc.bn{1+}',)),
-  (r'predictor/linear(?:_(\d))?', ('pred.fc{1+}',)),
-  (r'predictor/batch_norm(?:_(\d))?', ('pred.bn{1+}',)),
-  (r'prototypes', ('prototypes',)),
-)
-_SELECTIVE_RULES = (
-  (r'[^/]+/~/initial_conv_0', ('conv1.0',)),
-  (r'[^/]+/~/initial_batchnorm_0', ('conv1.1',)),
-  (r'[^/]+/~/initial_conv_1', ('conv1.3',)),
-  (r'[^/]+/~/initial_batchnorm_1', ('conv1.4',)),
-  (r'[^/]+/~/initial_conv_2', ('conv1.6',)),
-  (r'[^/]+/~/initial_batchnorm_2', ('bn1',)),
-  (rf'{_GROUP}conv_(\d)', ('layer{1+}.{2}.conv{3+}.conv',)),
-  (rf'{_GROUP}batchnorm_(\d)', ('layer{1+}.{2}.conv{3+}.bn',)),
-  (rf'{_GROUP}shortcut_conv', ('layer{1+}.{2}.downsample.1',)),
-  (rf'{_GROUP}shortcut_batchnorm', ('layer{1+}.{2}.downsample.2',)),
-  (
-    rf'{_SELECTIVE}streams_conv',
-    ('layer{1+}.{2}.conv2.paths.0.conv', 'layer{1+}.{2}.conv2.paths.1.conv'),
-  ),
-  (
-    rf'{_SELECTIVE}streams_batchnorm',
-    ('layer{1+}.{2}.conv2.paths.0.bn', 'layer{1+}.{2}.conv2.paths.1.bn'),
-  ),
-  (rf'{_SELECTIVE}squeeze_conv', ('layer{1+}.{2}.conv2.attn.fc_reduce',)),
-  (rf'{_SELECTIVE}squeeze_batchnorm', ('layer{1+}.{2}.conv2.attn.bn',)),
-  (rf'{_SELECTIVE}expand_conv', ('layer{1+}.{2}.conv2.attn.fc_select',)),
-  *_PLAIN_RULES,
-)
 _LEAVES = {
   'w': 'weight',
   'b': 'bias',
@@ -138,21 +73,25 @@ class Entry(NamedTuple):
 
 
 def make_table(
-  network: ml_collections.ConfigDict, heads: tuple[str, ...]
+  network: ml_collections.ConfigDict,
+  heads: tuple[str, ...],
+  naming: Naming | None = None,
 ) -> list[Entry]:
-  """Returns the parameters and averages of a network, here and in PyTorch."""
+  """Returns the parameters and averages of a network, here and in PyTorch.
+
+  Args:
+    network: `config.network`.
+    heads: heads beside the encoder.
+    naming: names in PyTorch; by default those of an export.
+  """
+  naming = naming or torch_names.of_network(network)
+  assert naming is not None
   shapes = architecture.shapes(network, heads)
-  return entries(*shapes, selective_kernels=network.selective_kernels)
+  return entries(*shapes, naming.all_rules(network))
 
 
-def entries(
-  params: PyTree,
-  net_state: PyTree,
-  *,
-  selective_kernels: bool,
-) -> list[Entry]:
+def entries(params: PyTree, net_state: PyTree, rules: Rules) -> list[Entry]:
   """Returns the table for the shapes of parameters and averages."""
-  rules = _SELECTIVE_RULES if selective_kernels else _PLAIN_RULES
   table = [
     Entry(
       False, module, name, _torch_names(rules, module, name), tuple(leaf.shape)
@@ -200,9 +139,7 @@ def from_torch(
   return params, net_state
 
 
-def _torch_names(
-  rules: Iterable[tuple[str, tuple[str, ...]]], module: str, name: str
-) -> tuple[str, ...]:
+def _torch_names(rules: Rules, module: str, name: str) -> tuple[str, ...]:
   for pattern, names in rules:
     match = re.fullmatch(pattern, module)
     if match:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import ml_collections
 
+from semppl_jax.exchange import torch_names
+from semppl_jax.models.backbones import efficientnet_lite
+
 if TYPE_CHECKING:
   from torch import Tensor
 
@@ -32,6 +35,8 @@ class TorchNetwork:
     """Maps normalized images [n, 3, H, W] to features [n, F]."""
     if self.network.backbone.startswith('wide_resnet'):
       x = self._wide(images)
+    elif self.network.backbone.startswith('efficientnet_lite'):
+      x = self._efficientnet_lite(images)
     else:
       x = self._stem(images)
       for name, stride in self._blocks():
@@ -62,6 +67,12 @@ class TorchNetwork:
     return self.ops.linear(
       x, self.state[f'{name}.weight'], self.state.get(f'{name}.bias')
     )
+
+  def logits(self, features: Tensor) -> Tensor:
+    """Maps features [n, F] to logits [n, C]."""
+    naming = torch_names.of_network(self.network)
+    assert naming is not None
+    return self.linear(features, naming.classifier)
 
   def _conv(self, x: Tensor, name: str, stride: int = 1) -> Tensor:
     kernel = self.state[f'{name}.weight']
@@ -159,3 +170,38 @@ class TorchNetwork:
         x = self._conv(x, f'{name}.shortcut.0', stride)
       x = y + x
     return relu(self._norm(x, 'bn1'))
+
+  def _efficientnet_lite(self, x: Tensor) -> Tensor:
+    """Maps images to maps, under the names of timm."""
+    x = self._same_norm(x, 'conv_stem', 'bn1', 2)
+    size = torch_names.lite_size(self.network)
+    for i, stage in enumerate(efficientnet_lite.stages(size)):
+      for j in range(stage.blocks):
+        name, stride = f'blocks.{i}.{j}', stage.stride if j == 0 else 1
+        layers = [('conv_pw', 1), ('conv_dw', stride), ('conv_pwl', 1)]
+        if stage.expansion == 1:
+          layers = [('conv_dw', stride), ('conv_pw', 1)]
+        y = x
+        for k, (conv, step) in enumerate(layers, 1):
+          y = self._same_norm(
+            y, f'{name}.{conv}', f'{name}.bn{k}', step, last=k == len(layers)
+          )
+        x = x + y if x.shape == y.shape else y
+    return self._same_norm(x, 'conv_head', 'bn2')
+
+  def _same_norm(
+    self, x: Tensor, conv: str, norm: str, stride: int = 1, last: bool = False
+  ) -> Tensor:
+    """Convolution padded as TensorFlow does, norm, and ReLU6 if not `last`."""
+    kernel = self.state[f'{conv}.weight']
+    side = kernel.shape[-1]
+    missing = [
+      max((-(-size // stride) - 1) * stride + side - size, 0)
+      for size in (x.shape[3], x.shape[2])
+    ]
+    x = self.ops.pad(x, [n for m in missing for n in (m // 2, m - m // 2)])
+    groups = x.shape[1] // kernel.shape[1]
+    x = self._norm(
+      self.ops.conv2d(x, kernel, None, stride, groups=groups), norm
+    )
+    return x if last else self.ops.relu6(x)

@@ -81,8 +81,8 @@ def test_timm_is_bicubic(tmp_path, small):
 @pytest.mark.parametrize(
   ('value', 'word'),
   [
-    ({'a': torch.ones(2)}, '0 ResNets'),
-    ([1, 2], '0 ResNets'),
+    ({'a': torch.ones(2)}, '0 networks'),
+    ([1, 2], '0 networks'),
     ({'features.0.weight': torch.ones(2)}, 'features.0.weight'),
   ],
 )
@@ -93,7 +93,7 @@ def test_other_networks(tmp_path, value, word):
 def test_two_networks_in_one(tmp_path, small):
   state = _state(small)
   both = {f'{root}.{k}': v for root in ('q', 'k') for k, v in state.items()}
-  assert '2 ResNets' in _refusal(tmp_path, both)
+  assert '2 networks' in _refusal(tmp_path, both)
 
 
 def test_other_depths(tmp_path, small):
@@ -149,7 +149,7 @@ def test_no_file(tmp_path):
 def test_what_is_no_state_dict(tmp_path, value, word):
   path = tmp_path / 'x.pkl'
   path.write_bytes(pickle.dumps(value))
-  with pytest.raises(WeightsError, match='0 ResNets') as caught:
+  with pytest.raises(WeightsError, match='0 networks') as caught:
     load.import_file(path)
   assert word in str(caught.value)
 

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from semppl_jax.exchange import architecture, load, torch_import, torch_mapping
+from semppl_jax.exchange import (
+  architecture,
+  load,
+  torch_identify,
+  torch_import,
+  torch_mapping,
+  torch_names,
+)
 from semppl_jax.models.backbones import resnet
 from semppl_jax.models.weights import Preprocessing, WeightsError
 from tests.helpers import random_weights
@@ -104,7 +111,8 @@ def _assert_found(**fields):
     for entry in torch_mapping.make_table(network, ())
     for name in entry.torch_names
   }
-  assert torch_import.network_of(state, 'x').to_dict() == network.to_dict()
+  found = torch_identify.network_of(state, torch_names.RESNET, 'x')
+  assert found.to_dict() == network.to_dict()
 
 
 def test_names_what_differs(tmp_path, small):

@@ -13,6 +13,7 @@ from semppl_jax.exchange import (
   architecture,
   torch_import,
   torch_mapping,
+  torch_names,
   torch_reference,
 )
 from semppl_jax.models.backbones import sk_resnet
@@ -236,7 +237,9 @@ def test_selective_kernel_is_that_of_timm(size, stride):
   )
   entries = torch_mapping.entries(
     *({outer + k: v for k, v in tree.items()} for tree in shapes),
-    selective_kernels=True,
+    torch_names.RESNET.all_rules(
+      architecture.network_config(selective_kernels=True)
+    ),
   )
   trees = [
     {k.removeprefix(outer): v for k, v in tree.items()}

@@ -16,6 +16,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from semppl_jax.models.backbones import (
+  efficientnet_lite,
   resnet,
   sk_resnet,
   wide_resnet,
@@ -37,11 +38,13 @@ class _Entry(NamedTuple):
   Attributes:
     make: `(config_network, layers)` to the backbone.
     stems: allowed values of `network.stem`.
+    widths: allowed values of `network.width`.
     selective: allowed values of `network.selective_kernels`.
   """
 
   make: Callable[[ConfigDict, Layers], Backbone]
   stems: tuple[str, ...] = resnet.STEMS
+  widths: tuple[int, ...] = resnet.WIDTHS
   selective: tuple[bool, ...] = (False,)
 
 
@@ -61,6 +64,16 @@ def _resnet_entry(depth: int) -> _Entry:
   return _Entry(functools.partial(_make_resnet, depth), selective=selective)
 
 
+def _efficientnet_lite_entry(size: int) -> _Entry:
+  return _Entry(
+    lambda config, layers: efficientnet_lite.EfficientNetLite(
+      size, layers, f'efficientnet_lite{size}'
+    ),
+    stems=('imagenet',),
+    widths=(1,),
+  )
+
+
 _TABLE = {
   **{f'resnet{depth}': _resnet_entry(depth) for depth in resnet.BLOCKS},
   'resnet_tiny': _Entry(
@@ -71,6 +84,10 @@ _TABLE = {
     lambda config, layers: wide_resnet.WideResNet(layers, config.width),
     stems=('cifar',),
   ),
+  **{
+    f'efficientnet_lite{size}': _efficientnet_lite_entry(size)
+    for size in efficientnet_lite.SIZES
+  },
 }
 
 NAMES = tuple(_TABLE)
@@ -91,7 +108,7 @@ def problems(config_network: ConfigDict) -> list[str]:
     ]
   entry = _TABLE[name]
   allowed = {
-    'width': resnet.WIDTHS,
+    'width': entry.widths,
     'padding': _PADDINGS,
     'stem': entry.stems,
     'selective_kernels': entry.selective,

@@ -12,6 +12,7 @@ for 64 px images, and for 32 px ones where the stem reduces them.
 
 from collections.abc import Callable
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import haiku as hk
@@ -79,16 +80,8 @@ def convolve(
     small: largest side of an output that is computed as a matrix product.
   """
   kernel = weights.shape[0]
-  if isinstance(padding, str):
-    before_after = jax.lax.padtype_to_pads(
-      x.shape[1:3], (kernel, kernel), (stride, stride), padding
-    )
-  else:
-    before_after = padding
-  sides = [
-    (size + sum(pad) - kernel) // stride + 1
-    for size, pad in zip(x.shape[1:3], before_after, strict=True)
-  ]
+  before_after = _before_after(x, kernel, stride, padding)
+  sides = _sides(x, kernel, stride, before_after)
   if kernel > 1 and max(sides) <= small:
     return _product(x, weights, stride, before_after, sides)
   return jax.lax.conv_general_dilated(
@@ -100,19 +93,137 @@ def convolve(
   )
 
 
+@dataclasses.dataclass
+class DepthwiseConv2D(hk.Module):
+  """Square convolution of each channel with a kernel of its own.
+
+  Parameter `w` is [k, k, 1, C], as of `hk.DepthwiseConv2D`. `padding` is
+  `'SAME'` or pixels (before, after).
+  """
+
+  kernel: int
+  stride: int
+  padding: Padding
+  name: str
+
+  def __call__(self, x: Maps) -> NewMaps:
+    """Maps [N, H, W, C] to [N, H / stride, W / stride, C]."""
+    shape = (self.kernel, self.kernel, 1, x.shape[-1])
+    init = hk.initializers.TruncatedNormal(1 / self.kernel)
+    weights = hk.get_parameter('w', shape, x.dtype, init)
+    return jax.lax.platform_dependent(
+      x,
+      weights,
+      cpu=functools.partial(
+        convolve_by_taps, stride=self.stride, padding=self.padding
+      ),
+      default=functools.partial(
+        convolve_depthwise, stride=self.stride, padding=self.padding
+      ),
+    )
+
+
+def convolve_depthwise(
+  x: Maps, weights: Float[Array, 'k k 1 C'], stride: int, padding: Padding
+) -> Float[Array, 'N h w C']:
+  """Convolves each channel of [N, H, W, C] with its kernel [k, k, 1, C]."""
+  return jax.lax.conv_general_dilated(
+    x,
+    weights,
+    (stride, stride),
+    padding,
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    feature_group_count=x.shape[-1],
+  )
+
+
+def convolve_by_taps(
+  x: Maps, weights: Float[Array, 'k k 1 C'], stride: int, padding: Padding
+) -> Float[Array, 'N h w C']:
+  """Does what `convolve_depthwise` does, as a sum of k * k shifted products.
+
+  XLA:CPU has no kernel for convolutions of single channels and takes up to 50
+  times as long for them as for this sum (`benchmarks/depthwise.py`). For a
+  kernel of 3 it is fastest without a padded copy of the input: each product
+  that lacks pixels at the border is padded instead.
+  """
+  kernel = weights.shape[0]
+  before_after = _before_after(x, kernel, stride, padding)
+  sides = _sides(x, kernel, stride, before_after)
+  if kernel > 3:
+    x = jnp.pad(x, ((0, 0), *before_after, (0, 0)))
+    before_after = ((0, 0), (0, 0))
+  total = jnp.zeros((), x.dtype)
+  for i in range(kernel):
+    rows = _window(x.shape[1], sides[0], i - before_after[0][0], stride)
+    for j in range(kernel):
+      columns = _window(x.shape[2], sides[1], j - before_after[1][0], stride)
+      weight = weights[i, j].reshape(1, 1, 1, -1)
+      tap = x[:, rows.inside, columns.inside] * weight
+      total = total + jnp.pad(
+        tap, ((0, 0), rows.missing, columns.missing, (0, 0))
+      )
+  return total
+
+
+class _Window(NamedTuple):
+  """Pixels below one weight along one axis.
+
+  Attributes:
+    inside: those that the input has.
+    missing: numbers of outputs before and after, which lie on the padding.
+  """
+
+  inside: slice
+  missing: tuple[int, int]
+
+
+def _window(size: int, outputs: int, offset: int, stride: int) -> _Window:
+  """Returns the pixels `offset + stride * n` for the outputs n."""
+  first = max(0, -(offset // stride))
+  last = min(outputs - 1, (size - 1 - offset) // stride)
+  # A weight that lies on the padding alone has no pixels.
+  count = max(last - first + 1, 0)
+  start = offset + stride * first if count else 0
+  end = start + stride * (count - 1) + 1 if count else 0
+  first = first if count else 0
+  return _Window(slice(start, end, stride), (first, outputs - count - first))
+
+
 def _product(x, weights, stride, padding, sides) -> Array:
   """Computes the convolution as one product of patches [N, H', W', k k C]."""
   kernel, _, _, channels = weights.shape
-  height, width = (stride * (side - 1) + 1 for side in sides)
   padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-  taps = [
+  patches = jnp.concatenate(_taps(padded, kernel, stride, sides), axis=-1)
+  # Without reshaping to rows [N H' W']: N is symbolic in exports.
+  return jnp.tensordot(patches, weights.reshape(-1, channels), axes=1)
+
+
+def _before_after(x, kernel, stride, padding):
+  """Returns the pixels of padding before and after each side."""
+  if not isinstance(padding, str):
+    return padding
+  return jax.lax.padtype_to_pads(
+    x.shape[1:3], (kernel, kernel), (stride, stride), padding
+  )
+
+
+def _sides(x, kernel, stride, before_after) -> list[int]:
+  """Returns height and width of the output."""
+  return [
+    (size + sum(pad) - kernel) // stride + 1
+    for size, pad in zip(x.shape[1:3], before_after, strict=True)
+  ]
+
+
+def _taps(padded, kernel, stride, sides) -> list[Array]:
+  """Returns the pixels [N, h, w, C] below each weight of a kernel, by rows."""
+  height, width = (stride * (side - 1) + 1 for side in sides)
+  return [
     padded[:, i : i + height : stride, j : j + width : stride]
     for i in range(kernel)
     for j in range(kernel)
   ]
-  patches = jnp.concatenate(taps, axis=-1)
-  # Without reshaping to rows [N H' W']: N is symbolic in exports.
-  return jnp.tensordot(patches, weights.reshape(-1, channels), axes=1)
 
 
 class Layers(NamedTuple):
@@ -169,6 +280,14 @@ class Layers(NamedTuple):
     """Builds a convolution and its norm; `'{}_0'` names both."""
     conv = self.conv(channels, kernel, stride, name=name.format('conv'))
     norm = self.norm(name.format('batchnorm'), scale_init)
+    return lambda x, is_training, groups: norm(conv(x), is_training, groups)
+
+  def depthwise_norm(self, kernel: int, stride: int = 1, *, name: str) -> Layer:
+    """Builds a depthwise convolution and its norm; `'{}_0'` names both."""
+    conv = DepthwiseConv2D(
+      kernel, stride, self._pad(kernel), name.format('conv')
+    )
+    norm = self.norm(name.format('batchnorm'))
     return lambda x, is_training, groups: norm(conv(x), is_training, groups)
 
   def max_pool(self, x: Maps) -> NewMaps:

@@ -14,7 +14,7 @@ import pytest
 
 from configs import base
 from semppl_jax.models import backbones
-from semppl_jax.models.backbones import resnet, sk_resnet
+from semppl_jax.models.backbones import efficientnet_lite, resnet, sk_resnet
 from semppl_jax.models.backbones.layers import Layers
 
 GOLDEN = pathlib.Path(__file__).parents[2] / 'golden' / 'backbones.json'
@@ -23,7 +23,8 @@ REGENERATE = (
   ' tests/models/backbones/test_backbones.py'
 )
 STEMS = {'wide_resnet28_2': 'cifar', 'resnet_tiny': 'space_to_depth'}
-DEEP = ('resnet34', 'resnet101', 'resnet152', 'resnet200')
+LITE = tuple(f'efficientnet_lite{size}' for size in range(5))
+DEEP = ('resnet34', 'resnet101', 'resnet152', 'resnet200', *LITE[1:])
 LONG = DEEP[1:]  # To trace.
 
 
@@ -114,7 +115,8 @@ def test_every_backbone_gives_float32_features(name, selective):
 
 
 @pytest.mark.parametrize(
-  'name, selective', [case for case in CASES if case.values[0] not in DEEP]
+  'name, selective',
+  [case for case in CASES if case.values[0] not in (*DEEP, *LITE)],
 )
 def test_width_multiplies_the_features(name, selective):
   features = [_traced(name, selective, width)[2] for width in (1, 2)]
@@ -131,6 +133,12 @@ def test_width_multiplies_the_features(name, selective):
     ('resnet101', 1, 44_549_160 - 2_049_000),
     ('resnet152', 1, 60_192_808 - 2_049_000),
     ('resnet_tiny', 1, 305_888),
+    # timm's less its classifier.
+    ('efficientnet_lite0', 1, 4_652_008 - 1_281_000),
+    ('efficientnet_lite1', 1, 5_416_680 - 1_281_000),
+    ('efficientnet_lite2', 1, 6_092_072 - 1_281_000),
+    ('efficientnet_lite3', 1, 8_197_096 - 1_281_000),
+    ('efficientnet_lite4', 1, 13_006_568 - 1_281_000),
   ),
 )
 def test_counts_known_from_elsewhere(name, width, count):
@@ -183,6 +191,9 @@ SMALL = {
   'basic': lambda: _short(resnet.layout(18), resnet),
   'bottleneck': lambda: _short(resnet.layout(50), resnet),
   'selective': lambda: _short(sk_resnet.layout(50), sk_resnet),
+  'inverted': lambda: efficientnet_lite.InvertedResidual(
+    SHORT, efficientnet_lite.Stage(1, 3, 1, 6, 3), 1, 3, 'inverted'
+  ),
 }
 
 
@@ -230,6 +241,7 @@ def test_unknown_name_tells_the_nearest():
     ),
     ('wide_resnet28_2', {'stem': 'imagenet'}, r"stem.*'imagenet'.* be 'cifar'"),
     ('resnet18', {'selective_kernels': True}, r'selective_kernels.*be False'),
+    ('efficientnet_lite0', {'width': 2}, r'network\.width.*2.* be 1 where'),
   ],
 )
 def test_what_is_not_made_is_named(name, fields, message):

@@ -1,5 +1,6 @@
 """Convolutions, those to small maps included, against Haiku's."""
 
+import chex
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -63,3 +64,44 @@ def test_small_maps_are_products(size, product):
   # In bfloat16 the result is one too, as a convolution's.
   half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (weights, x))
   assert ours.apply(*half).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize('padding', ['SAME', ((1, 2), (2, 3))])
+@pytest.mark.parametrize('shape', [(7, 8), (3, 2), (2, 1)])
+@pytest.mark.parametrize(('kernel', 'stride'), [(3, 1), (3, 2), (5, 1), (5, 2)])
+def test_depthwise_taps_are_a_convolution(kernel, stride, shape, padding):
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(2, *shape, 3)).astype(np.float32)
+  weights = rng.normal(size=(kernel, kernel, 1, 3)).astype(np.float32)
+
+  def both(make):
+    loss = lambda x, w: jnp.sum(jnp.sin(make(x, w, stride, padding)))
+    value = jax.jit(lambda x, w: make(x, w, stride, padding))(x, weights)
+    return value, *jax.jit(jax.grad(loss, argnums=(0, 1)))(x, weights)
+
+  chex.assert_trees_all_close(
+    both(layers.convolve_by_taps),
+    both(layers.convolve_depthwise),
+    rtol=1e-5,
+    atol=1e-5,
+  )
+
+
+def test_depthwise_kernels_are_those_of_haiku():
+  x = np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype(np.float32)
+  theirs = hk.transform(
+    lambda x: hk.DepthwiseConv2D(1, 3, with_bias=False, name='conv')(x)
+  )
+  ours = hk.transform(
+    lambda x: layers.DepthwiseConv2D(3, 1, 'SAME', 'conv')(jnp.asarray(x))
+  )
+  params = theirs.init(jax.random.key(0), x)
+  assert jax.tree.map(jnp.shape, params) == jax.tree.map(
+    jnp.shape, ours.init(jax.random.key(0), x)
+  )
+  np.testing.assert_allclose(
+    jax.jit(ours.apply)(params, None, x),
+    jax.jit(theirs.apply)(params, None, x),
+    rtol=1e-5,
+    atol=1e-5,
+  )
