@@ -69,7 +69,8 @@ def _torch(x, weights, stride):
   channels, kernel = x.shape[-1], weights.shape[0]
   layer = torch.nn.Conv2d(
     channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False
-  ).to(memory_format=torch.channels_last)
+  )
+  layer = layer.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
   images = torch.randn(x.shape).permute(0, 3, 1, 2)  # Channels last already.
 
   def run():

@@ -55,6 +55,10 @@ ARCHITECTURES: dict[str, tuple[dict[str, Any], str]] = {
     dict(backbone='wide_resnet28_2', stem='cifar'),
     'wide_resnet28_2',
   ),
+  'EfficientNet-Lite0': (
+    dict(backbone='efficientnet_lite0', stem='imagenet', bn_eps=1e-3),
+    'timm_tf_efficientnet_lite0',
+  ),
 }
 _CIFAR_SIZE = 32
 

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(semppl_jax.__file__).resolve().parent.parent
 # rooms on one line do not know each other.
 ROOMS = (
   ('tools',),
-  ('report', 'saliency'),
+  ('report', 'saliency', 'labelling'),
   ('protocols',),
   ('training',),
   ('exchange',),
@@ -28,7 +28,9 @@ ROOMS = (
   ('runtime',),
 )
 RANK = {room: rank for rank, level in enumerate(ROOMS) for room in level}
-COMMANDS = ('evaluate', 'export', 'import_weights', 'main')
+COMMANDS = (
+  'evaluate', 'export', 'import_weights', 'main', 'predict', 'select',
+)  # fmt: skip
 # Pure functions of arrays.
 MATHS = (
   'losses', 'optim.schedules', 'methods.memory_bank', 'methods.knn',

@@ -47,6 +47,7 @@ def path(
   regularizers: Sequence[float],
   *,
   classes: int,
+  standard: Standard | None = None,
 ) -> Iterator[tuple[float, Classifier]]:
   """Yields each regularizer, strongest first, with its classifier.
 
@@ -55,13 +56,14 @@ def path(
     label: classes [n], int32; images below 0 are left out.
     regularizers: λ, each > 0.
     classes: C; a class without an image has the logit `ABSENT`.
+    standard: standardization; by default that of the labelled images.
 
   Raises:
     ValueError: a number outside its range, or fewer than two classes.
   """
   linear_model_lib.check_regularizers(regularizers)
   features, label = linear_model_lib.labelled(features, label, classes)
-  standard = linear_model_lib.standard(features)
+  standard = standard or linear_model_lib.standard(features)
   present, position = np.unique(label, return_inverse=True)
   x = standard.apply(features)
   if len(present) > 2:

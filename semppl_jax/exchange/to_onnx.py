@@ -24,6 +24,7 @@ import numpy as np
 
 from semppl_jax.exchange import inference
 from semppl_jax.exchange.inference import HostFn
+from semppl_jax.models.backbones import layers
 from semppl_jax.models.weights import Weights, WeightsError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def write(path: pathlib.Path, weights: Weights, heads: tuple[str, ...]) -> None:
   images = jax.ShapeDtypeStruct(
     ('B', *inference.image_shape(weights)), np.uint8
   )
-  with _without_warnings():
+  with _without_warnings(), layers.for_another_engine():
     model: Any = jax2onnx.to_onnx(
       inference.make_fn(weights, heads),
       inputs=[images],

@@ -9,6 +9,9 @@ from tests.helpers import random_weights
 HEADS = ('projector', 'predictor', 'classifier')
 SAME = dict(backbone='wide_resnet28_2', stem='cifar', padding='same')
 RESNET18 = dict(backbone='resnet18', stem='imagenet')
+LITE = dict(
+  backbone='efficientnet_lite0', stem='imagenet', padding='same', bn_eps=1e-3
+)
 SELECTIVE = dict(backbone='resnet50', stem='imagenet', selective_kernels=True)
 
 
@@ -42,8 +45,9 @@ def test_any_number_of_images(name, written):
     (32, (), RESNET18 | dict(padding='torch')),
     (32, (), RESNET18 | dict(padding='same')),
     (32, (), SELECTIVE | dict(padding='torch')),
+    (32, (), LITE),
   ],
-  ids=['every head', 'cifar', 'resnet18', 'resnet18-same', 'selective'],
+  ids=['every head', 'cifar', 'resnet18', 'resnet18-same', 'selective', 'lite'],
 )
 def test_every_kind_of_network(name, size, heads, network, tmp_path):
   weights = random_weights.make(size, **network)

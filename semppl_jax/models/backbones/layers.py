@@ -10,7 +10,9 @@ product of its patches (`benchmarks/small_maps.py`). A ResNet ends in such maps
 for 64 px images, and for 32 px ones where the stem reduces them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+import contextlib
+import contextvars
 import dataclasses
 import functools
 from typing import NamedTuple
@@ -31,6 +33,10 @@ Images = Float[Array, 'N H W 3']
 Features = Float[Array, 'N F']
 # (x, is_training, groups) -> output
 Layer = Callable[[Maps, bool, int], NewMaps]
+
+_FOR_ANOTHER_ENGINE = contextvars.ContextVar(
+  'for_another_engine', default=False
+)
 
 # Largest side of an output that is computed as a matrix product.
 _SMALL = 2
@@ -111,6 +117,8 @@ class DepthwiseConv2D(hk.Module):
     shape = (self.kernel, self.kernel, 1, x.shape[-1])
     init = hk.initializers.TruncatedNormal(1 / self.kernel)
     weights = hk.get_parameter('w', shape, x.dtype, init)
+    if _FOR_ANOTHER_ENGINE.get():
+      return convolve_depthwise(x, weights, self.stride, self.padding)
     return jax.lax.platform_dependent(
       x,
       weights,
@@ -121,6 +129,19 @@ class DepthwiseConv2D(hk.Module):
         convolve_depthwise, stride=self.stride, padding=self.padding
       ),
     )
+
+
+@contextlib.contextmanager
+def for_another_engine() -> Iterator[None]:
+  """Traces depthwise convolutions as such, for engines with kernels for them.
+
+  Without it the program has both formulations, of which XLA takes one.
+  """
+  token = _FOR_ANOTHER_ENGINE.set(True)
+  try:
+    yield
+  finally:
+    _FOR_ANOTHER_ENGINE.reset(token)
 
 
 def convolve_depthwise(

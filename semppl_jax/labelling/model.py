@@ -1,0 +1,262 @@
+"""Trained network that embeds images and predicts their classes."""
+
+from collections.abc import Sequence
+import io
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from semppl_jax.config import loading
+from semppl_jax.data import dataset as dataset_lib, labels, pillow, pipeline
+from semppl_jax.data.dataset import Dataset
+from semppl_jax.data.sources.folder import read_folder
+from semppl_jax.evaluators import features as features_lib
+from semppl_jax.evaluators.features import Features
+from semppl_jax.exchange import load as load_lib, sample_images
+from semppl_jax.labelling import classify
+from semppl_jax.labelling.classify import Labelled, Predictions
+from semppl_jax.models.network import make_network
+from semppl_jax.models.weights import Weights
+from semppl_jax.runtime import mesh as mesh_lib
+from semppl_jax.runtime.errors import InputError
+
+# Images of a forward pass.
+_BATCH = 32
+_NO_LIMIT = (2**31, 2**31)
+
+
+class Model:
+  """Network with its preprocessing.
+
+  `embed` and `predict` take uint8 images [n, H, W, 3]: of the network's size as
+  they are, of another size through the center crop of an evaluation. A list may
+  hold such images [H, W, 3], paths of files and Pillow images.
+
+  Attributes:
+    weights: its weights.
+    class_names: names of the classes [C].
+  """
+
+  def __init__(self, weights: Weights):
+    """Puts the weights on the devices."""
+    self.weights = weights
+    self.class_names = weights.class_names
+    self._mesh = mesh_lib.make_mesh(jax.devices()[:1])
+    network = make_network(
+      weights.network, heads=weights.heads, bn_groups='view'
+    )
+    self._embed = features_lib.make_embed(
+      weights.preprocessing, network, self._mesh, ('encoder', 'logits')
+    )
+    replicated = mesh_lib.replicated(self._mesh)
+    self._params = jax.device_put(weights.params, replicated)
+    self._net_state = jax.device_put(weights.net_state, replicated)
+    self._labelled: Labelled | None = None
+
+  def embed(self, images: Any) -> np.ndarray:
+    """Returns the encoder's features [n, F], float32.
+
+    Args:
+      images: see the class.
+
+    Raises:
+      InputError: an image of another shape or type, or that cannot be read.
+    """
+    return self._outputs(images)['encoder']
+
+  def predict(self, images: Any, by: str = '') -> Predictions:
+    """Returns the class of each image with its probability.
+
+    Args:
+      images: see the class.
+      by: a classifier of `classify.CLASSIFIERS`; by default the network's own,
+        or else logistic regression on the labelled images of its run.
+
+    Raises:
+      InputError: as `embed`; or there is neither a classifier nor a labelled
+        image.
+    """
+    outputs = self._outputs(images)
+    features = Features(
+      outputs,
+      np.full(len(outputs['encoder']), -1, np.int32),
+      np.arange(len(outputs['encoder']), dtype=np.int32),
+    )
+    return self.classify(features, self._own_labels(by), by)
+
+  def classify(
+    self, features: Features, labelled: Labelled | None, by: str = ''
+  ) -> Predictions:
+    """Returns the class of images whose features are known.
+
+    Args:
+      features: of the images.
+      labelled: labelled images, or None.
+      by: as for `predict`.
+    """
+    return classify.predict(
+      features, labelled, self.class_names, by, self._mesh
+    )
+
+  def folder(
+    self, path: str, labels_file: str = '', where: str = '--images'
+  ) -> tuple[Dataset, Features]:
+    """Embeds all images of a folder.
+
+    Args:
+      path: the folder; sub-folders are only parts of the paths.
+      labels_file: labels of some of them, or ''.
+      where: name of the folder in messages.
+
+    Returns:
+      The images, and features of those that can be read.
+
+    Raises:
+      InputError: the folder has no images, or a label of an unknown image.
+    """
+    try:
+      source, known, names = read_folder(path, labels_file, None, where)
+    except ValueError as error:
+      raise InputError(str(error)) from error
+    if not labels_file:
+      known, names = np.full_like(known, -1), ()
+    data = Dataset(path, source.paths, known, names, source)
+    return data, self._features(data, np.arange(data.size, dtype=np.int32))
+
+  def predict_folder(
+    self, path: str, labels_file: str = '', by: str = ''
+  ) -> tuple[Dataset, Predictions]:
+    """Predicts the classes of the unlabelled images of a folder.
+
+    Args:
+      path: the folder.
+      labels_file: labels of some of its images; by default the labelled images
+        are those of the network's run.
+      by: as for `predict`.
+
+    Returns:
+      All images of the folder, and predictions for the unlabelled ones.
+    """
+    data, features = self.folder(path, labels_file)
+    known = features.label >= 0
+    if labels_file:
+      own = features.select(known)
+      labelled = Labelled(own.values['encoder'], own.label, data.class_names)
+    else:
+      labelled = self._own_labels(by)
+    return data, self.classify(features.select(~known), labelled, by)
+
+  def crops(self, data: Dataset, rows: np.ndarray) -> dict[int, np.ndarray]:
+    """Returns center crops [H, W, 3], uint8, of readable images by row."""
+    config = self._reader_config()
+    batches = pipeline.eval_batches(config, data, np.sort(rows), _BATCH)
+    return {
+      int(row): image
+      for batch in batches
+      for row, image, valid in zip(
+        batch.index, batch.image, batch.valid, strict=True
+      )
+      if valid
+    }
+
+  def _features(self, data: Dataset, rows: np.ndarray) -> Features:
+    batches = pipeline.eval_batches(self._reader_config(), data, rows, _BATCH)
+    return features_lib.collect(
+      batches, self._embed, self._params, self._net_state, self._mesh
+    )
+
+  def _reader_config(self) -> ml_collections.ConfigDict:
+    resize, crop, interpolation, _, _ = self.weights.preprocessing
+    config = loading.base().unlock()
+    config.data.backend = 'device'  # Pillow: no TensorFlow is needed.
+    config.eval.update(resize=resize, crop=crop)
+    config.views.interpolation = interpolation
+    return config.lock()
+
+  def _own_labels(self, by: str) -> Labelled | None:
+    """Returns the labelled images of the network's run, embedded once."""
+    if by in ('', 'classifier') and 'classifier' in self.weights.heads:
+      return None
+    if self._labelled is None and self.weights.config is not None:
+      config = sample_images.data_config(self.weights)
+      with config.unlocked():
+        config.data.backend = 'device'
+      try:
+        train = dataset_lib.load(config.data).train
+        rows = labels.select(config.data, train).index
+      except ValueError as error:
+        raise InputError(str(error)) from error
+      features = self._features(train, np.sort(rows))
+      self._labelled = Labelled(
+        features.values['encoder'], features.label, train.class_names
+      )
+    return self._labelled
+
+  def _outputs(self, images: Any) -> dict[str, np.ndarray]:
+    pixels = self._pixels(images)
+    parts = []
+    for start in range(0, len(pixels), _BATCH):
+      batch = pixels[start : start + _BATCH]
+      padded = np.zeros((_BATCH, *batch.shape[1:]), np.uint8)
+      padded[: len(batch)] = batch
+      outputs = jax.device_get(
+        self._embed(self._params, self._net_state, jnp.asarray(padded))
+      )
+      parts.append({k: v[: len(batch)] for k, v in outputs.items()})
+    return jax.tree.map(lambda *x: np.concatenate(x), *parts)
+
+  def _pixels(self, images: Any) -> np.ndarray:
+    """Returns images as the network takes them, uint8 [n, crop, crop, 3]."""
+    crop = self.weights.preprocessing.crop
+    if isinstance(images, np.ndarray) and images.ndim != 4:
+      raise InputError(
+        f'images has shape {images.shape}; it must be [n, H, W, 3], uint8.'
+      )
+    if not isinstance(images, np.ndarray | Sequence) or isinstance(images, str):
+      raise InputError(
+        f'images is of type {type(images).__name__}; it must be an array'
+        ' [n, H, W, 3] or a list of images or paths.'
+      )
+    if not len(images):
+      raise InputError('images is empty; at least one image is needed.')
+    one = [self._one(image, number) for number, image in enumerate(images)]
+    assert all(image.shape == (crop, crop, 3) for image in one)
+    return np.stack(one)
+
+  def _one(self, image: Any, number: int) -> np.ndarray:
+    resize, crop, interpolation, _, _ = self.weights.preprocessing
+    where = f'images[{number}]'
+    try:
+      if isinstance(image, str | pathlib.Path):
+        where = f'images[{number}]={str(image)!r}'
+        content = pathlib.Path(image).expanduser().read_bytes()
+        pixels = pillow.decode(content, _NO_LIMIT, interpolation)
+      elif isinstance(image, np.ndarray):
+        pixels = image
+      else:
+        stream = io.BytesIO()
+        image.convert('RGB').save(stream, 'PNG')
+        pixels = pillow.decode(stream.getvalue(), _NO_LIMIT, interpolation)
+    except (*pillow.UNREADABLE, AttributeError) as error:
+      raise InputError(f'{where} cannot be read: {error}.') from error
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+      raise InputError(
+        f'{where} is {pixels.dtype} {list(pixels.shape)}; it must be uint8'
+        ' [H, W, 3].'
+      )
+    if pixels.shape == (crop, crop, 3):
+      return pixels
+    return pillow.center_crop(pixels, resize, crop, interpolation)
+
+
+def load(path: str | pathlib.Path) -> Model:
+  """Loads a run, imported weights, or a file of weights.
+
+  Raises:
+    WeightsError: it is not found, or cannot be read.
+  """
+  return Model(load_lib.load(path))
