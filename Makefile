@@ -43,11 +43,7 @@ test-all: $(STAMP_ALL)  ## The long tests, which `test` leaves out.
 	$(PYTEST) -m slow
 
 coverage: $(STAMP_ALL)  ## What no test reaches, line by line.
-	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -n $(JOBS) --dist loadfile \
-	  --no-loadscope-reorder
-	$(BIN)/python -m coverage combine --quiet
-	$(BIN)/python -m coverage report --skip-covered --show-missing
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered
 
 test-oldest:  ## The core tests on the oldest supported JAX (Python 3.11).
 	$(call test_in,.venv-oldest,$(PYTHON_OLDEST),-c tests/oldest.txt)

@@ -12,6 +12,7 @@ os.environ.setdefault(
   str(pathlib.Path('~/.cache/semppl_jax/jax').expanduser()),
 )
 
+import hypothesis
 import jax
 from jaxtyping import install_import_hook
 import pytest
@@ -24,6 +25,10 @@ install_import_hook(
 )
 
 from tests.helpers import tiny  # noqa: E402
+
+# A slow machine is no failure.
+hypothesis.settings.register_profile('tests', deadline=None)
+hypothesis.settings.load_profile('tests')
 
 # Compiling takes most of the time of the tests, and a fraction of it so. Only
 # for versions that are known to know the flags: an unknown one ends the
