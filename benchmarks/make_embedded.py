@@ -1,9 +1,12 @@
-"""Writes the embedded data: a small, balanced part of CIFAR-10.
+"""Writes the embedded data: a part of CIFAR-10, or digits of a sign language.
 
-  python benchmarks/make_embedded.py --data_dir=DIR
+  python benchmarks/make_embedded.py --set=cifar10 --data_dir=DIR
+  python benchmarks/make_embedded.py --set=sign_digits --data_dir=DIR
 
-DIR holds `cifar10` as tensorflow_datasets prepares it. Images are chosen and
-ordered by a hash of their id, so that the same source gives the same files.
+For `cifar10`, DIR holds it as tensorflow_datasets prepares it; a balanced part
+is chosen and ordered by a hash of the ids, so that the same source gives the
+same files. For `sign_digits`, DIR has a folder for each digit, as the
+repository ardamavi/Sign-Language-Digits-Dataset; see `sign_digits.py`.
 """
 
 import hashlib
@@ -11,13 +14,17 @@ import os
 
 from absl import app, flags
 import numpy as np
+import sign_digits
 
 from semppl_jax.data.dataset import EMBEDDED
 from semppl_jax.data.sources import tfds, tfrecord_tf
 from semppl_jax.data.tf.runtime import tf
 
+_SET = flags.DEFINE_enum(
+  'set', 'cifar10', ['cifar10', 'sign_digits'], 'The set to write.'
+)
 _DATA_DIR = flags.DEFINE_string(
-  'data_dir', None, 'TFDS data_dir.', required=True
+  'data_dir', None, 'Folder of the source.', required=True
 )
 _OUT = flags.DEFINE_string('out', EMBEDDED, 'Folder to write to.')
 PER_CLASS = {'train': 600, 'test': 200}
@@ -72,12 +79,35 @@ def _example(image: bytes, label: int, name: str) -> bytes:
   return example.SerializeToString(deterministic=True)
 
 
+def write_sign_digits(data_dir: str, out: str) -> dict[str, int]:
+  """Writes both splits and returns their sizes in bytes."""
+  folder = os.path.join(out, 'sign_digits')
+  os.makedirs(folder, exist_ok=True)
+  sizes = {}
+  parts = sign_digits.split_by_hand(sign_digits.photos(data_dir))
+  for split, photos in parts.items():
+    path = os.path.join(folder, f'{split}.tfrecord')
+    with tf.io.TFRecordWriter(path) as writer:
+      for name, photo in sorted(
+        ((f'{x.digit}/{x.path.stem}', x) for x in photos),
+        key=lambda item: rank(item[0]),
+      ):
+        content = sign_digits.encode(photo.path)
+        writer.write(_example(content, photo.digit, name))
+    sizes[f'{split}, {len(photos)} photographs'] = os.path.getsize(path)
+  return sizes
+
+
 def main(argv: list[str]) -> None:
   """Writes both splits."""
   del argv
-  for split in PER_CLASS:
-    size = write_split(split, str(_DATA_DIR.value), _OUT.value)
-    print(f'{split}: {size / 1e6:.2f} MB')
+  source, out = str(_DATA_DIR.value), str(_OUT.value)
+  if _SET.value == 'sign_digits':
+    sizes = write_sign_digits(source, out)
+  else:
+    sizes = {split: write_split(split, source, out) for split in PER_CLASS}
+  for name, size in sizes.items():
+    print(f'{name}: {size / 1e6:.2f} MB')
 
 
 if __name__ == '__main__':

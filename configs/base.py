@@ -34,7 +34,9 @@ def get_config() -> ml_collections.ConfigDict:
   c.data = ml_collections.ConfigDict(
     dict(
       kind='tfds',  # 'embedded' | 'tfds' | 'folder' | 'tfrecord' | 'npz'.
-      name='imagenet2012',  # TFDS name (kind='tfds').
+      # TFDS name; of an embedded set, 'cifar10' (any other name) or
+      # 'sign_digits'.
+      name='imagenet2012',
       path='',  # TFDS data_dir, folder root, TFRecord glob, or .npz file.
       train_split='train',
       test_split='validation',

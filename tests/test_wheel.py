@@ -50,6 +50,8 @@ def test_it_holds_the_package_alone(wheel):
     'semppl_jax/configs/base.py',
     'semppl_jax/configs/evaluate/base.py',
     'semppl_jax/data/embedded/train.tfrecord',
+    'semppl_jax/data/embedded/sign_digits/train.tfrecord',
+    'semppl_jax/data/embedded/sign_digits/LICENSE',
     'semppl_jax/report/page.css',
     'semppl_jax/report/page.html',
     'semppl_jax/py.typed',

@@ -17,10 +17,14 @@ from semppl_jax.runtime.errors import raise_if_any
 # Input by tf.data, or decoded once onto the devices, without TensorFlow.
 BACKENDS = ('tfdata', 'device')
 EMBEDDED = os.path.join(os.path.dirname(__file__), 'embedded')
-_EMBEDDED_CLASSES = (
-    'airplane', 'automobile', 'bird', 'cat', 'deer',
-    'dog', 'frog', 'horse', 'ship', 'truck',
-)  # fmt: skip
+# Folder of each embedded set, and its classes.
+_EMBEDDED_SETS = {
+    'cifar10': ('', (
+        'airplane', 'automobile', 'bird', 'cat', 'deer',
+        'dog', 'frog', 'horse', 'ship', 'truck',
+    )),
+    'sign_digits': ('sign_digits', tuple('0123456789')),
+}  # fmt: skip
 
 
 class Dataset(NamedTuple):
@@ -121,15 +125,18 @@ def indexer(config: ConfigDict) -> Callable[..., RecordIndex]:
 
 
 def _load_embedded(config: ConfigDict) -> Splits:
-  train, test = (
+  # Runs of old name no set: there was one.
+  name = config.name if config.name in _EMBEDDED_SETS else 'cifar10'
+  folder, classes = _EMBEDDED_SETS[name]
+  where = "config.data.kind='embedded'"
+  return Splits(*(
       _index_shards(
-          config, f'embedded/{split}',
-          [Shard(os.path.join(EMBEDDED, f'{split}.tfrecord'))],
-          "config.data.kind='embedded'", _EMBEDDED_CLASSES,
+          config, '/'.join(filter(None, ('embedded', folder, split))),
+          [Shard(os.path.join(EMBEDDED, folder, f'{split}.tfrecord'))],
+          where, classes,
       )
       for split in ('train', 'test')
-  )  # fmt: skip
-  return Splits(train, test)
+  ))  # fmt: skip
 
 
 def _load_npz(config: ConfigDict) -> Splits:

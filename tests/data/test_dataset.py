@@ -1,4 +1,5 @@
 import io
+import itertools
 import json
 
 import numpy as np
@@ -36,6 +37,33 @@ def test_embedded_counts_ids_and_images(config):
   stored = next(iter(tfrecord_tf.records(*shard).batch(3)))
   for content in tfrecord_tf.parse(stored, train.source.keys)[0].numpy():
     assert Image.open(io.BytesIO(content)).size == (32, 32)
+
+
+def test_embedded_hands_are_in_one_split_alone(config):
+  config.data.update(kind='embedded', name='sign_digits')
+  train, test = dataset.load(config.data)
+  assert (train.size, test.size) == (1581, 481)
+  assert (train.name, test.name) == (
+    'embedded/sign_digits/train',
+    'embedded/sign_digits/test',
+  )
+  assert train.class_names == tuple('0123456789')
+  assert np.bincount(train.labels).min() > 150
+  assert np.bincount(test.labels).min() > 40
+  part = {}
+  for name, split in ((x, s) for s in (train, test) for x in s.ids):
+    digit, file = name.split('/')
+    part[int(file.removeprefix('IMG_'))] = int(digit), split.name
+  numbers = sorted(part)
+  borders = 0
+  for before, after in itertools.pairwise(numbers):
+    (last, one), (first, other) = part[before], part[after]
+    if one != other:
+      borders += 1
+      # Between the last photograph of a hand and the first of the next.
+      assert (last, first) == (9, 0)
+  assert borders > 15
+  assert (np.bincount(train.labels[:500]) > 30).all()
 
 
 def test_class_folders(config, tmp_path):
