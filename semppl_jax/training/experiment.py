@@ -14,7 +14,7 @@ from semppl_jax.data import dataset, labels, masks
 from semppl_jax.exchange import load
 from semppl_jax.methods.base import Method, MethodContext
 from semppl_jax.models import weights as weights_lib
-from semppl_jax.models.weights import Weights
+from semppl_jax.models.weights import Weights, WeightsError
 from semppl_jax.runtime import mesh as mesh_lib
 from semppl_jax.runtime.errors import InputError
 from semppl_jax.runtime.mesh import Device
@@ -35,6 +35,10 @@ _PER_HOST_FIELDS = (
   'data.threads',
   'data.prefetch',
 )
+# Fields of `config.network` that an encoder's features depend on.
+_ENCODER_FIELDS = (
+  'backbone', 'width', 'selective_kernels', 'stem', 'padding', 'bn_eps',
+)  # fmt: skip
 
 
 class Experiment(NamedTuple):
@@ -137,6 +141,7 @@ def _first_weights(
   like = jax.eval_shape(step.init)
   try:
     weights = load.load(path)
+    _compare_encoders(config, weights)
     _, _, heads = weights_lib.merge(
       weights, like.params, like.net_state, config.init_heads
     )
@@ -148,6 +153,40 @@ def _first_weights(
     ''.join(f', {head}' for head in heads),
   )
   return weights
+
+
+def _compare_encoders(
+  config: ml_collections.ConfigDict, weights: Weights
+) -> None:
+  """Checks that the encoder would compute what that of the weights computes.
+
+  Another padding or epsilon has the same shapes and other features.
+
+  Raises:
+    WeightsError: names the fields to set.
+  """
+  differ = [
+    f'--config.network.{name}={weights.network[name]}'
+    for name in _ENCODER_FIELDS
+    if weights.network[name] != config.network[name]
+  ]
+  if differ:
+    raise WeightsError(
+      f'the weights are of {weights.network.backbone}, and config.network is'
+      f' another network; set {" ".join(differ)}.'
+    )
+  normalization = {
+    name: (tuple(getattr(weights.preprocessing, name)), config.augment[name])
+    for name in ('mean', 'std')
+  }
+  for name, (own, used) in normalization.items():
+    if own != tuple(used):
+      _log.warning(
+        'The weights were trained with %s=%s of the pixels, and'
+        ' config.augment.%s=%s; set --config.augment.%s="%s" for the same'
+        ' features.',
+        name, own, name, tuple(used), name, own,
+      )  # fmt: skip
 
 
 def initial_state(experiment: Experiment) -> TrainState:

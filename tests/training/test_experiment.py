@@ -102,10 +102,25 @@ def test_weights_that_cannot_be_read_are_named(
     experiment_lib.build(config)
 
 
-def test_another_architecture_is_refused_with_its_shapes(images, stored):
+@pytest.mark.parametrize(
+  ('field', 'value'), [('width', 2), ('padding', 'same'), ('bn_eps', 1e-3)]
+)
+def test_another_encoder_is_refused_with_the_fields_to_set(
+  images, stored, field, value
+):
   config = tiny.config(images)
-  config.network.width = 2
   config.init_from = str(stored[0])
-  sentence = r'conv_0/w has shape \(.*\) \(expected \(.*\)\)'
+  right = config.network[field]
+  config.network[field] = value
+  sentence = rf'are of resnet_tiny.* set --config.network.{field}={right}\.'
   with pytest.raises(errors.InputError, match=sentence):
     experiment_lib.build(config)
+
+
+def test_another_normalization_is_said(images, stored, caplog):
+  config = tiny.config(images)
+  config.init_from = str(stored[0])
+  config.augment.mean = (0.1, 0.2, 0.3)
+  experiment_lib.build(config)
+  assert 'config.augment.mean=(0.1, 0.2, 0.3)' in caplog.text
+  assert '--config.augment.mean="(0.5, 0.5, 0.5)"' in caplog.text
