@@ -145,12 +145,15 @@ def for_another_engine() -> Iterator[None]:
 
 
 def convolve_depthwise(
-  x: Maps, weights: Float[Array, 'k k 1 C'], stride: int, padding: Padding
+  x: Maps,
+  weights: Float[Array | np.ndarray, 'k k 1 C'],
+  stride: int,
+  padding: Padding,
 ) -> Float[Array, 'N h w C']:
   """Convolves each channel of [N, H, W, C] with its kernel [k, k, 1, C]."""
   return jax.lax.conv_general_dilated(
     x,
-    weights,
+    jnp.asarray(weights),
     (stride, stride),
     padding,
     dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
@@ -159,7 +162,10 @@ def convolve_depthwise(
 
 
 def convolve_by_taps(
-  x: Maps, weights: Float[Array, 'k k 1 C'], stride: int, padding: Padding
+  x: Maps,
+  weights: Float[Array | np.ndarray, 'k k 1 C'],
+  stride: int,
+  padding: Padding,
 ) -> Float[Array, 'N h w C']:
   """Does what `convolve_depthwise` does, as a sum of k * k shifted products.
 
