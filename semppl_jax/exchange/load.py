@@ -8,6 +8,7 @@ import pathlib
 from semppl_jax.exchange import (
   deepmind_import,
   run_checkpoint,
+  timm_config,
   to_safetensors,
   torch_import,
   torch_reader,
@@ -74,7 +75,8 @@ def import_file(path: pathlib.Path, network: str = 'online') -> ImportedWeights:
   if start.startswith((torch_reader.ZIP_START, torch_reader.LEGACY_START)):
     _require_online(network, path, 'PyTorch file')
     tree = torch_reader.read(path)
-    return torch_import.import_state_dict(tree, str(path), 'bilinear')
+    imported = torch_import.import_state_dict(tree, str(path), 'bilinear')
+    return timm_config.apply(path, imported)
   if _is_safetensors(start):
     _require_online(network, path, 'safetensors file')
     return _import_safetensors(path)
@@ -114,7 +116,7 @@ def _import_safetensors(path: pathlib.Path) -> ImportedWeights:
   imported = torch_import.import_state_dict(state, str(path), 'bicubic')
   description = to_safetensors.read_description(metadata)
   if description is None:
-    return imported
+    return timm_config.apply(path, imported)
   preprocessing, names = description
   weights = imported.weights
   classes = weights.network.classifier.classes
