@@ -32,8 +32,9 @@ _LABELS = flags.DEFINE_string(
 _BY = flags.DEFINE_string(
   'by',
   '',
-  'classifier (of the network), logistic, soft_nn or knn; by default the'
-  ' classifier, or logistic regression where there is none.',
+  'classifier (of the network), logistic, propagation, soft_nn or knn; by'
+  ' default the classifier where the network has one and no labels are given,'
+  ' else propagation up to five labels a class, and logistic for more.',
 )
 _LEAST = flags.DEFINE_float(
   'min_probability', 0.0, 'Leave labels less probable than this empty.', 0, 1

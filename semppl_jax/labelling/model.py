@@ -136,7 +136,7 @@ class Model:
       path: the folder.
       labels_file: labels of some of its images; by default the labelled images
         are those of the network's run.
-      by: as for `predict`.
+      by: as for `predict`; by default `classify.default`.
 
     Returns:
       All images of the folder, and predictions for the unlabelled ones.
@@ -148,6 +148,7 @@ class Model:
       labelled = Labelled(own.values['encoder'], own.label, data.class_names)
     else:
       labelled = self._own_labels(by)
+    by = by or classify.default(labelled)
     return data, self.classify(features.select(~known), labelled, by)
 
   def crops(self, data: Dataset, rows: np.ndarray) -> dict[int, np.ndarray]:

@@ -33,7 +33,7 @@ def _features(each=10, **values):
 
 
 @pytest.mark.parametrize('each', [1, 4])
-@pytest.mark.parametrize('by', ['logistic', 'soft_nn', 'knn'])
+@pytest.mark.parametrize('by', ['logistic', 'propagation', 'soft_nn', 'knn'])
 def test_every_classifier_tells_groups_apart(by, each):
   labelled = Labelled(*_groups(each, 0), NAMES)
   features = _features()
@@ -64,6 +64,13 @@ def test_the_classifier_of_the_network_is_a_softmax_of_its_logits():
   want = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
   np.testing.assert_allclose(found.probability, want, rtol=1e-5)
   assert found.similarity is None and found.class_names == NAMES
+
+
+def test_few_labels_are_propagated():
+  assert classify.default(None) == 'classifier'
+  few, many = (Labelled(*_groups(n, 0), NAMES) for n in (5, 6))
+  assert classify.default(few) == 'propagation'
+  assert classify.default(many) == 'logistic'
 
 
 def test_an_unknown_classifier_tells_the_nearest():
