@@ -81,8 +81,7 @@ class Predictions(NamedTuple):
 def default(labelled: Labelled | None) -> str:
   """Returns the classifier for a whole folder, by the number of labels.
 
-  On photographs of hands and on CIFAR-10, propagation is better at 2 and 4
-  labels of each class, and logistic regression at 10.
+  Where labels are few, propagation is better (`benchmarks/labels_saved.py`).
   """
   if labelled is None:
     return 'classifier'

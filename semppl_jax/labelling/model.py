@@ -125,7 +125,7 @@ class Model:
     if not labels_file:
       known, names = np.full_like(known, -1), ()
     data = Dataset(path, source.paths, known, names, source)
-    return data, self._features(data, np.arange(data.size, dtype=np.int32))
+    return data, self.features(data, np.arange(data.size, dtype=np.int32))
 
   def predict_folder(
     self, path: str, labels_file: str = '', by: str = ''
@@ -164,7 +164,13 @@ class Model:
       if valid
     }
 
-  def _features(self, data: Dataset, rows: np.ndarray) -> Features:
+  def features(self, data: Dataset, rows: np.ndarray) -> Features:
+    """Returns features of images of a data set that can be read.
+
+    Args:
+      data: the data set.
+      rows: ascending positions in it.
+    """
     batches = pipeline.eval_batches(self._reader_config(), data, rows, _BATCH)
     return features_lib.collect(
       batches, self._embed, self._params, self._net_state, self._mesh
@@ -191,7 +197,7 @@ class Model:
         rows = labels.select(config.data, train).index
       except ValueError as error:
         raise InputError(str(error)) from error
-      features = self._features(train, np.sort(rows))
+      features = self.features(train, np.sort(rows))
       self._labelled = Labelled(
         features.values['encoder'], features.label, train.class_names
       )

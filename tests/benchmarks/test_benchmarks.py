@@ -163,3 +163,16 @@ def test_the_table_of_the_input_pipeline_has_multiples():
   assert lines.splitlines()[3] == (
     '| bicubic | 3.00 | 3.00 | 0.50 | 2.00 times faster |'
   )
+
+
+def test_labels_saved_shows_intervals_and_paired_gains():
+  labels_saved = _load('labels_saved')
+  assert labels_saved.interval(np.array([0.5, 0.5])) == '50.0 ± 0.0'
+  # Student's t for two values: 12.7 times the standard error of 1 point.
+  assert labels_saved.interval(np.array([0.51, 0.53])) == '52.0 ± 12.7'
+  draws = [
+    dict.fromkeys(labels_saved.METHODS, x) | {'propagation': x + 0.1}
+    for x in (0.4, 0.6)
+  ]
+  (_, _, row) = labels_saved.table({'2': draws}).splitlines()
+  assert row.endswith('| +10.0 ± 0.0 |')
