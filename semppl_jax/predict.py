@@ -10,16 +10,22 @@ sure images beside it, `<out>.png`. The file is a `data.labels_file`.
 Labelled images are those of `--labels_file`, or else of the checkpoint's run.
 """
 
+from __future__ import annotations
+
 import csv
 import io
 import os
 import pathlib
+from typing import TYPE_CHECKING
 
 from absl import flags
 import numpy as np
 
 from semppl_jax.config import loading
 from semppl_jax.runtime import cli, errors, files
+
+if TYPE_CHECKING:
+  from semppl_jax.labelling.classify import Predictions
 
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', None, 'A run, imported weights, or a file of weights.'
@@ -88,7 +94,7 @@ def _predict() -> int:
   return errors.OK
 
 
-def _csv(ids: np.ndarray, found) -> str:
+def _csv(ids: np.ndarray, found: Predictions) -> str:
   """Returns the table of predictions, in the order of the paths."""
   stream = io.StringIO()
   table = csv.writer(stream, lineterminator='\n')
