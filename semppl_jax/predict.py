@@ -98,8 +98,8 @@ def _csv(ids: np.ndarray, found: Predictions) -> str:
   """Returns the table of predictions, in the order of the paths."""
   stream = io.StringIO()
   table = csv.writer(stream, lineterminator='\n')
-  similar = found.similarity is not None
-  table.writerow([*_HEAD, *(['similarity'] if similar else [])])
+  similarity = found.similarity
+  table.writerow([*_HEAD, *(['similarity'] if similarity is not None else [])])
   for n, (row, order) in enumerate(zip(found.index, found.order, strict=True)):
     first, second = order[0], order[min(1, len(order) - 1)]
     probability = found.probability[n]
@@ -110,7 +110,7 @@ def _csv(ids: np.ndarray, found: Predictions) -> str:
       f'{probability[first]:.4f}',
       found.class_names[second],
       f'{probability[second]:.4f}',
-      *([f'{found.similarity[n]:.4f}'] if similar else []),
+      *([f'{similarity[n]:.4f}'] if similarity is not None else []),
     ])  # fmt: skip
   return stream.getvalue()
 

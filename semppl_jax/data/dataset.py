@@ -126,8 +126,9 @@ def indexer(config: ConfigDict) -> Callable[..., RecordIndex]:
 
 def _load_embedded(config: ConfigDict) -> Splits:
   # Runs of old name no set: there was one.
-  name = config.name if config.name in _EMBEDDED_SETS else 'cifar10'
-  folder, classes = _EMBEDDED_SETS[name]
+  folder, classes = _EMBEDDED_SETS.get(
+    config.get('name', ''), _EMBEDDED_SETS['cifar10']
+  )
   where = "config.data.kind='embedded'"
   return Splits(*(
       _index_shards(
