@@ -59,7 +59,7 @@ def blocks(inputs: RunInputs) -> Iterator[Block]:
       for row in shown[:_MAX_CARDS]
     ],
     'Good: people still recognise the object in the large views; small views'
-    ' may show a part of it. Colours vary, but do not hide the object.',
+    ' may show a part of it. Colors vary, but do not hide the object.',
   )
   yield Note(f'Saliency masks: {masks.describe(inputs.config, train)}.')
 
