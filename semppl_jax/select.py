@@ -1,4 +1,4 @@
-"""Chooses the images of a folder whose labels say most.
+r"""Chooses the images of a folder whose labels say most.
 
   python -m semppl_jax.select --checkpoint=RUN_OR_FILE --images=FOLDER \
     --count=40 --out=to_label.csv
@@ -8,71 +8,49 @@ and a contact sheet beside it, `<out>.png`. The file is a `data.labels_file`.
 With `--labels_file`, images that it labels are kept out of the choice.
 """
 
-import csv
-import io
-import os
-import pathlib
-
 from absl import flags
 import numpy as np
 
-from semppl_jax.config import loading
-from semppl_jax.runtime import cli, errors, files
+from semppl_jax.labelling import command
+from semppl_jax.runtime import cli, errors
 
-_CHECKPOINT = flags.DEFINE_string(
-  'checkpoint', None, 'A run, imported weights, or a file of weights.'
-)
-_IMAGES = flags.DEFINE_string('images', None, 'The folder of images.')
-_OUT = flags.DEFINE_string('out', None, 'The CSV to write.')
+_GIVEN = command.define_flags()
 _COUNT = flags.DEFINE_integer('count', 40, 'Number of images to label.', 1)
-_LABELS = flags.DEFINE_string(
-  'labels_file', '', 'Labels of images that are labelled already.'
-)
 _SEED = flags.DEFINE_integer('seed', 0, 'Seed of the clusters.', 0)
 
 
 def main(_) -> int:
   """Runs the command and returns the exit status."""
-  return cli.run_cli(_select, 'No file was written.')
+  return cli.run_cli(_select, 'No labels were written.')
 
 
 def _select() -> int:
-  from semppl_jax.labelling import contact_sheet, model as model_lib, select
+  from semppl_jax.labelling import select
 
-  if not (_CHECKPOINT.value and _IMAGES.value and _OUT.value):
-    raise loading.ConfigError(
-      '--checkpoint, --images and --out are needed, as in'
-      ' --checkpoint=RUN --images=FOLDER --out=to_label.csv.'
-    )
-  out = files.output_file(_OUT.value)
-  folder = os.path.expanduser(_IMAGES.value)
-  model = model_lib.load(_CHECKPOINT.value)
-  data, features = model.folder(folder, _LABELS.value)
-  free = features.select(features.label < 0)
-  if len(free.index) < _COUNT.value:
-    raise errors.InputError(
-      f'--count={_COUNT.value} exceeds the {len(free.index)} unlabelled images'
-      f' of --images={folder!r} that can be read.'
-    )
-  chosen = select.choose(free.values['encoder'], _COUNT.value, _SEED.value)
-  rows = free.index[chosen]
-  stream = io.StringIO()
-  table = csv.writer(stream, lineterminator='\n')
-  table.writerow(['path', 'label'])
-  table.writerows([data.ids[row], ''] for row in rows)
-  sheet = pathlib.Path(f'{out}.png')
-  contact_sheet.write(
-    str(sheet),
-    model.crops(data, rows),
-    [(int(row), os.path.basename(str(data.ids[row]))) for row in rows],
+  work = command.open_work(_GIVEN())
+  unlabelled = np.flatnonzero(work.data.labels < 0)
+  _check_count(len(unlabelled), 'unlabelled images')
+  features = work.model.features(work.data, unlabelled)
+  _check_count(len(features.index), 'unlabelled images that can be read')
+  chosen = select.choose(features.values['encoder'], _COUNT.value, _SEED.value)
+  rows = features.index[chosen].tolist()
+  work.write(
+    [('path', 'label'), *((work.data.ids[row], '') for row in rows)],
+    [(row, f'{n}') for n, row in enumerate(rows, 1)],
   )
-  files.write_text(out, stream.getvalue())
-  labelled = int(np.sum(data.labels >= 0))
   print(  # noqa: T201
-    f'{out}: {len(rows)} of {data.size:,} images to label ({labelled:,} have a'
-    f' label already); pictures in {sheet}.'
+    f'{work.out}: {len(rows)} of {work.data.size:,} images to label'
+    f' ({work.data.size - len(unlabelled):,} have a label already); pictures in'
+    f' {work.sheet}.'
   )
   return errors.OK
+
+
+def _check_count(count: int, what: str) -> None:
+  if count < _COUNT.value:
+    raise errors.InputError(
+      f'--count={_COUNT.value} exceeds the {count:,} {what} of --images.'
+    )
 
 
 if __name__ == '__main__':

@@ -79,7 +79,7 @@ def test_chosen_images_are_labelled_and_teach_the_others(place, tmp_path):
   ('command', 'arguments', 'sentence'),
   [
     ('select', (), '--checkpoint, --images and --out are needed'),
-    ('select', ('--count=49',), '--count=49 exceeds the 48 unlabelled'),
+    ('select', ('--count=49',), '--count=49 exceeds the 48 unlabelled images'),
     ('predict', (), '--checkpoint, --images and --out are needed'),
     ('predict', ('--by=forest',), '--by=forest must be one of classifier'),
   ],

@@ -17,6 +17,8 @@ from semppl_jax.runtime.errors import raise_if_any
 # Input by tf.data, or decoded once onto the devices, without TensorFlow.
 BACKENDS = ('tfdata', 'device')
 EMBEDDED = os.path.join(os.path.dirname(__file__), 'embedded')
+# The default of `config.data.name` is a set of TFDS; older runs have it.
+_NO_NAME = ('', 'imagenet2012')
 # Folder of each embedded set, and its classes.
 _EMBEDDED_SETS = {
     'cifar10': ('', (
@@ -125,10 +127,15 @@ def indexer(config: ConfigDict) -> Callable[..., RecordIndex]:
 
 
 def _load_embedded(config: ConfigDict) -> Splits:
-  # Runs of old name no set: there was one.
-  folder, classes = _EMBEDDED_SETS.get(
-    config.get('name', ''), _EMBEDDED_SETS['cifar10']
-  )
+  name = config.get('name', '')
+  if name in _NO_NAME:
+    name = 'cifar10'
+  if name not in _EMBEDDED_SETS:
+    raise ValueError(
+      f'config.data.name={name!r} must be one of {", ".join(_EMBEDDED_SETS)}'
+      " where config.data.kind='embedded'."
+    )
+  folder, classes = _EMBEDDED_SETS[name]
   where = "config.data.kind='embedded'"
   return Splits(*(
       _index_shards(

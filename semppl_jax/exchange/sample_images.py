@@ -8,7 +8,7 @@ import numpy as np
 from semppl_jax.config import loading
 from semppl_jax.data import dataset, pipeline
 from semppl_jax.data.sources import tfds_numpy
-from semppl_jax.models.weights import Weights, WeightsError
+from semppl_jax.models.weights import Preprocessing, Weights, WeightsError
 
 _BATCH = 8
 
@@ -24,8 +24,14 @@ def data_config(weights: Weights) -> ml_collections.ConfigDict:
       f'{weights.origin} is not from a run and has no data; add --config=FILE'
       ' with the fields of data.'
     )
-  config = loading.copy(weights.config)
-  resize, crop, interpolation, mean, std = weights.preprocessing
+  return with_preprocessing(loading.copy(weights.config), weights.preprocessing)
+
+
+def with_preprocessing(
+  config: ml_collections.ConfigDict, preprocessing: Preprocessing
+) -> ml_collections.ConfigDict:
+  """Sets the fields of a config that prepare the images of an evaluation."""
+  resize, crop, interpolation, mean, std = preprocessing
   config.eval.update(resize=resize, crop=crop)
   config.views.interpolation = interpolation
   config.augment.update(mean=mean, std=std)

@@ -11,6 +11,7 @@ import numpy as np
 
 from semppl_jax.config import loading
 from semppl_jax.evaluators import (
+  chunked_similarity,
   knn_classifier,
   label_propagation,
   logistic,
@@ -18,10 +19,10 @@ from semppl_jax.evaluators import (
   sweep,
 )
 from semppl_jax.evaluators.features import Features
+from semppl_jax.evaluators.knn_classifier import Nearest
 from semppl_jax.evaluators.linear_model import Standard
 from semppl_jax.runtime.errors import InputError
 
-CLASSIFIERS = ('classifier', 'logistic', 'propagation', 'soft_nn', 'knn')
 # With fewer labels of a class, unlabelled images are of more use.
 _FEW_LABELS = 6
 # Of logistic regression on unit features: where few labels can be held out, a
@@ -89,6 +90,34 @@ def default(labelled: Labelled | None) -> str:
   return 'propagation' if few else 'logistic'
 
 
+def check(by: str, classifier: bool, labelled: bool) -> None:
+  """Checks the name of a classifier, before any image is read.
+
+  Args:
+    by: one of `CLASSIFIERS`, or '' for a default.
+    classifier: True if the network has one.
+    labelled: True if there are labelled images.
+
+  Raises:
+    InputError: it is unknown, or lacks what it needs.
+  """
+  if by not in ('', *CLASSIFIERS):
+    near = loading.nearest(by, CLASSIFIERS)
+    hint = f'; did you mean {near!r}?' if near else '.'
+    raise InputError(f'--by={by} must be one of {", ".join(CLASSIFIERS)}{hint}')
+  if by == 'classifier' and not classifier:
+    raise InputError('--by=classifier: the network has no classifier.')
+  if not by and not (classifier or labelled):
+    raise InputError(
+      'The network has no classifier, and no labelled image is given; add'
+      ' --labels_file=FILE with labels of some images of the folder.'
+    )
+  if by not in ('', 'classifier') and not labelled:
+    raise InputError(
+      f'--by={by} needs labelled images; add --labels_file=FILE.'
+    )
+
+
 def predict(
   features: Features,
   labelled: Labelled | None,
@@ -99,40 +128,25 @@ def predict(
   """Predicts the class of each image.
 
   Args:
-    features: features of kind `'encoder'`, and `'logits'` of a network with a
+    features: features of kind `'encoder'`, and `'logits'` for the network's
       classifier.
-    labelled: labelled images, or None.
-    class_names: names of the classifier's classes.
-    by: one of `CLASSIFIERS`; '' for the network's own classifier where there
-      are no labelled images, else for logistic regression.
+    labelled: labelled images, or None for the network's classifier.
+    class_names: names of the classes of the network's classifier.
+    by: one of `CLASSIFIERS`, for which `check` has passed.
     mesh: the devices.
-
-  Raises:
-    InputError: an unknown classifier, or one that lacks what it needs.
   """
-  if by not in ('', *CLASSIFIERS):
-    near = loading.nearest(by, CLASSIFIERS)
-    hint = f'; did you mean {near!r}?' if near else '.'
-    raise InputError(f'--by={by} must be one of {", ".join(CLASSIFIERS)}{hint}')
-  by = by or ('classifier' if labelled is None else 'logistic')
   query = features.values['encoder']
   similarity = None
   if labelled is not None:
-    similarity = _similarity(query, labelled.features)
-  if by == 'classifier':
-    if 'logits' not in features.values:
-      raise InputError(
-        'The network has no classifier, and no labelled image is given; add'
-        ' --labels_file=FILE with labels of some images of the folder.'
-      )
+    nearest = chunked_similarity.reduce(
+      query, labelled.features, labelled.label, Nearest(1), mesh
+    )
+    similarity = nearest.similarity[:, 0]
+  if labelled is None or by == 'classifier':
     logits = features.values['logits']
     names = tuple(class_names) or tuple(map(str, range(logits.shape[1])))
     probability = _softmax(logits)
   else:
-    if labelled is None:
-      raise InputError(
-        f'--by={by} needs labelled images; add --labels_file=FILE.'
-      )
     names = labelled.class_names
     probability = _SCORES[by](query, labelled, mesh)
   return Predictions(
@@ -144,23 +158,16 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
   return np.asarray(jax.nn.softmax(jnp.asarray(logits, jnp.float32), axis=1))
 
 
-def _similarity(query: np.ndarray, support: np.ndarray) -> np.ndarray:
-  return (_unit(query) @ _unit(support).T).max(axis=1)
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-  norm = np.linalg.norm(features, axis=1, keepdims=True)
-  return features / np.maximum(norm, 1e-12)
-
-
 def _logistic(query: np.ndarray, labelled: Labelled, mesh: Mesh) -> np.ndarray:
   """Logistic regression on unit features.
 
   The deviations of a few labelled images say little of each feature, so that
   unit length serves better here than standardization.
   """
+  from sklearn.preprocessing import normalize
+
   del mesh
-  support = _unit(labelled.features)
+  support = normalize(labelled.features)
   size = support.shape[1]
   part = sweep.split(labelled.label, _HELD_OUT, 0)
   swept = sweep.sweep(
@@ -174,7 +181,7 @@ def _logistic(query: np.ndarray, labelled: Labelled, mesh: Mesh) -> np.ndarray:
     _REGULARIZERS if len(part.held_out) >= _LEAST_HELD_OUT else (_WEAK,),
     part,
   )
-  return _softmax(swept.classifier.logits(_unit(query)))
+  return _softmax(swept.classifier.logits(normalize(query)))
 
 
 def _propagation(
@@ -216,3 +223,4 @@ _SCORES = {
   'soft_nn': _soft_nn,
   'knn': _knn,
 }
+CLASSIFIERS = ('classifier', *_SCORES)

@@ -1,18 +1,18 @@
 """Trained network that embeds images and predicts their classes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import io
 import pathlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from semppl_jax.config import loading
 from semppl_jax.data import dataset as dataset_lib, labels, pillow, pipeline
 from semppl_jax.data.dataset import Dataset
+from semppl_jax.data.pipeline import EvalBatch
 from semppl_jax.data.sources.folder import read_folder
 from semppl_jax.evaluators import features as features_lib
 from semppl_jax.evaluators.features import Features
@@ -38,13 +38,11 @@ class Model:
 
   Attributes:
     weights: its weights.
-    class_names: names of the classes [C].
   """
 
   def __init__(self, weights: Weights):
     """Puts the weights on the devices."""
     self.weights = weights
-    self.class_names = weights.class_names
     self._mesh = mesh_lib.make_mesh(jax.devices()[:1])
     network = make_network(
       weights.network, heads=weights.heads, bn_groups='view'
@@ -57,6 +55,11 @@ class Model:
     self._net_state = jax.device_put(weights.net_state, replicated)
     self._labelled: Labelled | None = None
 
+  @property
+  def class_names(self) -> tuple[str, ...]:
+    """Names of the classes of the network [C]; () where they are unknown."""
+    return self.weights.class_names
+
   def embed(self, images: Any) -> np.ndarray:
     """Returns the encoder's features [n, F], float32.
 
@@ -66,7 +69,7 @@ class Model:
     Raises:
       InputError: an image of another shape or type, or that cannot be read.
     """
-    return self._outputs(images)['encoder']
+    return self._embed_images(images).values['encoder']
 
   def predict(self, images: Any, by: str = '') -> Predictions:
     """Returns the class of each image with its probability.
@@ -80,81 +83,60 @@ class Model:
       InputError: as `embed`; or there is neither a classifier nor a labelled
         image.
     """
-    outputs = self._outputs(images)
-    features = Features(
-      outputs,
-      np.full(len(outputs['encoder']), -1, np.int32),
-      np.arange(len(outputs['encoder']), dtype=np.int32),
-    )
-    return self.classify(features, self._own_labels(by), by)
+    self._check(by, self.weights.config is not None)
+    labelled = self._own_labels(by)
+    by = by or ('classifier' if labelled is None else 'logistic')
+    return self._classify(self._embed_images(images), labelled, by)
 
-  def classify(
-    self, features: Features, labelled: Labelled | None, by: str = ''
-  ) -> Predictions:
-    """Returns the class of images whose features are known.
-
-    Args:
-      features: of the images.
-      labelled: labelled images, or None.
-      by: as for `predict`.
-    """
-    return classify.predict(
-      features, labelled, self.class_names, by, self._mesh
-    )
-
-  def folder(
-    self, path: str, labels_file: str = '', where: str = '--images'
-  ) -> tuple[Dataset, Features]:
-    """Embeds all images of a folder.
+  def list_folder(self, path: str, labels_file: str = '') -> Dataset:
+    """Lists the images of a folder; reads none.
 
     Args:
       path: the folder; sub-folders are only parts of the paths.
       labels_file: labels of some of them, or ''.
-      where: name of the folder in messages.
-
-    Returns:
-      The images, and features of those that can be read.
 
     Raises:
       InputError: the folder has no images, or a label of an unknown image.
     """
     try:
-      source, known, names = read_folder(path, labels_file, None, where)
+      source, known, names = read_folder(path, labels_file, None, '--images')
     except ValueError as error:
       raise InputError(str(error)) from error
     if not labels_file:
       known, names = np.full_like(known, -1), ()
-    data = Dataset(path, source.paths, known, names, source)
-    return data, self.features(data, np.arange(data.size, dtype=np.int32))
+    return Dataset(path, source.paths, known, names, source)
 
-  def predict_folder(
-    self, path: str, labels_file: str = '', by: str = ''
-  ) -> tuple[Dataset, Predictions]:
-    """Predicts the classes of the unlabelled images of a folder.
+  def predict_unlabelled(self, data: Dataset, by: str = '') -> Predictions:
+    """Predicts the classes of the unlabelled images of a data set.
 
     Args:
-      path: the folder.
-      labels_file: labels of some of its images; by default the labelled images
-        are those of the network's run.
+      data: the images; if none has a label, the labelled images are those of
+        the network's run.
       by: as for `predict`; by default `classify.default`.
 
-    Returns:
-      All images of the folder, and predictions for the unlabelled ones.
+    Raises:
+      InputError: no image is unlabelled, or as `predict`.
     """
-    data, features = self.folder(path, labels_file)
-    known = features.label >= 0
-    if labels_file:
-      own = features.select(known)
-      labelled = Labelled(own.values['encoder'], own.label, data.class_names)
+    known = data.labels >= 0
+    if known.all():
+      raise InputError(
+        f'{data.name!r} has no unlabelled image: all {data.size:,} have a'
+        ' label.'
+      )
+    self._check(by, bool(known.any()) or self.weights.config is not None)
+    if known.any():
+      labelled = self._labelled_of(data, np.flatnonzero(known))
     else:
       labelled = self._own_labels(by)
-    by = by or classify.default(labelled)
-    return data, self.classify(features.select(~known), labelled, by)
+    features = self.features(data, np.flatnonzero(~known))
+    return self._classify(features, labelled, by or classify.default(labelled))
 
-  def crops(self, data: Dataset, rows: np.ndarray) -> dict[int, np.ndarray]:
+  def crops(self, data: Dataset, rows: Sequence[int]) -> dict[int, np.ndarray]:
     """Returns center crops [H, W, 3], uint8, of readable images by row."""
     config = self._reader_config()
-    batches = pipeline.eval_batches(config, data, np.sort(rows), _BATCH)
+    batches = pipeline.eval_batches(
+      config, data, np.sort(rows).astype(np.int32), _BATCH
+    )
     return {
       int(row): image
       for batch in batches
@@ -171,18 +153,24 @@ class Model:
       data: the data set.
       rows: ascending positions in it.
     """
-    batches = pipeline.eval_batches(self._reader_config(), data, rows, _BATCH)
-    return features_lib.collect(
-      batches, self._embed, self._params, self._net_state, self._mesh
+    return self._collect(
+      pipeline.eval_batches(self._reader_config(), data, rows, _BATCH)
     )
 
   def _reader_config(self) -> ml_collections.ConfigDict:
-    resize, crop, interpolation, _, _ = self.weights.preprocessing
-    config = loading.base().unlock()
+    config = loading.copy(loading.base())
     config.data.backend = 'device'  # Pillow: no TensorFlow is needed.
-    config.eval.update(resize=resize, crop=crop)
-    config.views.interpolation = interpolation
-    return config.lock()
+    return sample_images.with_preprocessing(config, self.weights.preprocessing)
+
+  def _check(self, by: str, labelled: bool) -> None:
+    classify.check(by, 'classifier' in self.weights.heads, labelled)
+
+  def _classify(
+    self, features: Features, labelled: Labelled | None, by: str
+  ) -> Predictions:
+    return classify.predict(
+      features, labelled, self.class_names, by, self._mesh
+    )
 
   def _own_labels(self, by: str) -> Labelled | None:
     """Returns the labelled images of the network's run, embedded once."""
@@ -190,35 +178,31 @@ class Model:
       return None
     if self._labelled is None and self.weights.config is not None:
       config = sample_images.data_config(self.weights)
-      with config.unlocked():
-        config.data.backend = 'device'
+      config.data.backend = 'device'
       try:
         train = dataset_lib.load(config.data).train
         rows = labels.select(config.data, train).index
       except ValueError as error:
         raise InputError(str(error)) from error
-      features = self.features(train, np.sort(rows))
-      self._labelled = Labelled(
-        features.values['encoder'], features.label, train.class_names
-      )
+      self._labelled = self._labelled_of(train, np.sort(rows))
     return self._labelled
 
-  def _outputs(self, images: Any) -> dict[str, np.ndarray]:
-    pixels = self._pixels(images)
-    parts = []
-    for start in range(0, len(pixels), _BATCH):
-      batch = pixels[start : start + _BATCH]
-      padded = np.zeros((_BATCH, *batch.shape[1:]), np.uint8)
-      padded[: len(batch)] = batch
-      outputs = jax.device_get(
-        self._embed(self._params, self._net_state, jnp.asarray(padded))
-      )
-      parts.append({k: v[: len(batch)] for k, v in outputs.items()})
-    return jax.tree.map(lambda *x: np.concatenate(x), *parts)
+  def _labelled_of(self, data: Dataset, rows: np.ndarray) -> Labelled:
+    features = self.features(data, rows)
+    return Labelled(
+      features.values['encoder'], features.label, data.class_names
+    )
+
+  def _embed_images(self, images: Any) -> Features:
+    return self._collect(_batches(self._pixels(images)))
+
+  def _collect(self, batches: Iterator[EvalBatch]) -> Features:
+    return features_lib.collect(
+      batches, self._embed, self._params, self._net_state, self._mesh
+    )
 
   def _pixels(self, images: Any) -> np.ndarray:
     """Returns images as the network takes them, uint8 [n, crop, crop, 3]."""
-    crop = self.weights.preprocessing.crop
     if isinstance(images, np.ndarray) and images.ndim != 4:
       raise InputError(
         f'images has shape {images.shape}; it must be [n, H, W, 3], uint8.'
@@ -230,9 +214,7 @@ class Model:
       )
     if not len(images):
       raise InputError('images is empty; at least one image is needed.')
-    one = [self._one(image, number) for number, image in enumerate(images)]
-    assert all(image.shape == (crop, crop, 3) for image in one)
-    return np.stack(one)
+    return np.stack([self._one(image, n) for n, image in enumerate(images)])
 
   def _one(self, image: Any, number: int) -> np.ndarray:
     resize, crop, interpolation, _, _ = self.weights.preprocessing
@@ -258,6 +240,15 @@ class Model:
     if pixels.shape == (crop, crop, 3):
       return pixels
     return pillow.center_crop(pixels, resize, crop, interpolation)
+
+
+def _batches(pixels: np.ndarray) -> Iterator[EvalBatch]:
+  """Yields images [n, H, W, 3] as batches of one size."""
+  for start in range(0, len(pixels), _BATCH):
+    index = np.arange(start, start + _BATCH, dtype=np.int32)
+    valid = index < len(pixels)
+    image = pixels[np.minimum(index, len(pixels) - 1)]
+    yield EvalBatch(image, np.full_like(index, -1), index, valid)
 
 
 def load(path: str | pathlib.Path) -> Model:

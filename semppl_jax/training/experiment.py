@@ -168,7 +168,8 @@ def _compare_encoders(
   differ = [
     f'--config.network.{name}={weights.network[name]}'
     for name in _ENCODER_FIELDS
-    if weights.network[name] != config.network[name]
+    # Weights of older versions may lack a field.
+    if weights.network.get(name, config.network[name]) != config.network[name]
   ]
   if differ:
     raise WeightsError(

@@ -39,6 +39,12 @@ def test_embedded_counts_ids_and_images(config):
     assert Image.open(io.BytesIO(content)).size == (32, 32)
 
 
+def test_an_unknown_embedded_set_is_named(config):
+  config.data.update(kind='embedded', name='sign_digit')
+  with pytest.raises(ValueError, match="name='sign_digit' must be one of"):
+    dataset.load(config.data)
+
+
 def test_embedded_hands_are_in_one_split_alone(config):
   config.data.update(kind='embedded', name='sign_digits')
   train, test = dataset.load(config.data)

@@ -35,3 +35,10 @@ def written(tmp_path_factory):
     return weights, heads, path
 
   return write
+
+
+@pytest.fixture
+def small(monkeypatch):
+  """Settings of a ResNet-18 of few channels, as of a foreign file."""
+  random_weights.shrink(monkeypatch)
+  return random_weights.foreign()

@@ -1,33 +1,16 @@
-"""DeepMind's layout, read: see `deepmind_files` for what was not available."""
+"""DeepMind's layout, read: see `deepmind_files` for what they follow."""
 
 import itertools
 
-import jax
 import numpy as np
 import pytest
 
 from semppl_jax.exchange import deepmind_import, load
-from semppl_jax.models.network import HEADS
 from semppl_jax.models.weights import WeightsError
-from tests.helpers import deepmind_files, random_weights
+from tests.helpers import deepmind_files
+from tests.helpers.deepmind_files import assert_same, small_weights
 
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-  random_weights.shrink(monkeypatch)
-
-
-def _weights(heads=HEADS, seed=0):
-  return random_weights.draw(
-    random_weights.foreign(padding='same'), heads, seed
-  )
-
-
-def _assert_same(have, want):
-  assert have.keys() == want.keys()
-  jax.tree.map(
-    lambda x, y: np.testing.assert_array_equal(x, y, strict=True), have, want
-  )
+pytestmark = pytest.mark.usefixtures('small')
 
 
 _LAYOUTS = {
@@ -47,7 +30,10 @@ _QUICK = (('byol', 'dill'), ('semppl', 'numpy'), ('flat', 'jax'))
 )
 def test_reads_every_layout(tmp_path, monkeypatch, layout, arrays):
   devices, flat, named_tuple = _LAYOUTS[layout].values()
-  online, target = _weights(), _weights(seed=1)
+  online, target = (
+    small_weights(),
+    small_weights(seed=1),
+  )
   content = deepmind_files.experiment(online, target, devices)
   if flat:
     content = deepmind_files.as_flat_mappings(content)
@@ -58,8 +44,8 @@ def test_reads_every_layout(tmp_path, monkeypatch, layout, arrays):
   for which, want in (('online', online), ('target', target)):
     found = load.import_file(path, which)
     assert found.left_out == ()
-    _assert_same(found.weights.params, want.params)
-    _assert_same(found.weights.net_state, want.net_state)
+    assert_same(found.weights.params, want.params)
+    assert_same(found.weights.net_state, want.net_state)
   network = found.weights.network
   assert network.padding == 'same' and network.backbone == 'resnet18'
   assert network.bn_eps == 1e-5 and network.bn_decay == 0.9
@@ -71,7 +57,7 @@ def test_reads_every_layout(tmp_path, monkeypatch, layout, arrays):
 
 
 def _content():
-  return deepmind_files.experiment(_weights(), _weights(), 1)
+  return deepmind_files.experiment(small_weights(), small_weights(), 1)
 
 
 def _refusal(content):

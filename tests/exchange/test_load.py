@@ -10,51 +10,21 @@ import torch
 from semppl_jax.exchange import (
   deepmind_import,
   load,
-  torch_mapping,
 )
 from semppl_jax.models.weights import Preprocessing, WeightsError
-from tests.helpers import random_weights
+from tests.helpers import torch_files
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-def _state(network, heads=()):
-  """A state dict of random values, without PyTorch's own networks."""
-  rng = np.random.default_rng(0)
-  return {
-    name: torch.from_numpy(rng.random(entry.torch_shape(), np.float32))
-    for entry in torch_mapping.make_table(network, heads)
-    for name in entry.torch_names
-  }
-
-
-@pytest.fixture
-def small(monkeypatch):
-  random_weights.shrink(monkeypatch)
-  return random_weights.foreign()
-
-
-def _import(tmp_path, value, name='x.pth'):
-  path = tmp_path / name
-  torch.save(value, path)
-  return load.import_file(path)
-
-
-def _refusal(tmp_path, value):
-  with pytest.raises(WeightsError) as caught:
-    _import(tmp_path, value)
-  assert '\n' not in str(caught.value)
-  return str(caught.value)
 
 
 @pytest.mark.parametrize('wrapper', ['', 'state_dict', 'model', 'encoder'])
 @pytest.mark.parametrize('prefix', ['', 'module.', 'module.backbone.'])
 def test_wrappers_and_prefixes(tmp_path, small, wrapper, prefix):
-  state = _state(small, ('classifier',))
+  state = torch_files.state(small, ('classifier',))
   state = {prefix + name: value for name, value in state.items()}
   state[f'{prefix}bn1.num_batches_tracked'] = torch.tensor(5)
   value = {wrapper: state, 'epoch': 3} if wrapper else state
-  found = _import(tmp_path, value)
+  found = torch_files.save_and_import(tmp_path, value)
   weights = found.weights
   assert found.left_out == ()
   assert weights.heads == ('classifier',)
@@ -73,7 +43,7 @@ def test_wrappers_and_prefixes(tmp_path, small, wrapper, prefix):
 
 def test_timm_is_bicubic(tmp_path, small):
   path = tmp_path / 'x.safetensors'
-  safetensors.torch.save_file(_state(small), path, {'format': 'pt'})
+  safetensors.torch.save_file(torch_files.state(small), path, {'format': 'pt'})
   weights = load.import_file(path).weights
   assert weights.preprocessing == Preprocessing(256, 224, 'bicubic', *IMAGENET)
 
@@ -87,25 +57,25 @@ def test_timm_is_bicubic(tmp_path, small):
   ],
 )
 def test_other_networks(tmp_path, value, word):
-  assert word in _refusal(tmp_path, value)
+  assert word in torch_files.refusal(tmp_path, value)
 
 
 def test_two_networks_in_one(tmp_path, small):
-  state = _state(small)
+  state = torch_files.state(small)
   both = {f'{root}.{k}': v for root in ('q', 'k') for k, v in state.items()}
-  assert '2 networks' in _refusal(tmp_path, both)
+  assert '2 networks' in torch_files.refusal(tmp_path, both)
 
 
 def test_other_depths(tmp_path, small):
-  state = _state(small)
+  state = torch_files.state(small)
   state['layer4.1.conv1.weight'] = torch.ones(1)
-  assert '(1, 1, 1, 2) residual blocks' in _refusal(tmp_path, state)
+  assert '(1, 1, 1, 2) residual blocks' in torch_files.refusal(tmp_path, state)
 
 
 def test_a_pickled_state_dict_of_arrays(tmp_path, small):
   path = tmp_path / 'x.pkl'
   path.write_bytes(
-    pickle.dumps({k: v.numpy() for k, v in _state(small).items()})
+    pickle.dumps({k: v.numpy() for k, v in torch_files.state(small).items()})
   )
   assert load.import_file(path).weights.network.backbone == 'resnet18'
 
@@ -155,7 +125,7 @@ def test_what_is_no_state_dict(tmp_path, value, word):
 
 
 def test_a_tensor_alone(tmp_path):
-  assert 'of type ndarray' in _refusal(tmp_path, torch.ones(3))
+  assert 'of type ndarray' in torch_files.refusal(tmp_path, torch.ones(3))
 
 
 def test_lists_without_end_are_not_printed(tmp_path):
@@ -171,7 +141,7 @@ def test_lists_without_end_are_not_printed(tmp_path):
 
 
 def test_a_target_network_is_of_deepmind(tmp_path, small):
-  state = _state(small)
+  state = torch_files.state(small)
   arrays = {k: v.numpy() for k, v in state.items()}
   torch.save(state, tmp_path / 'x.pth')
   safetensors.torch.save_file(state, tmp_path / 'x.safetensors')

@@ -1,6 +1,5 @@
-"""DeepMind's layout, in and out: see `deepmind_files` for what was not had."""
+"""DeepMind's layout, in and out: see `deepmind_files` for what they follow."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -14,34 +13,19 @@ from semppl_jax.exchange import (
 from semppl_jax.models.network import HEADS
 from semppl_jax.models.weights import WeightsError
 from tests.helpers import haiku_networks, random_weights
+from tests.helpers.deepmind_files import assert_same, small_weights
 
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-  random_weights.shrink(monkeypatch)
-
-
-def _weights(heads=HEADS, seed=0):
-  return random_weights.draw(
-    random_weights.foreign(padding='same'), heads, seed
-  )
-
-
-def _assert_same(have, want):
-  assert have.keys() == want.keys()
-  jax.tree.map(
-    lambda x, y: np.testing.assert_array_equal(x, y, strict=True), have, want
-  )
+pytestmark = pytest.mark.usefixtures('small')
 
 
 def test_there_and_back(tmp_path):
-  weights = _weights()
+  weights = small_weights()
   path = tmp_path / 'out.pkl'
   metadata.write(path, metadata.describe(weights, HEADS, 'deepmind'))
   to_deepmind.write(path, weights, HEADS)
   found = load.import_file(path)
-  _assert_same(found.weights.params, weights.params)
-  _assert_same(found.weights.net_state, weights.net_state)
+  assert_same(found.weights.params, weights.params)
+  assert_same(found.weights.net_state, weights.net_state)
   images = random_weights.images(weights, 3)
   want = inference.make_host_fn(weights, HEADS)(images)
   have = to_deepmind.read_back(path)(images)
@@ -57,7 +41,7 @@ def test_there_and_back(tmp_path):
 
 def test_names_nothing_that_numpy_1_lacks(tmp_path):
   path = tmp_path / 'out.pkl'
-  to_deepmind.write(path, _weights(), ())
+  to_deepmind.write(path, small_weights(), ())
   assert b'_core' not in path.read_bytes()
   assert b'semppl' not in path.read_bytes()
 
@@ -69,7 +53,7 @@ def test_features_are_those_of_haiku(tmp_path):
     channels_per_group=random_weights.CHANNELS,
     use_projection=(False, True, True, True),
   )
-  _assert_features_of_haiku(tmp_path / 'out.pkl', _weights(), HEADS, plan)
+  _assert_features_of_haiku(tmp_path / 'out.pkl', small_weights(), HEADS, plan)
 
 
 @pytest.mark.slow
@@ -103,7 +87,7 @@ def _assert_features_of_haiku(path, weights, heads, plan):
   ],
 )
 def test_refuses_what_the_released_code_has_not(fields, word):
-  weights = _weights()._replace(
+  weights = small_weights()._replace(
     network=architecture.network_config(**{'padding': 'same', **fields})
   )
   with pytest.raises(WeightsError, match=word) as caught:

@@ -18,12 +18,6 @@ from semppl_jax.models.weights import WeightsError
 from tests.helpers import random_weights, torch_networks
 
 
-@pytest.fixture
-def small(monkeypatch):
-  random_weights.shrink(monkeypatch)
-  return random_weights.foreign()
-
-
 def _close(have, want):
   assert have.keys() == want.keys()
   for name in want:

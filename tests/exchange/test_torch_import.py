@@ -8,44 +8,14 @@ import torch
 
 from semppl_jax.exchange import (
   architecture,
-  load,
   torch_identify,
   torch_import,
   torch_mapping,
   torch_names,
 )
 from semppl_jax.models.backbones import resnet
-from semppl_jax.models.weights import Preprocessing, WeightsError
-from tests.helpers import random_weights
-
-
-def _state(network, heads=()):
-  """A state dict of random values, without PyTorch's own networks."""
-  rng = np.random.default_rng(0)
-  return {
-    name: torch.from_numpy(rng.random(entry.torch_shape(), np.float32))
-    for entry in torch_mapping.make_table(network, heads)
-    for name in entry.torch_names
-  }
-
-
-@pytest.fixture
-def small(monkeypatch):
-  random_weights.shrink(monkeypatch)
-  return random_weights.foreign()
-
-
-def _import(tmp_path, value, name='x.pth'):
-  path = tmp_path / name
-  torch.save(value, path)
-  return load.import_file(path)
-
-
-def _refusal(tmp_path, value):
-  with pytest.raises(WeightsError) as caught:
-    _import(tmp_path, value)
-  assert '\n' not in str(caught.value)
-  return str(caught.value)
+from semppl_jax.models.weights import Preprocessing
+from tests.helpers import torch_files
 
 
 @pytest.mark.parametrize('width', [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -58,7 +28,7 @@ def test_the_file_of_paws(tmp_path, width):
     hidden=128 * width, output=128, layers=3, last_bias=True
   )
   network.predictor.update(hidden=32, last_bias=True, input_norm=True)
-  state = _state(network, ('projector', 'predictor'))
+  state = torch_files.state(network, ('projector', 'predictor'))
   sizes = {'bn1': (128,), 'fc1': (32, 128), 'bn2': (32,), 'fc2': (128, 32)}
   assert sizes == {k: state[f'pred.{k}.weight'].shape for k in sizes}
   saved = {
@@ -67,7 +37,7 @@ def test_the_file_of_paws(tmp_path, width):
     'unlabel_prob': 0.92,
     'lr': 3.2,
   }
-  found = _import(tmp_path, saved, 'paws-latest.pth.tar')
+  found = torch_files.save_and_import(tmp_path, saved, 'paws-latest.pth.tar')
   assert found.weights.network.to_dict() == network.to_dict()
   assert found.weights.heads == ('projector', 'predictor')
   assert found.left_out == ()
@@ -116,11 +86,11 @@ def _assert_found(**fields):
 
 
 def test_names_what_differs(tmp_path, small):
-  state = _state(small)
+  state = torch_files.state(small)
   del state['layer2.0.bn2.running_var']
   state['layer3.0.conv1.weight'] = torch.ones(8, 9, 3, 3)
   state['layer3.0.conv1.bias'] = torch.ones(8)
-  message = _refusal(tmp_path, {'state_dict': state})
+  message = torch_files.refusal(tmp_path, {'state_dict': state})
   assert (
     'state_dict/layer2.0.bn2.running_var is missing (expected (8,))' in message
   )
@@ -132,23 +102,23 @@ def test_names_what_differs(tmp_path, small):
 
 
 def test_classifier_of_other_features(tmp_path, small):
-  state = _state(small, ('classifier',))
+  state = torch_files.state(small, ('classifier',))
   state['fc.weight'] = torch.ones(3, 17)
-  message = _refusal(tmp_path, state)
+  message = torch_files.refusal(tmp_path, state)
   assert 'fc.weight has shape (3, 17) (expected (3, 16))' in message
 
 
 def test_names_inside_and_outside_of_the_encoder_may_be_alike(tmp_path, small):
   """`conv1.weight` of the whole is another than the encoder's own."""
-  state = {f'net.{k}': v for k, v in _state(small).items()}
+  state = {f'net.{k}': v for k, v in torch_files.state(small).items()}
   state |= {'conv1.weight': torch.ones(2), 'net.queue': torch.ones(3)}
-  found = _import(tmp_path, state)
+  found = torch_files.save_and_import(tmp_path, state)
   assert found.left_out == ('conv1.weight', 'queue')
   assert 'res_net18/~/initial_conv' in found.weights.params
 
 
 def test_many_others_take_no_time(small):
-  state = {k: v.numpy() for k, v in _state(small).items()}
+  state = {k: v.numpy() for k, v in torch_files.state(small).items()}
   state |= {f'other.{i}': np.zeros(1) for i in range(30_000)}
   start = time.process_time()
   assert (

@@ -5,13 +5,6 @@ import pytest
 import torch
 
 from semppl_jax.exchange import torch_reference
-from tests.helpers import random_weights
-
-
-@pytest.fixture
-def small(monkeypatch):
-  random_weights.shrink(monkeypatch)
-  return random_weights.foreign()
 
 
 def test_forward_says_what_it_lacks(small):

@@ -1,9 +1,9 @@
 """Files with the layout of DeepMind's checkpoints.
 
-The originals are behind links that could not be fetched here. These follow the
-released code that wrote and reads them: the trees and the axis over devices of
-BYOL's, ReLICv2's and SemPPL's experiments, and the names under which dill, old
-JAX and old NumPy pickle arrays, written by stand-ins of those names.
+Not the originals. They follow the released code that wrote and reads those: the
+trees and the axis over devices of BYOL's, ReLICv2's and SemPPL's experiments,
+and the names under which dill, old JAX and old NumPy pickle arrays, written by
+stand-ins of those names.
 """
 
 import collections
@@ -13,10 +13,28 @@ import sys
 import types
 
 import haiku as hk
+import jax
 import numpy as np
+
+from tests.helpers import random_weights
 
 ARRAYS = ('numpy', 'dill', 'jax')
 _JAX = 'jax._src.device_array'
+
+
+def small_weights(heads=random_weights.HEADS, seed=0):
+  """Weights of a shrunk ResNet-18 that pads as DeepMind's networks."""
+  return random_weights.draw(
+    random_weights.foreign(padding='same'), heads, seed
+  )
+
+
+def assert_same(have, want):
+  """Every array equal, its dtype too."""
+  assert have.keys() == want.keys()
+  jax.tree.map(
+    lambda x, y: np.testing.assert_array_equal(x, y, strict=True), have, want
+  )
 
 
 def experiment(weights, target, devices=0):

@@ -60,7 +60,8 @@ def test_similarity_is_the_largest_cosine():
 
 def test_the_classifier_of_the_network_is_a_softmax_of_its_logits():
   logits = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
-  found = classify.predict(_features(logits=logits), None, NAMES, '', MESH)
+  features = _features(logits=logits)
+  found = classify.predict(features, None, NAMES, 'classifier', MESH)
   want = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
   np.testing.assert_allclose(found.probability, want, rtol=1e-5)
   assert found.similarity is None and found.class_names == NAMES
@@ -75,4 +76,4 @@ def test_few_labels_are_propagated():
 
 def test_an_unknown_classifier_tells_the_nearest():
   with pytest.raises(InputError, match="did you mean 'logistic'"):
-    classify.predict(_features(), None, (), 'logistics', MESH)
+    classify.check('logistics', classifier=True, labelled=True)

@@ -33,7 +33,8 @@ def test_arrays_paths_and_pictures_are_the_same(foreign, images):
 
 
 def test_a_folder_has_the_features_of_its_files(foreign, images):
-  data, features = foreign.folder(str(images / 'test'))
+  data = foreign.list_folder(str(images / 'test'))
+  features = foreign.features(data, np.arange(data.size))
   assert data.ids.tolist() == [
     str(file.relative_to(images / 'test')) for file in _files(images)
   ]
@@ -66,8 +67,8 @@ def test_unlabelled_images_of_a_folder_are_predicted(foreign, images, tmp_path):
   labels.write_text(
     'path,label\n' + ''.join(f'{x},{x.split("/")[0]}\n' for x in known)
   )
-  folder = str(images / 'test')
-  data, predictions = foreign.predict_folder(folder, str(labels))
+  data = foreign.list_folder(str(images / 'test'), str(labels))
+  predictions = foreign.predict_unlabelled(data)
   assert sorted(data.ids[predictions.index]) == sorted({*names} - {*known})
   assert predictions.class_names == tiny.CLASSES
 
@@ -75,7 +76,8 @@ def test_unlabelled_images_of_a_folder_are_predicted(foreign, images, tmp_path):
 def test_an_unreadable_file_is_left_out(foreign, images, tmp_path):
   for n, file in enumerate(_files(images)[:5]):
     (tmp_path / f'{n}.png').write_bytes(b'' if n == 2 else file.read_bytes())
-  data, features = foreign.folder(str(tmp_path))
+  data = foreign.list_folder(str(tmp_path))
+  features = foreign.features(data, np.arange(data.size))
   assert data.size == 5 and features.index.tolist() == [0, 1, 3, 4]
   assert sorted(foreign.crops(data, np.arange(5))) == [0, 1, 3, 4]
 
@@ -106,6 +108,20 @@ def test_nothing_to_learn_from_is_one_sentence(foreign, images):
     foreign.predict(_files(images))
   with pytest.raises(InputError, match='--by=knn needs labelled images'):
     foreign.predict(_files(images), by='knn')
+  with pytest.raises(InputError, match='the network has no classifier'):
+    foreign.predict(_files(images), by='classifier')
+
+
+def test_nothing_is_embedded_before_the_mistakes_are_named(
+  foreign, images, monkeypatch
+):
+  monkeypatch.setattr(foreign, 'features', None)
+  data = foreign.list_folder(str(images / 'test'))
+  with pytest.raises(InputError, match='--by=forest must be one of'):
+    foreign.predict_unlabelled(data, 'forest')
+  known = data._replace(labels=np.zeros(data.size, np.int32))
+  with pytest.raises(InputError, match='has no unlabelled image: all 18 have'):
+    foreign.predict_unlabelled(known)
 
 
 def test_it_is_loaded_by_one_call(images, tmp_path):

@@ -119,16 +119,11 @@ class DepthwiseConv2D(hk.Module):
     weights = hk.get_parameter('w', shape, x.dtype, init)
     if _FOR_ANOTHER_ENGINE.get():
       return convolve_depthwise(x, weights, self.stride, self.padding)
-    return jax.lax.platform_dependent(
-      x,
-      weights,
-      cpu=functools.partial(
-        convolve_by_taps, stride=self.stride, padding=self.padding
-      ),
-      default=functools.partial(
-        convolve_depthwise, stride=self.stride, padding=self.padding
-      ),
+    taps, plain = (
+      functools.partial(convolve, stride=self.stride, padding=self.padding)
+      for convolve in (convolve_by_taps, convolve_depthwise)
     )
+    return jax.lax.platform_dependent(x, weights, cpu=taps, default=plain)
 
 
 @contextlib.contextmanager
@@ -169,8 +164,8 @@ def convolve_by_taps(
 ) -> Float[Array, 'N h w C']:
   """Does what `convolve_depthwise` does, as a sum of k * k shifted products.
 
-  XLA:CPU has no kernel for convolutions of single channels and takes up to 50
-  times as long for them as for this sum (`benchmarks/depthwise.py`). For a
+  XLA:CPU has no kernel for convolutions of single channels and takes tens
+  of times as long for them as for this sum (`benchmarks/depthwise.py`). For a
   kernel of 3 it is fastest without a padded copy of the input: each product
   that lacks pixels at the border is padded instead.
   """
